@@ -1,0 +1,27 @@
+//! Messages and framing of node control: what an agent and the process of one node say to each other.
+//!
+//! The messages are generated from `proto/forebay/node/v1/node.proto`, which is also their documentation. Framing is
+//! sans-I/O, so that the agent (asynchronous) and the wheel (a plain thread) share it; two blocking helpers sit on top.
+//!
+//! What it is not: no sockets, no threads, no tokio, no tonic. Who may say what, and when, is decided by the two ends.
+//!
+//! Start from [`node::v1::Up`], [`node::v1::Down`] and [`Decoder`].
+
+mod frame;
+
+pub use frame::{Decoder, FRAME_BYTES_MAX, FrameError, ReadError, encode, read_frame, write_frame};
+
+/// Version of the conversation: `Hello.protocol` and `Welcome.protocol`. An agent refuses another one by name.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Messages of node control.
+pub mod node {
+    /// Version 1, generated from `proto/forebay/node/v1/node.proto`.
+    #[expect(
+        missing_docs,
+        reason = "generated; the proto file is the documentation"
+    )]
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/forebay.node.v1.rs"));
+    }
+}
