@@ -1,0 +1,18 @@
+//! Loads engine plugins (WebAssembly components), calls them under limits and checks every answer as a whole.
+//!
+//! It is the only crate that knows wasmtime, and it knows no other crate of Forebay: no job file, no cluster, no
+//! framework. It carries nothing out; what a plugin wants done is data that the application manager acts on.
+//!
+//! Start from [`StateMachine`] and [`NodeRunner`] (what a plugin can do; WebAssembly and native ones alike),
+//! [`CheckedMachine`] and [`CheckedRunner`] (the same with every answer validated), and [`PluginHost`] (where they come
+//! from).
+
+mod error;
+mod limits;
+mod traits;
+pub mod types;
+
+pub use error::{Call, CallError, Denied, Fault, InvalidAnswer};
+pub use limits::{LimitExceeded, LimitKind, Limits};
+pub use traits::{NodeRunner, StateMachine};
+pub use types::*;
