@@ -1,0 +1,16 @@
+//! Generated messages and services: `cluster` (AM and agents) and `job` (control).
+
+/// cluster/v1: between the application manager and its agents.
+#[allow(missing_docs, clippy::pedantic, unreachable_pub, reason = "generated from proto/forebay/cluster/v1")]
+pub mod cluster {
+    tonic::include_proto!("forebay.cluster.v1");
+}
+
+/// job/v1: control of one job.
+#[allow(missing_docs, clippy::pedantic, unreachable_pub, reason = "generated from proto/forebay/job/v1")]
+pub mod job {
+    tonic::include_proto!("forebay.job.v1");
+}
+
+/// node/v1: shared with the Python package.
+pub use forebay_protocol::node::v1 as node;
