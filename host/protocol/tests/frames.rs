@@ -1,5 +1,7 @@
 //! What the two ends may rely on: messages survive any cutting of the stream, and bad bytes end it by name.
 
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
 use std::io::Cursor;
 
 use forebay_protocol::node::v1::{
