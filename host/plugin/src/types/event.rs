@@ -80,6 +80,15 @@ pub struct RestartRequest {
     pub nodes: Vec<NodeId>,
 }
 
+/// A script asks for the end of the whole job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishRequest {
+    /// Whose script.
+    pub node: NodeId,
+    /// Its reason.
+    pub reason: String,
+}
+
 /// Something that only user code or a newer host knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomEvent {
@@ -129,6 +138,8 @@ pub enum Event {
     Recovered(u64),
     /// A person resumed the quarantined job.
     Resumed,
+    /// A script asks for the end of the whole job, as succeeded.
+    FinishRequested(FinishRequest),
     /// From user code, or from a newer host.
     Custom(CustomEvent),
 }

@@ -89,6 +89,8 @@ pub struct LaunchRequest {
     pub node: NodeId,
     /// Which attempt of it.
     pub attempt: u32,
+    /// Its own machine and ports.
+    pub place: Member,
 }
 
 /// What a node's process runs.

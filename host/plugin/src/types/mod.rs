@@ -15,7 +15,7 @@ pub use decision::{
     Action, CustomAction, Decision, JobEnd, JobFailure, PlaceRequest, Refusal, ResizeOrder, StopOrder, TimerOrder,
 };
 pub use event::{
-    CustomEvent, Event, Moment, NodeExit, NodeStall, RestartRequest, ScaleRequest, StallKind, StopRequest,
+    CustomEvent, Event, FinishRequest, Moment, NodeExit, NodeStall, RestartRequest, ScaleRequest, StallKind, StopRequest,
 };
 pub use exit::{Ending, ExitReport, KnownCause, ScriptError, Verdict, VerdictKind};
 pub use job::{
