@@ -1,0 +1,92 @@
+//! `cargo xtask demo`: from a clone to a trained model, and what to try next.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::progress::Progress;
+use crate::setup::{self, Environment};
+use crate::workspace::{Workspace, attached};
+
+const EXAMPLE: &str = "examples/digits-tensorflow";
+
+/// Sets up what is missing, runs the example on this terminal and tells what came out.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let environments = [Environment::Tensorflow];
+    let mut progress = Progress::new(setup::steps(&environments) + 2);
+    setup::make(workspace, &mut progress, &environments)?;
+    progress.step("engine", |step| {
+        let mut build = workspace.cargo(["build", "--package", "forebay-cli"]);
+        step.run(
+            "building `forebay` with its plugins",
+            &mut build,
+            &workspace.log("engine"),
+        )
+    })?;
+    let before = runs(workspace);
+    progress.step("training", |step| {
+        step.says(&format!("forebay run {EXAMPLE}/job.toml"));
+        attached(&mut job(workspace))
+    })?;
+    let made: Vec<PathBuf> = runs(workspace).difference(&before).cloned().collect();
+    let run = made.last().context("the run left no folder")?;
+    tell(workspace, run)
+}
+
+fn job(workspace: &Workspace) -> Command {
+    let mut forebay = workspace.command(workspace.binary());
+    forebay.args(["run", &format!("{EXAMPLE}/job.toml")]);
+    forebay
+}
+
+/// The folders of all runs so far.
+fn runs(workspace: &Workspace) -> BTreeSet<PathBuf> {
+    let entries = fs::read_dir(workspace.made.join("runs"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect()
+}
+
+fn tell(workspace: &Workspace, run: &Path) -> Result<()> {
+    let tensorboard = Environment::Tensorflow.program(workspace, "tensorboard");
+    println!("\ntest accuracy   {}", accuracy(run)?);
+    println!("model and logs  {}", run.display());
+    println!(
+        "TensorBoard     {} --logdir {}",
+        tensorboard.display(),
+        run.join("nodes").display()
+    );
+    println!("\nTry next:");
+    println!(
+        "  change `nodes` of the role `worker` in {EXAMPLE}/job.toml and run `cargo xtask demo` again"
+    );
+    println!(
+        "  {} run examples/roles-abc/job.toml   (any command, no framework)",
+        workspace.binary().display()
+    );
+    println!("  cargo xtask test                     (all three frameworks, every check)");
+    Ok(())
+}
+
+/// The test accuracy that a node reported last, from the summary that ends the run's events.
+fn accuracy(run: &Path) -> Result<String> {
+    let path = run.join("events.jsonl");
+    let events =
+        fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let summary: Value = serde_json::from_str(events.lines().last().unwrap_or_default())
+        .with_context(|| format!("`{}` does not end with a summary", path.display()))?;
+    let nodes = summary["nodes"].as_array().into_iter().flatten();
+    let mut reported = nodes.filter_map(|node| node["last_report"]["test_accuracy"].as_f64());
+    let accuracy = reported
+        .next()
+        .context("no node reported `test_accuracy`")?;
+    Ok(format!("{:.1} %", accuracy * 100.0))
+}
