@@ -142,9 +142,9 @@ pub struct JobLimits {
 impl Default for JobLimits {
     fn default() -> Self {
         Self {
-            place_within: Duration::from_secs(60),
+            place_within: Duration::from_mins(1),
             stop_within: Duration::from_secs(30),
-            orphan_grace: Duration::from_secs(600),
+            orphan_grace: Duration::from_mins(10),
         }
     }
 }
@@ -175,10 +175,10 @@ pub struct RoleLimits {
 impl Default for RoleLimits {
     fn default() -> Self {
         Self {
-            start_within: Duration::from_secs(600),
-            report_within: Duration::from_secs(600),
+            start_within: Duration::from_mins(10),
+            report_within: Duration::from_mins(10),
             linger_within: Duration::from_secs(30),
-            stall_kill: Duration::from_secs(600),
+            stall_kill: Duration::from_mins(10),
             stop_grace: Duration::from_secs(10),
             log_bytes: 64 << 20,
         }

@@ -1,0 +1,173 @@
+//! Schema and cross-reference checks: a parsed file becomes a job, and everything that is wrong is collected.
+
+pub(crate) mod role;
+
+use std::path::Path;
+use std::time::Duration;
+
+use toml_edit::TableLike;
+
+use crate::diagnostic::{Diagnostic, code};
+use crate::model::{Guarantee, Job, JobLimits, Manager, Role};
+use crate::read::{Field, Findings, Section};
+use crate::schema;
+use crate::values;
+
+/// Most roles of one job.
+pub const ROLES_MAX: usize = 64;
+
+/// The shortest limit on something that has to happen at all.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// The job with defaults in place of what is wrong, and all problems.
+pub(crate) fn job(root: &dyn TableLike, base: &Path) -> (Job, Vec<Diagnostic>) {
+    let mut findings = Findings::default();
+    let found = &mut findings;
+    let section = Section::root(root);
+    section.check_keys(&schema::JOB, found);
+    let framework = section
+        .field("framework")
+        .and_then(|field| plugin(&field, found));
+    let job = Job {
+        name: name(&section, found),
+        guarantee: guarantee(&section, found),
+        manager: manager(&section.section("am", found), found),
+        properties: section
+            .field("properties")
+            .map(|field| field.entries(found))
+            .unwrap_or_default(),
+        roles: roles(&section, framework.as_deref(), found),
+        limits: limits(&section.section("limits", found), found),
+        framework,
+        base: base.to_owned(),
+    };
+    (job, findings.0)
+}
+
+fn name(section: &Section, findings: &mut Findings) -> String {
+    let Some(field) = section.field("name") else {
+        let problem = Diagnostic::error(code::MISSING_KEY, "", "the job has no `name`")
+            .with_hint("begin the file with `name = \"my-job\"`");
+        section.report("name", problem, findings);
+        return String::new();
+    };
+    let name = field.text(findings);
+    name.filter(|name| check_name("job", name, &field, findings))
+        .unwrap_or_default()
+}
+
+/// Whether `name` may name a job or a role; reports it otherwise.
+fn check_name(what: &str, name: &str, field: &Field, findings: &mut Findings) -> bool {
+    if values::is_name(name) {
+        return true;
+    }
+    let rule = format!(
+        "use lower-case letters, digits and dashes, a letter first, at most {} characters",
+        values::NAME_LENGTH_MAX
+    );
+    let hint = match values::name_like(name) {
+        Some(name) => format!("{rule}: `{name}`"),
+        None => rule,
+    };
+    field.error(
+        code::BAD_NAME,
+        format!("{name:?} cannot name a {what}"),
+        hint,
+        findings,
+    );
+    false
+}
+
+fn guarantee(section: &Section, findings: &mut Findings) -> Guarantee {
+    let Some(field) = section.field("guarantee") else {
+        return Guarantee::None;
+    };
+    match field.text(findings).as_deref() {
+        None | Some("none") => {}
+        Some(later @ ("at-least-once" | "exactly-once")) => {
+            let message = format!("the guarantee `{later}` is not supported by this version");
+            let hint = "write `guarantee = \"none\"`: a failure then begins the job's input again";
+            field.error(code::NOT_SUPPORTED, message, hint, findings);
+        }
+        Some(other) => {
+            let message = format!("{other:?} is not a guarantee");
+            let hint = "one of `none`, `at-least-once`, `exactly-once`";
+            field.error(code::BAD_VALUE, message, hint, findings);
+        }
+    }
+    Guarantee::None
+}
+
+fn manager(section: &Section, findings: &mut Findings) -> Manager {
+    section.check_keys(&schema::MANAGER, findings);
+    Manager {
+        plugin: section
+            .field("plugin")
+            .and_then(|field| plugin(&field, findings)),
+        properties: section
+            .field("properties")
+            .map(|field| field.entries(findings))
+            .unwrap_or_default(),
+    }
+}
+
+/// Name or path of a plugin.
+fn plugin(field: &Field, findings: &mut Findings) -> Option<String> {
+    let text = field.text(findings)?;
+    if values::is_path(&text) || values::is_found_by_name(&text) {
+        return Some(text);
+    }
+    let message = format!("{text:?} is neither the name nor the path of a plugin");
+    let hint = "give a name such as `command`, or a path with a `/` in it";
+    field.error(code::BAD_NAME, message, hint, findings);
+    None
+}
+
+fn limits(section: &Section, findings: &mut Findings) -> JobLimits {
+    section.check_keys(&schema::JOB_LIMITS, findings);
+    let default = JobLimits::default();
+    let mut limit = |key, default| {
+        section
+            .field(key)
+            .and_then(|field| field.duration(SHORTEST, findings))
+            .unwrap_or(default)
+    };
+    JobLimits {
+        place_within: limit("place_within", default.place_within),
+        stop_within: limit("stop_within", default.stop_within),
+        orphan_grace: limit("orphan_grace", default.orphan_grace),
+    }
+}
+
+fn roles(section: &Section, framework: Option<&str>, findings: &mut Findings) -> Vec<Role> {
+    let table = match section.field("roles") {
+        Some(field) => field.section(findings),
+        None => Some(section.section("roles", findings)),
+    };
+    let Some(table) = table else {
+        return Vec::new();
+    };
+    let fields: Vec<_> = table.fields().collect();
+    if fields.is_empty() {
+        let problem = Diagnostic::error(
+            code::NO_ROLES,
+            "",
+            "the job has no roles, so nothing would run",
+        )
+        .with_hint("add `[roles.NAME]` with a `script` or a `command`");
+        table.report("", problem, findings);
+    }
+    if let Some(surplus) = fields.get(ROLES_MAX) {
+        let message = format!("the job has {} roles", fields.len());
+        surplus.error(
+            code::OUT_OF_RANGE,
+            message,
+            format!("at most {ROLES_MAX}"),
+            findings,
+        );
+    }
+    fields
+        .iter()
+        .filter_map(|field| role::role(field, framework, findings))
+        .collect()
+}

@@ -1,0 +1,86 @@
+//! The builder goes through the same checks as a file.
+
+use forebay_job::{AmBuilder, Guarantee, JobBuilder, RoleBuilder};
+use insta::assert_snapshot;
+
+use crate::{lines, valid};
+
+fn abc() -> JobBuilder {
+    JobBuilder::new("abc")
+        .base("/jobs")
+        .property("colour", "blue")
+        .add_am_role(AmBuilder::new().property("restarts", "3"))
+        .add_role(
+            RoleBuilder::new("a")
+                .nodes(2)
+                .command(["sh", "-c", "echo \"a\""]),
+        )
+        .add_role(
+            RoleBuilder::new("b")
+                .command(["true"])
+                .environment("KEY", "value"),
+        )
+}
+
+#[test]
+fn it_prints_a_job_file() {
+    assert_snapshot!(abc().to_toml(), @r#"
+name = "abc"
+
+[properties]
+colour = "blue"
+
+[am]
+
+[am.properties]
+restarts = "3"
+
+[roles.a]
+nodes = 2
+command = ["sh", "-c", 'echo "a"']
+
+[roles.b]
+command = ["true"]
+
+[roles.b.environment]
+KEY = "value"
+"#);
+}
+
+#[test]
+fn what_it_prints_is_the_job_it_builds() {
+    let job = abc().build().expect("it is valid");
+    assert_eq!(valid(&abc().to_toml()), job);
+    assert_eq!(valid(&job.to_toml()), job);
+}
+
+#[test]
+fn its_mistakes_are_those_of_a_file() {
+    let builder = JobBuilder::new("A B")
+        .guarantee(Guarantee::ExactlyOnce)
+        .add_role(
+            RoleBuilder::new("a")
+                .nodes(0)
+                .script("a.py")
+                .command(["true"]),
+        )
+        .add_role(RoleBuilder::new("b c").nodes_between(3, 2).files(["../*"]));
+    assert_snapshot!(lines(&builder.build().expect_err("it is not valid")), @r#"
+<builder>:1:8: error[job/bad-name]: "A B" cannot name a job (name); hint: use lower-case letters, digits and dashes, a letter first, at most 63 characters: `a-b`
+<builder>:2:13: error[job/not-supported]: the guarantee `exactly-once` is not supported by this version (guarantee); hint: write `guarantee = "none"`: a failure then begins the job's input again
+<builder>:5:9: error[job/out-of-range]: `nodes` is 0 (roles.a.nodes); hint: give a number from 1 to 10000
+<builder>:7:11: error[job/conflict]: `script` and `command` exclude each other (roles.a.command); hint: `script` is run by the role's `python`; `command` is any other program
+<builder>:9:8: error[job/bad-name]: "b c" cannot name a role (roles."b c"); hint: use lower-case letters, digits and dashes, a letter first, at most 63 characters: `b-c`
+<builder>:9:8: error[job/missing-key]: the role has nothing to run (roles."b c"); hint: add `script = "train.py"` or `command = ["program", "argument"]`
+<builder>:10:13: error[job/conflict]: `nodes_min` is 3, more than `nodes_max`, 2 (roles."b c".nodes_min); hint: `nodes` lies between the two bounds; it is 1 unless given
+<builder>:12:9: error[job/bad-path]: `files`: the path "../*" leaves the folder of the job file (roles."b c".files); hint: give a path inside the folder of the job file, relative to it
+"#);
+}
+
+#[test]
+fn two_roles_of_one_name_are_refused() {
+    let twice = abc().add_role(RoleBuilder::new("a").command(["true"]));
+    assert_snapshot!(lines(&twice.build().expect_err("two are named `a`")), @r"
+<builder>:21:8: error[job/duplicate-key]: two roles are named `a`, first in line 11 (roles.a); hint: rename one of them, or put both into one
+");
+}

@@ -1,0 +1,38 @@
+//! The job file and the builder, from outside.
+
+mod builder;
+mod documentation;
+mod files;
+mod mistakes;
+mod properties;
+mod round_trip;
+
+use forebay_job::{Diagnostic, Document, Job};
+
+/// The problems of a job file named `job.toml`, a line each.
+fn problems(text: &str) -> String {
+    lines(
+        &Document::parse(text, "job.toml", "/jobs")
+            .check()
+            .diagnostics,
+    )
+}
+
+fn lines(diagnostics: &[Diagnostic]) -> String {
+    diagnostics
+        .iter()
+        .map(|problem| format!("{problem}\n"))
+        .collect()
+}
+
+/// The job of a text that has no errors.
+#[track_caller]
+fn valid(text: &str) -> Job {
+    match Document::parse(text, "job.toml", "/jobs")
+        .check()
+        .into_job()
+    {
+        Ok((job, _)) => job,
+        Err(diagnostics) => panic!("{text}\n{}", lines(&diagnostics)),
+    }
+}

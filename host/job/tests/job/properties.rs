@@ -1,0 +1,145 @@
+//! Arbitrary text never panics; every job that a builder accepts comes back from its own text.
+
+use std::time::Duration;
+
+use forebay_job::{AmBuilder, Document, JobBuilder, JobLimits, RoleBuilder, RoleLimits};
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::round_trip::EVERYTHING;
+use crate::valid;
+
+/// Checks a text and looks at each place that it reports.
+fn check(text: &str) {
+    let document = Document::parse(text, "job.toml", "/jobs");
+    let checked = document.check();
+    for problem in &checked.diagnostics {
+        let location = problem
+            .location
+            .as_ref()
+            .expect("every problem has a place");
+        assert!(
+            document.text().get(location.span.clone()).is_some(),
+            "{problem}"
+        );
+        assert!(location.line >= 1 && location.column >= 1, "{problem}");
+    }
+    if let Ok((job, _)) = checked.into_job() {
+        assert_eq!(valid(&job.to_toml()), job);
+    }
+}
+
+fn text() -> impl Strategy<Value = String> {
+    "[^\0]{0,12}"
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-z][a-z0-9-]{0,8}[a-z0-9]".prop_filter("reserved", |name| name != "am")
+}
+
+fn duration() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        (1..10_000_u64).prop_map(Duration::from_millis),
+        (1..1000_u64).prop_map(Duration::from_secs)
+    ]
+}
+
+fn role_limits() -> impl Strategy<Value = RoleLimits> {
+    (duration(), duration(), duration(), any::<u32>()).prop_map(|(first, second, third, bytes)| {
+        RoleLimits {
+            start_within: first,
+            stall_kill: second,
+            stop_grace: third,
+            log_bytes: u64::from(bytes),
+            ..RoleLimits::default()
+        }
+    })
+}
+
+prop_compose! {
+    fn program()(
+        words in vec(text(), 0..4),
+        script in option::of("[a-z\\[\\] *]{1,6}/[a-z]{1,5}[.]py"),
+        first in "[a-z]{1,8}",
+    ) -> (Option<String>, Vec<String>) {
+        (script, [first].into_iter().chain(words).collect())
+    }
+}
+
+prop_compose! {
+    fn role(first_letter: char)(
+        name in name(),
+        nodes in 1..100_u32,
+        more in 0..3_u32,
+        plugin in option::of(name()),
+        (script, words) in program(),
+        python in option::of("[a-z/]{1,8}"),
+        properties in btree_map(text(), text(), 0..3),
+        environment in btree_map("[A-EG-Z_][A-Z0-9_]{0,6}", text(), 0..3),
+        memory in option::of(any::<u32>()),
+        files in option::of(vec("[a-z*?]{1,3}[.]csv".prop_filter("not a pattern", |text| !text.contains("**")), 0..3)),
+        limits in role_limits(),
+    ) -> RoleBuilder {
+        let mut role = RoleBuilder::new(&format!("{first_letter}{name}")).nodes(nodes).nodes_between(nodes, nodes + more).limits(&limits);
+        role = match script {
+            Some(script) => role.script(&script).arguments(words),
+            None => role.command(words),
+        };
+        role = plugin.iter().fold(role, |role, plugin| role.plugin(plugin));
+        role = python.iter().fold(role, |role, python| role.python(python));
+        role = memory.into_iter().fold(role, |role, bytes| role.memory_bytes(u64::from(bytes)));
+        role = files.into_iter().fold(role, RoleBuilder::files);
+        role = properties.iter().fold(role, |role, (name, text)| role.property(name, text));
+        environment.iter().fold(role, |role, (name, text)| role.environment(name, text))
+    }
+}
+
+prop_compose! {
+    fn job()(
+        name in name(),
+        framework in option::of(name()),
+        machine in option::of("[a-z]{1,4}/[a-z]{1,4}"),
+        properties in btree_map(text(), text(), 0..3),
+        place_within in duration(),
+        roles in vec![role('a'), role('b'), role('c')],
+    ) -> JobBuilder {
+        let mut job = JobBuilder::new(&name).base("/jobs");
+        job = job.limits(&JobLimits { place_within, ..JobLimits::default() });
+        job = framework.iter().fold(job, |job, framework| job.framework(framework));
+        job = machine.iter().fold(job, |job, plugin| job.add_am_role(AmBuilder::new().plugin(plugin)));
+        job = properties.iter().fold(job, |job, (name, text)| job.property(name, text));
+        roles.into_iter().fold(job, JobBuilder::add_role)
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_never_panics(text in any::<String>()) {
+        check(&text);
+    }
+
+    #[test]
+    fn a_damaged_job_file_never_panics(
+        start in 0..EVERYTHING.len(),
+        length in 0..40_usize,
+        patch in "[\\[\\]{}=\"'.,#\n a-z0-9ü]{0,8}",
+    ) {
+        let end = (start + length).min(EVERYTHING.len());
+        let mut text = EVERYTHING.to_owned();
+        text.replace_range(start..end, &patch);
+        check(&text);
+    }
+
+    #[test]
+    fn keys_never_panic(key in any::<String>()) {
+        Document::parse(EVERYTHING, "job.toml", "/jobs").span_of(&key);
+    }
+
+    #[test]
+    fn what_is_built_is_what_is_read(builder in job()) {
+        let job = builder.build().expect("it is valid");
+        prop_assert_eq!(&valid(&builder.to_toml()), &job);
+        prop_assert_eq!(valid(&job.to_toml()), job);
+    }
+}
