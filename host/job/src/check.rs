@@ -25,17 +25,12 @@ pub(crate) fn job(root: &dyn TableLike, base: &Path) -> (Job, Vec<Diagnostic>) {
     let found = &mut findings;
     let section = Section::root(root);
     section.check_keys(&schema::JOB, found);
-    let framework = section
-        .field("framework")
-        .and_then(|field| plugin(&field, found));
+    let framework = plugin(&section, "framework", found);
     let job = Job {
         name: name(&section, found),
         guarantee: guarantee(&section, found),
         manager: manager(&section.section("am", found), found),
-        properties: section
-            .field("properties")
-            .map(|field| field.entries(found))
-            .unwrap_or_default(),
+        properties: section.entries("properties", found),
         roles: roles(&section, framework.as_deref(), found),
         limits: limits(&section.section("limits", found), found),
         framework,
@@ -101,18 +96,14 @@ fn guarantee(section: &Section, findings: &mut Findings) -> Guarantee {
 fn manager(section: &Section, findings: &mut Findings) -> Manager {
     section.check_keys(&schema::MANAGER, findings);
     Manager {
-        plugin: section
-            .field("plugin")
-            .and_then(|field| plugin(&field, findings)),
-        properties: section
-            .field("properties")
-            .map(|field| field.entries(findings))
-            .unwrap_or_default(),
+        plugin: plugin(section, "plugin", findings),
+        properties: section.entries("properties", findings),
     }
 }
 
 /// Name or path of a plugin.
-fn plugin(field: &Field, findings: &mut Findings) -> Option<String> {
+fn plugin(section: &Section, key: &str, findings: &mut Findings) -> Option<String> {
+    let field = section.field(key)?;
     let text = field.text(findings)?;
     if values::is_path(&text) || values::is_found_by_name(&text) {
         return Some(text);
@@ -126,12 +117,7 @@ fn plugin(field: &Field, findings: &mut Findings) -> Option<String> {
 fn limits(section: &Section, findings: &mut Findings) -> JobLimits {
     section.check_keys(&schema::JOB_LIMITS, findings);
     let default = JobLimits::default();
-    let mut limit = |key, default| {
-        section
-            .field(key)
-            .and_then(|field| field.duration(SHORTEST, findings))
-            .unwrap_or(default)
-    };
+    let mut limit = |key, default| section.duration(key, SHORTEST, findings).unwrap_or(default);
     JobLimits {
         place_within: limit("place_within", default.place_within),
         stop_within: limit("stop_within", default.stop_within),

@@ -78,6 +78,38 @@ impl<'a> Section<'a> {
             .unwrap_or_else(absent)
     }
 
+    /// See [`Field::entries`]; empty if the key is absent.
+    pub(crate) fn entries(&self, key: &str, findings: &mut Findings) -> BTreeMap<String, String> {
+        self.field(key)
+            .map(|field| field.entries(findings))
+            .unwrap_or_default()
+    }
+
+    /// See [`Field::integer`].
+    pub(crate) fn integer(
+        &self,
+        key: &str,
+        range: RangeInclusive<u32>,
+        findings: &mut Findings,
+    ) -> Option<u32> {
+        self.field(key)?.integer(range, findings)
+    }
+
+    /// See [`Field::duration`].
+    pub(crate) fn duration(
+        &self,
+        key: &str,
+        least: Duration,
+        findings: &mut Findings,
+    ) -> Option<Duration> {
+        self.field(key)?.duration(least, findings)
+    }
+
+    /// See [`Field::size`].
+    pub(crate) fn size(&self, key: &str, findings: &mut Findings) -> Option<u64> {
+        self.field(key)?.size(findings)
+    }
+
     /// Reports every key that `schema` does not list.
     pub(crate) fn check_keys(&self, schema: &Table, findings: &mut Findings) {
         for field in self
@@ -205,6 +237,7 @@ impl<'a> Field<'a> {
         self.sound(text.to_owned(), &self.span, findings)
     }
 
+    /// A whole number in a range.
     pub(crate) fn integer(
         &self,
         range: RangeInclusive<u32>,
@@ -229,6 +262,7 @@ impl<'a> Field<'a> {
         value
     }
 
+    /// A duration from `least` to [`values::DURATION_MAX`].
     pub(crate) fn duration(&self, least: Duration, findings: &mut Findings) -> Option<Duration> {
         let value = self.quantity(
             values::duration,
@@ -250,6 +284,7 @@ impl<'a> Field<'a> {
         within.then_some(value)
     }
 
+    /// A number of bytes.
     pub(crate) fn size(&self, findings: &mut Findings) -> Option<u64> {
         self.quantity(values::size, "a size", "\"512 MiB\" or \"2 GB\"", findings)
     }

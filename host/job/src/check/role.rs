@@ -27,9 +27,7 @@ pub(super) fn role(
     let named = check_role_name(field, findings);
     let section = field.section(findings)?;
     section.check_keys(&schema::ROLE, findings);
-    let plugin = section
-        .field("plugin")
-        .and_then(|field| plugin(&field, findings));
+    let plugin = plugin(&section, "plugin", findings);
     let plugin = plugin
         .as_deref()
         .or(framework)
@@ -43,10 +41,7 @@ pub(super) fn role(
         nodes_min,
         nodes_max,
         plugin,
-        properties: section
-            .field("properties")
-            .map(|field| field.entries(findings))
-            .unwrap_or_default(),
+        properties: section.entries("properties", findings),
         interpreter: interpreter(&section, &program, findings),
         arguments: section
             .field("arguments")
@@ -74,11 +69,7 @@ fn check_role_name(field: &Field, findings: &mut Findings) -> bool {
 
 /// Wanted, least, most.
 fn nodes(section: &Section, findings: &mut Findings) -> (u32, u32, u32) {
-    let mut number = |key| {
-        section
-            .field(key)
-            .and_then(|field| field.integer(1..=NODES_MAX, findings))
-    };
+    let mut number = |key| section.integer(key, 1..=NODES_MAX, findings);
     let (nodes, least, most) = (number("nodes"), number("nodes_min"), number("nodes_max"));
     let nodes = nodes.unwrap_or(1);
     let (key, message) = match (least, most) {
@@ -145,10 +136,11 @@ fn command_line(field: &Field, findings: &mut Findings) -> Program {
             hint,
             findings,
         );
-    } else if program.contains('/') && !Path::new(program).is_absolute() {
-        if let Some(complaint) = values::path_complaint(program) {
-            field.bad_path(program, complaint, findings);
-        }
+    } else if program.contains('/')
+        && !Path::new(program).is_absolute()
+        && let Some(complaint) = values::path_complaint(program)
+    {
+        field.bad_path(program, complaint, findings);
     }
     Program::Command(words)
 }
@@ -229,28 +221,16 @@ fn files(section: &Section, program: &Program, findings: &mut Findings) -> Vec<S
 
 fn resources(section: &Section, findings: &mut Findings) -> Resources {
     Resources {
-        cores: section
-            .field("cores")
-            .and_then(|field| field.integer(1..=4096, findings)),
-        memory_bytes: section
-            .field("memory")
-            .and_then(|field| field.size(findings)),
-        gpus: section
-            .field("gpus")
-            .and_then(|field| field.integer(0..=64, findings))
-            .unwrap_or(0),
+        cores: section.integer("cores", 1..=4096, findings),
+        memory_bytes: section.size("memory", findings),
+        gpus: section.integer("gpus", 0..=64, findings).unwrap_or(0),
     }
 }
 
 fn limits(section: &Section, findings: &mut Findings) -> RoleLimits {
     section.check_keys(&schema::ROLE_LIMITS, findings);
     let default = RoleLimits::default();
-    let mut limit = |key, least, default| {
-        section
-            .field(key)
-            .and_then(|field| field.duration(least, findings))
-            .unwrap_or(default)
-    };
+    let mut limit = |key, least, default| section.duration(key, least, findings).unwrap_or(default);
     RoleLimits {
         start_within: limit("start_within", SHORTEST, default.start_within),
         report_within: limit("report_within", SHORTEST, default.report_within),
@@ -258,8 +238,7 @@ fn limits(section: &Section, findings: &mut Findings) -> RoleLimits {
         stall_kill: limit("stall_kill", Duration::ZERO, default.stall_kill),
         stop_grace: limit("stop_grace", Duration::ZERO, default.stop_grace),
         log_bytes: section
-            .field("log_bytes")
-            .and_then(|field| field.size(findings))
+            .size("log_bytes", findings)
             .unwrap_or(default.log_bytes),
     }
 }

@@ -35,9 +35,7 @@ fn staged(role: &str, base: &Path) -> Result<Vec<String>, FilesError> {
         .into_job()
         .expect("it is valid");
     let files = job.roles[0].staged_files(base)?;
-    files
-        .iter()
-        .for_each(|file| assert!(file.absolute.is_file()));
+    assert!(files.iter().all(|file| file.absolute.is_file()));
     Ok(files.into_iter().map(|file| file.relative).collect())
 }
 

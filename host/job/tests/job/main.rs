@@ -19,10 +19,11 @@ fn problems(text: &str) -> String {
 }
 
 fn lines(diagnostics: &[Diagnostic]) -> String {
-    diagnostics
-        .iter()
-        .map(|problem| format!("{problem}\n"))
-        .collect()
+    diagnostics.iter().fold(String::new(), |text, problem| {
+        text + &problem.to_string()
+            + "
+"
+    })
 }
 
 /// The job of a text that has no errors.
