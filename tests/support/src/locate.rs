@@ -1,0 +1,69 @@
+//! Where the things are that the tests need and do not make.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the repository is there")
+}
+
+/// The `forebay` binary: `FOREBAY_BIN`, else the one in the target folder of this test.
+#[track_caller]
+pub fn forebay_binary() -> PathBuf {
+    let binary =
+        env::var_os("FOREBAY_BIN").map_or_else(|| target_folder().join("forebay"), PathBuf::from);
+    assert!(
+        binary.is_file(),
+        "no `{}`: build it with `cargo build --package forebay-cli`",
+        binary.display()
+    );
+    binary
+}
+
+/// The folder of the profile: a test lies in `target/debug/deps`.
+fn target_folder() -> PathBuf {
+    let test = env::current_exe().expect("a test knows its own path");
+    test.ancestors()
+        .nth(2)
+        .expect("a test lies in a target folder")
+        .to_owned()
+}
+
+/// The Python environments of this repository: `FOREBAY_ENVIRONMENTS`, else `.forebay/environments`.
+pub fn environments() -> PathBuf {
+    env::var_os("FOREBAY_ENVIRONMENTS")
+        .map_or_else(|| repository().join(".forebay/environments"), PathBuf::from)
+}
+
+/// The Python environment of this name, with our wheel in it: a test that needs one fails without.
+#[track_caller]
+pub fn environment(name: &str) -> PathBuf {
+    let folder = environments().join(name);
+    let mend = format!("make it with `cargo xtask setup --only {name}`");
+    assert!(
+        folder.join("bin/python").exists(),
+        "no Python environment `{}`: {mend}",
+        folder.display()
+    );
+    assert!(
+        has_wheel(&folder),
+        "no package `forebay` in the Python environment `{}`: {mend}",
+        folder.display()
+    );
+    folder
+}
+
+fn has_wheel(environment: &Path) -> bool {
+    let versions = fs::read_dir(environment.join("lib"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    versions
+        .map(|version| version.path().join("site-packages/forebay"))
+        .any(|package| package.is_dir())
+}

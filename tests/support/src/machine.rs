@@ -1,0 +1,167 @@
+//! A network namespace with folders of its own: what one computer is to a job.
+
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::invocation::Invocation;
+use crate::locate;
+
+/// The network device between the machines of a pair.
+const DEVICE: &str = "joined0";
+
+/// One computer: an own network namespace with a loopback device, and own folders for work, home and `TMPDIR`.
+///
+/// The namespace has no name: it lives as long as a process in it, and that one ends when its input is closed. So nothing
+/// stays behind even where the test is killed.
+pub struct Machine {
+    keeper: Child,
+    folder: PathBuf,
+}
+
+impl Machine {
+    pub(crate) fn start(folder: PathBuf) -> Self {
+        for name in ["work", "home", "tmp"] {
+            fs::create_dir_all(folder.join(name)).expect("the sandbox is writable");
+            fs::set_permissions(folder.join(name), Permissions::from_mode(0o777))
+                .expect("the sandbox is ours");
+        }
+        let machine = Self {
+            keeper: start_keeper(),
+            folder,
+        };
+        machine.ip(&["link", "set", "lo", "up"]);
+        machine
+    }
+
+    /// Joins two machines by a cable, with these addresses in one network.
+    pub(crate) fn join(&self, address: Ipv4Addr, other: &Self, other_address: Ipv4Addr) {
+        let ends = [self.keeper.id().to_string(), other.keeper.id().to_string()];
+        let cable = [
+            "link", "add", DEVICE, "netns", &ends[0], "type", "veth", "peer", DEVICE, "netns",
+            &ends[1],
+        ];
+        self.ip(&cable);
+        for (machine, address) in [(self, address), (other, other_address)] {
+            machine.ip(&["address", "add", &format!("{address}/24"), "dev", DEVICE]);
+            machine.ip(&["link", "set", DEVICE, "up"]);
+        }
+    }
+
+    /// Runs `ip` in the namespace, for what a test needs beyond a pair.
+    #[track_caller]
+    pub fn ip(&self, arguments: &[&str]) {
+        let output = Command::new("nsenter")
+            .arg(self.enter())
+            .arg("ip")
+            .args(arguments)
+            .output();
+        let output = output.expect("nsenter starts");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "`ip {}` failed: {complaint}",
+            arguments.join(" ")
+        );
+    }
+
+    /// The working folder of programs that name no other.
+    pub fn work(&self) -> PathBuf {
+        self.folder.join("work")
+    }
+
+    /// The home folder of programs in here.
+    pub fn home(&self) -> PathBuf {
+        self.folder.join("home")
+    }
+
+    /// `TMPDIR` of programs in here; the guard wants it empty in the end.
+    pub fn tmp(&self) -> PathBuf {
+        self.folder.join("tmp")
+    }
+
+    /// Writes a file, with its folders, below [`Machine::work`]; gives its path.
+    pub fn write(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.work().join(path);
+        let folder = path.parent().expect("a file is in a folder");
+        fs::create_dir_all(folder).expect("the sandbox is writable");
+        fs::write(&path, content).expect("the sandbox is writable");
+        path
+    }
+
+    /// As [`Machine::write`], and anybody may execute it.
+    pub fn write_program(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.write(path, content);
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("the file is ours");
+        path
+    }
+
+    /// A program that is to run in here.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Invocation {
+        Invocation::new(self, program.as_ref())
+    }
+
+    /// `forebay` with these arguments, to run in here.
+    #[track_caller]
+    pub fn forebay<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Invocation {
+        self.command(locate::forebay_binary()).args(arguments)
+    }
+
+    /// The run directories below [`Machine::work`], oldest first.
+    pub fn runs(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.work().join(".forebay/runs"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut runs: Vec<_> = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+            .collect();
+        runs.sort_by_key(|path| fs::metadata(path).and_then(|folder| folder.created()).ok());
+        runs
+    }
+
+    /// The option of `nsenter` that leads in here.
+    pub(crate) fn enter(&self) -> String {
+        format!("--net=/proc/{}/ns/net", self.keeper.id())
+    }
+
+    /// A process that lives in the namespace and belongs to the sandbox itself.
+    pub(crate) fn keeper_pid(&self) -> u32 {
+        self.keeper.id()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.keeper.kill();
+        let _ = self.keeper.wait();
+    }
+}
+
+fn start_keeper() -> Child {
+    let mut keeper = Command::new("unshare");
+    keeper
+        .args(["--net", "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut keeper = keeper
+        .spawn()
+        .expect("`unshare` of util-linux is installed");
+    // The echo tells that `cat` runs, and so that it is in its namespace.
+    let mut echo = [0];
+    let stdin = keeper.stdin.as_mut().expect("its input is piped");
+    let stdout = keeper.stdout.as_mut().expect("its output is piped");
+    let alive = stdin
+        .write_all(b"\n")
+        .and_then(|()| stdout.read_exact(&mut echo));
+    assert!(
+        alive.is_ok(),
+        "no network namespace: these tests need root, there is no way around it"
+    );
+    keeper
+}
