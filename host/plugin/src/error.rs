@@ -35,7 +35,11 @@ pub struct CallError {
 impl CallError {
     /// The error of `call` of the plugin with this id.
     pub fn new(plugin: impl Into<String>, call: Call, fault: impl Into<Fault>) -> Self {
-        Self { plugin: plugin.into(), call, fault: fault.into() }
+        Self {
+            plugin: plugin.into(),
+            call,
+            fault: fault.into(),
+        }
     }
 
     /// What the user can do about it.
@@ -80,7 +84,8 @@ pub enum Fault {
 }
 
 fn log_text(log: &[String]) -> String {
-    log.last().map_or_else(String::new, |line| format!("; its last log line: {line}"))
+    log.last()
+        .map_or_else(String::new, |line| format!("; its last log line: {line}"))
 }
 
 /// A part of an answer that is not valid; the whole answer is refused.
@@ -109,7 +114,9 @@ impl Denied {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::NotListed(_) => "this is a mistake of the plugin: report it to its author",
-            Self::NotGranted(_) => "the operator of this machine can grant it in `grants.toml`, or with `--grants FILE`",
+            Self::NotGranted(_) => {
+                "the operator of this machine can grant it in `grants.toml`, or with `--grants FILE`"
+            }
         }
     }
 }

@@ -7,12 +7,24 @@
 //! [`CheckedMachine`] and [`CheckedRunner`] (the same with every answer validated), and [`PluginHost`] (where they come
 //! from).
 
+mod capabilities;
+mod check;
 mod error;
+mod grants;
+mod host;
 mod limits;
+mod manifest;
+mod pattern;
 mod traits;
 pub mod types;
 
+pub use capabilities::{MIGRATE, Unsupported, unsupported};
+pub use check::{CheckedMachine, CheckedRunner, Valid, ValidDecision};
 pub use error::{Call, CallError, Denied, Fault, InvalidAnswer};
+pub use grants::Grants;
+pub use host::{HostError, LoadError, Loaded, PluginHost};
 pub use limits::{LimitExceeded, LimitKind, Limits};
+pub use manifest::{Manifest, ManifestError, PluginId, Requests};
+pub use pattern::Pattern;
 pub use traits::{NodeRunner, StateMachine};
 pub use types::*;

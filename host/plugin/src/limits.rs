@@ -110,6 +110,10 @@ impl LimitExceeded {
         if used <= allowed {
             return Ok(());
         }
-        Err(Self { limit, allowed: allowed as u64, used: Some(used as u64) })
+        Err(Self {
+            limit,
+            allowed: allowed as u64,
+            used: Some(used as u64),
+        })
     }
 }

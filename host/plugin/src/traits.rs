@@ -1,7 +1,7 @@
 use crate::error::CallError;
 use crate::types::{
-    ClusterSpec, Decision, Description, Event, ExitReport, JobSpec, JobView, LaunchPlan, LaunchRequest, Moment,
-    Preparation, Verdict,
+    ClusterSpec, Decision, Description, Event, ExitReport, JobSpec, JobView, LaunchPlan,
+    LaunchRequest, Moment, Preparation, Verdict,
 };
 
 /// Decides what happens to a job: events in, actions out.

@@ -21,7 +21,10 @@ pub struct NodeId {
 impl NodeId {
     /// The node `role:index`.
     pub fn new(role: impl Into<String>, index: u32) -> Self {
-        Self { role: role.into(), index }
+        Self {
+            role: role.into(),
+            index,
+        }
     }
 }
 

@@ -12,19 +12,21 @@ mod launch;
 mod view;
 
 pub use decision::{
-    Action, CustomAction, Decision, JobEnd, JobFailure, PlaceRequest, Refusal, ResizeOrder, StopOrder, TimerOrder,
+    Action, CustomAction, Decision, JobEnd, JobFailure, PlaceRequest, Refusal, ResizeOrder,
+    StopOrder, TimerOrder,
 };
 pub use event::{
-    CustomEvent, Event, FinishRequest, Moment, NodeExit, NodeStall, RestartRequest, ScaleRequest, StallKind, StopRequest,
+    CustomEvent, Event, FinishRequest, Moment, NodeExit, NodeStall, RestartRequest, ScaleRequest,
+    StallKind, StopRequest,
 };
 pub use exit::{Ending, ExitReport, KnownCause, ScriptError, Verdict, VerdictKind};
 pub use job::{
-    Attributes, CheckpointDuty, Description, FinishRule, Guarantee, JobSpec, NodeId, NodeIdError, PluginError, PortNeed,
-    Readiness, RecoveryScope, RolePolicy, RoleSpec,
+    Attributes, CheckpointDuty, Description, FinishRule, Guarantee, JobSpec, NodeId, NodeIdError,
+    PluginError, PortNeed, Readiness, RecoveryScope, RolePolicy, RoleSpec,
 };
 pub use launch::{
-    ClusterSpec, LaunchFile, LaunchPlan, LaunchRequest, Machine, Member, Preparation, Problem, Program, RoleMembers,
-    Severity,
+    ClusterSpec, LaunchFile, LaunchPlan, LaunchRequest, Machine, Member, Preparation, Problem,
+    Program, RoleMembers, Severity,
 };
 pub use view::{DataflowPhase, JobView, NodePhase, NodeView, RoleView};
 

@@ -1,0 +1,33 @@
+//! What the interface has and this host cannot do yet: valid in a decision, and refused by name.
+
+use crate::types::Action;
+
+/// The interface has it, this host does not do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{what}` is not supported by this host: {why}")]
+pub struct Unsupported {
+    /// As the WIT calls it.
+    pub what: &'static str,
+    /// What is missing.
+    pub why: &'static str,
+}
+
+/// A state of another format than the plugin's is refused.
+pub const MIGRATE: Unsupported = Unsupported {
+    what: "migrate",
+    why: "it cannot yet take up the state of another version",
+};
+
+/// Why this host cannot carry out a valid action, if it cannot.
+pub const fn unsupported(action: &Action) -> Option<Unsupported> {
+    let why = match action {
+        Action::Rewind(_) => "it has no dataflow and no checkpoints to go back to",
+        Action::EndInput(_) => "it has no dataflow that feeds roles",
+        Action::Resize(_) => "a running job keeps its size",
+        _ => return None,
+    };
+    Some(Unsupported {
+        what: action.kind(),
+        why,
+    })
+}

@@ -1,0 +1,97 @@
+//! Texts that a plugin writes for people, and texts of users that it may quote in them.
+
+use crate::limits::Limits;
+use crate::types::{ExitReport, ScriptError};
+
+/// Longest name of a phase or timer, in bytes.
+const WORD_BYTES_MAX: usize = 128;
+
+/// A text that has to be there.
+pub(super) fn required(what: &str, text: &str, limits: &Limits) -> Result<(), String> {
+    if text.trim().is_empty() {
+        return Err(format!("its {what} is empty"));
+    }
+    bounded(what, text, limits)
+}
+
+/// A text that may be left out, but not empty.
+pub(super) fn optional(what: &str, text: Option<&str>, limits: &Limits) -> Result<(), String> {
+    text.map_or(Ok(()), |text| required(what, text, limits))
+}
+
+/// A text that may be empty.
+pub(super) fn bounded(what: &str, text: &str, limits: &Limits) -> Result<(), String> {
+    let (used, allowed) = (text.len(), limits.text_bytes);
+    if used > allowed {
+        return Err(format!(
+            "its {what} has {used} bytes, more than the limit `text-bytes` of {allowed}"
+        ));
+    }
+    if text.chars().any(is_unprintable) {
+        return Err(format!("its {what} has control characters: {text:?}"));
+    }
+    Ok(())
+}
+
+/// A word such as a phase or the id of a timer.
+pub(super) fn word(what: &str, word: &str) -> Result<(), String> {
+    if word.is_empty() {
+        return Err(format!("its {what} is empty"));
+    }
+    if word.len() > WORD_BYTES_MAX {
+        return Err(format!(
+            "its {what} has {} bytes, more than {WORD_BYTES_MAX}",
+            word.len()
+        ));
+    }
+    if word
+        .chars()
+        .any(|character| character.is_control() || character.is_whitespace())
+    {
+        return Err(format!(
+            "its {what} has spaces or control characters: {word:?}"
+        ));
+    }
+    Ok(())
+}
+
+/// A time that the host has to wait.
+pub(super) fn wait(what: &str, wait_ms: u64, limits: &Limits) -> Result<(), String> {
+    let allowed = limits.wait.as_millis();
+    if u128::from(wait_ms) > allowed {
+        return Err(format!(
+            "its {what} of {wait_ms} ms is longer than the limit `wait` of {allowed} ms"
+        ));
+    }
+    Ok(())
+}
+
+fn is_unprintable(character: char) -> bool {
+    character.is_control() && character != '\n' && character != '\t'
+}
+
+/// The report with texts that a plugin may quote without breaking its own limits.
+pub(super) fn quotable(report: &ExitReport, text_bytes: usize) -> ExitReport {
+    let quote = |text: &str| quotable_text(text, text_bytes);
+    ExitReport {
+        last_lines: report.last_lines.iter().map(|line| quote(line)).collect(),
+        error: report.error.as_ref().map(|error| ScriptError {
+            kind: quote(&error.kind),
+            message: quote(&error.message),
+            traceback: error
+                .traceback
+                .chars()
+                .filter(|character| !is_unprintable(*character))
+                .collect(),
+        }),
+        ..report.clone()
+    }
+}
+
+fn quotable_text(text: &str, bytes_max: usize) -> String {
+    let end = text.floor_char_boundary(bytes_max);
+    text[..end]
+        .chars()
+        .filter(|character| !is_unprintable(*character))
+        .collect()
+}
