@@ -81,7 +81,7 @@ pub struct Role {
     pub properties: BTreeMap<String, String>,
     /// What a node of the role runs.
     pub program: Program,
-    /// The Python of the role (`python =`): an environment's name, or a path where it has a `/`.
+    /// The Python of the role (`python =`): an environment's name, or a path where it has a `/`, relative to [`Job::base`].
     /// `None`: the agent looks for one.
     pub interpreter: Option<String>,
     /// Appended to the program's own arguments.
