@@ -269,6 +269,8 @@ fn make_environment(
                 "pip",
                 "install",
                 "--no-deps",
+                // Once here, or every node does it at once on its first import.
+                "--compile-bytecode",
                 "--requirement",
                 &requirements,
                 "--python",
