@@ -1,0 +1,121 @@
+"""The conversation of this process with its agent: opened at start-up, closed at exit, forgotten in a forked child."""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import signal
+import stat
+import threading
+from collections.abc import Callable
+from platform import python_version
+from sys import executable
+
+from forebay._forebay import Conversation
+
+VARIABLE = "FOREBAY_NODE_FD"
+
+_conversation: Conversation | None = None
+_absence = (
+    "this process was not started by Forebay: name this script in a role of a job file (`script = \"train.py\"`) and start it "
+    "with `forebay run JOB.toml`"
+)
+
+
+class NotInForebay(RuntimeError):
+    """This process is not the process of a node; the text says why, and what to do."""
+
+    __module__ = "forebay"
+
+
+def conversation() -> Conversation:
+    """The open conversation.
+
+    Raises:
+        NotInForebay: there is none.
+    """
+    if _conversation is None:
+        raise NotInForebay(_absence)
+    return _conversation
+
+
+def current() -> Conversation | None:
+    """The open conversation, if there is one."""
+    return _conversation
+
+
+def open_inherited() -> None:
+    """Opens the conversation on the descriptor that the variable names, and takes the variable away: programs that this
+    process starts have no part in it.
+
+    Raises:
+        ConnectionError: the agent refuses this process, or does not answer.
+    """
+    global _conversation
+    descriptor = _claim(os.environ.pop(VARIABLE))
+    if descriptor is None:
+        return
+    _conversation = Conversation(descriptor, python_version(), executable)
+    atexit.register(_close)
+    os.register_at_fork(after_in_child=lambda: _forget(descriptor))
+
+
+def _claim(text: str) -> int | None:
+    """The descriptor, if it is a socket that no other process (of a pipeline, say) speaks on."""
+    global _absence
+    _absence = f"`{VARIABLE}` names `{text}`, which is not the agent's socket: a program between the agent and this process closed it"
+    try:
+        descriptor = int(text)
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return None
+        os.set_inheritable(descriptor, False)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _absence = "another process of this node speaks with the agent already"
+        return None
+    except (ValueError, OverflowError, OSError):
+        return None
+    return descriptor
+
+
+def _close() -> None:
+    global _conversation, _absence
+    if _conversation is not None:
+        _conversation.close()
+        _conversation = None
+        _absence = "the interpreter is ending; the conversation with the agent is closed"
+
+
+def _forget(descriptor: int) -> None:
+    """In a forked child: its thread does not exist, and the agent must see when the parent is gone."""
+    global _conversation, _absence
+    if _conversation is not None:
+        _leaked.append(_conversation)
+        _conversation = None
+        _absence = "this is a forked child of a node's process: call Forebay in the process that the agent started"
+        os.close(descriptor)
+
+
+# The object of the parent stays untouched in a forked child: its locks may be held by a thread that is not there.
+_leaked: list[Conversation] = []
+
+
+def keep_sigterm_away() -> None:
+    """SIGTERM becomes a stop request, where it would have ended the process."""
+    talk = conversation()
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: talk.request_stop("SIGTERM"))
+
+
+def on_stop(callback: Callable[[str], object]) -> None:
+    """Waits for a stop request in a thread of its own."""
+    talk = conversation()
+
+    def wait() -> None:
+        reason = talk.wait_for_stop()
+        if reason is not None:
+            callback(reason)
+
+    threading.Thread(target=wait, name="forebay-stop", daemon=True).start()
