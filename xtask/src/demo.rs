@@ -58,11 +58,12 @@ fn runs(workspace: &Workspace) -> BTreeSet<PathBuf> {
 fn tell(workspace: &Workspace, run: &Path) -> Result<()> {
     let tensorboard = Environment::Tensorflow.program(workspace, "tensorboard");
     println!("\ntest accuracy   {}", accuracy(run)?);
-    println!("model and logs  {}", run.display());
+    println!("model           {}", run.join("output").display());
+    println!("logs            {}", run.join("logs").display());
     println!(
         "TensorBoard     {} --logdir {}",
         tensorboard.display(),
-        run.join("nodes").display()
+        run.join("output").display()
     );
     println!("\nTry next:");
     println!(
@@ -76,13 +77,13 @@ fn tell(workspace: &Workspace, run: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The test accuracy that a node reported last, from the summary that ends the run's events.
+/// The test accuracy that a node reported last, from the run's summary.
 fn accuracy(run: &Path) -> Result<String> {
-    let path = run.join("events.jsonl");
-    let events =
+    let path = run.join("summary.json");
+    let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let summary: Value = serde_json::from_str(events.lines().last().unwrap_or_default())
-        .with_context(|| format!("`{}` does not end with a summary", path.display()))?;
+    let summary: Value =
+        serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", path.display()))?;
     let nodes = summary["nodes"].as_array().into_iter().flatten();
     let mut reported = nodes.filter_map(|node| node["last_report"]["test_accuracy"].as_f64());
     let accuracy = reported
