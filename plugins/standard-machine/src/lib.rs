@@ -1,0 +1,28 @@
+//! The standard state machine, for any framework, and the node runner `command`, for any program: one plugin like any
+//! other, which the host carries.
+//!
+//! The machine knows no framework; it is driven by the role policies that node runners answer. It is *not* yet one that
+//! recovers: the first failure of a node that somebody waits for ends the job, by name.
+//!
+//! Start from [`Standard`]; `machine` has the order of its questions, `situation` what it reads from the view.
+
+mod command;
+mod failing;
+mod limits;
+mod machine;
+mod situation;
+mod state;
+
+use forebay_plugin_sdk::{Plugin, export};
+
+/// The plugin: a state machine and a node runner.
+#[derive(Debug)]
+pub struct Standard;
+
+impl Plugin for Standard {
+    const ID: &'static str = "standard-machine";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const STATE_FORMAT: &'static str = state::FORMAT;
+}
+
+export!(Standard: state_machine, node_runner);

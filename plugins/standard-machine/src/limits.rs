@@ -1,0 +1,43 @@
+//! The times of the machine: properties of the job.
+
+use forebay_plugin_sdk::{JobSpec, Problems, Properties};
+
+/// How long the machine waits for what, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "a unit comes last")]
+pub(crate) struct Limits {
+    /// `place-within-ms`: for room and ports. Default 60 s.
+    pub(crate) place_within_ms: u64,
+    /// `stop-grace-ms`: between SIGTERM and SIGKILL. Default 10 s.
+    pub(crate) stop_grace_ms: u64,
+    /// `settle-ms`: after a failure that may be the consequence of another one, for that other one. Default 1.5 s.
+    pub(crate) settle_ms: u64,
+    /// `service-exit-grace-ms`: after a service ended by itself with exit code 0, for the job to be done. Default 30 s:
+    /// the others may still be saving their results.
+    pub(crate) service_exit_grace_ms: u64,
+}
+
+/// A year: the host refuses to wait much longer.
+const LONGEST_MS: u64 = 365 * 24 * 3600 * 1000;
+
+impl Limits {
+    pub(crate) fn read(job: &JobSpec, problems: &mut Problems) -> Self {
+        let properties = Properties::of_job(job);
+        let mut read = |name: &str, default_ms: u64| {
+            let value = properties.number(name, problems).unwrap_or(default_ms);
+            if value > LONGEST_MS {
+                problems.error(
+                    properties.key(name),
+                    format!("`{name}` is more than a year"),
+                );
+            }
+            value.min(LONGEST_MS)
+        };
+        Self {
+            place_within_ms: read("place-within-ms", 60_000),
+            stop_grace_ms: read("stop-grace-ms", 10_000),
+            settle_ms: read("settle-ms", 1_500),
+            service_exit_grace_ms: read("service-exit-grace-ms", 30_000),
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The decisions. Level-triggered: first events change the few words of state, then the machine asks the same questions
+//! of the view, in the same order, at every call: is the job done? is it to stop? has something failed? who has no place?
+//! who is not started? Late, double and lost events do no harm, and a recovered application manager needs no special case.
+
+use forebay_plugin_sdk::{
+    Action, DataflowPhase, Decision, Event, JobEnd, JobFailure, JobSpec, JobView, Moment, NodeId,
+    NodePhase, NodeStall, PlaceRequest, PluginError, Problems, Refusal, StallKind, StateMachine,
+    StopOrder,
+};
+
+use crate::Standard;
+use crate::failing;
+use crate::limits::Limits;
+use crate::situation::{Node, Situation};
+use crate::state::{State, Stop};
+
+impl StateMachine for Standard {
+    fn decide(
+        job: &JobSpec,
+        now: &Moment,
+        view: &JobView,
+        state: &[u8],
+        events: &[Event],
+    ) -> Result<Decision, PluginError> {
+        let mut problems = Problems::default();
+        let limits = Limits::read(job, &mut problems);
+        let situation = Situation::new(job, view)?;
+        let mut turn = Turn {
+            limits,
+            situation,
+            now_ms: now.now_ms,
+            events,
+            state: State::read(state)?,
+            actions: Vec::new(),
+        };
+        turn.take_events();
+        let step = turn.refuse_limits(problems).unwrap_or_else(|| turn.step());
+        Ok(Decision {
+            state: turn.state.write()?,
+            phase: step.phase.to_owned(),
+            note: step.note,
+            actions: turn.actions,
+        })
+    }
+}
+
+/// One call of `decide`.
+pub(crate) struct Turn<'a> {
+    pub(crate) limits: Limits,
+    pub(crate) situation: Situation<'a>,
+    pub(crate) now_ms: u64,
+    pub(crate) events: &'a [Event],
+    pub(crate) state: State,
+    pub(crate) actions: Vec<Action>,
+}
+
+/// What people see of a decision.
+pub(crate) struct Step {
+    phase: &'static str,
+    note: Option<String>,
+}
+
+impl Step {
+    pub(crate) fn new(phase: &'static str) -> Self {
+        Self { phase, note: None }
+    }
+
+    pub(crate) fn because(phase: &'static str, note: String) -> Self {
+        Self {
+            phase,
+            note: Some(note),
+        }
+    }
+}
+
+impl Turn<'_> {
+    fn take_events(&mut self) {
+        for event in self.events {
+            match event {
+                Event::StopRequested(stop) => {
+                    self.state.stop.get_or_insert(Stop::Asked {
+                        deadline_ms: stop.deadline_ms,
+                    });
+                }
+                Event::FinishRequested(_) => self.state.finish_asked = true,
+                Event::ScaleRequested(scale) => self.refuse(scale.request, "scale a role"),
+                Event::RestartRequested(restart) => self.refuse(restart.request, "restart nodes"),
+                Event::NodeStalled(stall) if stall.kind == StallKind::Lingering => {
+                    self.end_lingering(stall);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn refuse(&mut self, request: u64, what: &str) {
+        let reason = format!("the standard machine cannot {what} yet");
+        self.actions
+            .push(Action::Refuse(Refusal { request, reason }));
+    }
+
+    /// Its work is done and its process stays: some frameworks never exit when a peer is gone.
+    fn end_lingering(&mut self, stall: &NodeStall) {
+        let node = self
+            .situation
+            .node(&stall.node)
+            .filter(|node| node.view.attempt == stall.attempt);
+        if node
+            .is_some_and(|node| matches!(node.view.phase, NodePhase::Starting | NodePhase::Ready))
+        {
+            self.stop(vec![stall.node.clone()], self.limits.stop_grace_ms);
+        }
+    }
+
+    fn refuse_limits(&mut self, problems: Problems) -> Option<Step> {
+        let problems: Vec<_> = Vec::from(problems)
+            .into_iter()
+            .map(|problem| problem.message)
+            .collect();
+        (!problems.is_empty()).then(|| self.fail(None, problems.join("; ")))
+    }
+
+    fn step(&mut self) -> Step {
+        if self.is_done() {
+            return self.finish("succeeded", JobEnd::Succeeded);
+        }
+        if let Some(stop) = self.state.stop {
+            return self.stop_job(stop);
+        }
+        if self.state.finish_asked {
+            return self.stop_job(Stop::Asked {
+                deadline_ms: u64::MAX,
+            });
+        }
+        if let Some(reason) = self.job_failure() {
+            return self.fail(None, reason);
+        }
+        if !self.situation.is_published() {
+            return self.place_cluster();
+        }
+        failing::end_of(self).unwrap_or_else(|| self.start_cluster())
+    }
+
+    /// Once the nodes have been told to stop, the end of the job is `stopped`, whatever they do.
+    fn is_done(&self) -> bool {
+        let decided = matches!(self.state.stop, Some(Stop::Draining | Stop::Stopping));
+        !decided && self.situation.is_done()
+            || self.state.finish_asked && self.dataflow_allows_success()
+    }
+
+    fn dataflow_allows_success(&self) -> bool {
+        matches!(
+            self.situation.view.dataflow,
+            DataflowPhase::None | DataflowPhase::Ended
+        )
+    }
+
+    /// A failure that is not one of a node.
+    fn job_failure(&self) -> Option<String> {
+        let failed = self.situation.view.dataflow == DataflowPhase::Failed;
+        let told = self.events.iter().find_map(|event| match event {
+            Event::DataflowFailed(reason) if failed => Some(reason.clone()),
+            Event::PlaceFailed((nodes, reason)) if self.lacks_place(nodes) => Some(reason.clone()),
+            _ => None,
+        });
+        told.or_else(|| failed.then(|| "the dataflow failed".to_owned()))
+    }
+
+    fn lacks_place(&self, nodes: &[NodeId]) -> bool {
+        self.situation
+            .core()
+            .any(|node| node.view.phase == NodePhase::Absent && nodes.contains(&node.id()))
+    }
+
+    // -------------------------------------------------------------------------------------- coming up
+
+    fn place_cluster(&mut self) -> Step {
+        let absent = ids(self
+            .situation
+            .core()
+            .filter(|node| node.view.phase == NodePhase::Absent));
+        let waiting = self
+            .situation
+            .core()
+            .filter(|node| node.view.phase == NodePhase::Waiting)
+            .count();
+        if !absent.is_empty() {
+            self.place(absent);
+        } else if waiting == 0 {
+            let core = ids(self.situation.core());
+            self.actions.push(Action::Publish(core.clone()));
+            self.actions.push(Action::Start(core));
+            return Step::new("starting");
+        }
+        Step::new("placing")
+    }
+
+    fn place(&mut self, nodes: Vec<NodeId>) {
+        let deadline_ms = self.limits.place_within_ms;
+        self.actions.push(Action::Place(PlaceRequest {
+            nodes,
+            avoid: Vec::new(),
+            deadline_ms,
+        }));
+    }
+
+    fn start_cluster(&mut self) -> Step {
+        self.start_fresh(ids(self.situation.core().filter(|node| node.is_fresh())));
+        let all = self.situation.core().count();
+        let up = self
+            .situation
+            .core()
+            .filter(|node| node.view.phase == NodePhase::Ready || node.has_finished())
+            .count();
+        if up < all {
+            return Step::because("starting", format!("{up} of {all} nodes are ready"));
+        }
+        self.run_observers();
+        Step::new("running")
+    }
+
+    /// Observers come last and each for itself, so that none can hold anything up, and outside the generation, so that
+    /// nothing changes for the others.
+    fn run_observers(&mut self) {
+        if !self.state.observers_asked {
+            self.state.observers_asked = true;
+            for node in ids(self.situation.observers()) {
+                self.place(vec![node]);
+            }
+        }
+        self.start_fresh(ids(self
+            .situation
+            .observers()
+            .filter(|node| node.is_fresh())));
+    }
+
+    fn start_fresh(&mut self, nodes: Vec<NodeId>) {
+        if !nodes.is_empty() {
+            self.actions.push(Action::Start(nodes));
+        }
+    }
+
+    // -------------------------------------------------------------------------------------- coming down
+
+    fn stop_job(&mut self, stop: Stop) -> Step {
+        match stop {
+            Stop::Asked { deadline_ms } => self.begin_stop(deadline_ms),
+            Stop::Draining if self.is_draining() => Step::new("draining"),
+            Stop::Stopping if self.situation.finishers().any(Node::is_live) => {
+                Step::new("stopping")
+            }
+            Stop::Draining | Stop::Stopping => self.finish("stopped", JobEnd::Stopped),
+        }
+    }
+
+    fn begin_stop(&mut self, deadline_ms: u64) -> Step {
+        if self.situation.view.dataflow == DataflowPhase::Running
+            && self.situation.fed().any(Node::is_live)
+        {
+            self.state.stop = Some(Stop::Draining);
+            self.actions
+                .push(Action::EndInput(fed_roles(&self.situation)));
+            return Step::new("draining");
+        }
+        // Services stay until the end of the job: the others may still save their work through them.
+        let live = ids(self.situation.finishers().filter(|node| node.is_live()));
+        if live.is_empty() {
+            return self.finish("stopped", JobEnd::Stopped);
+        }
+        self.state.stop = Some(Stop::Stopping);
+        self.stop(live, self.limits.stop_grace_ms.min(deadline_ms));
+        Step::new("stopping")
+    }
+
+    /// Something that is on its way can still arrive.
+    fn is_draining(&self) -> bool {
+        let dataflow_runs = self.situation.view.dataflow == DataflowPhase::Running;
+        let reading = self.situation.fed().any(Node::is_live);
+        let all_read = self.situation.fed().all(Node::has_finished);
+        dataflow_runs && (reading || all_read)
+    }
+
+    fn stop(&mut self, nodes: Vec<NodeId>, grace_ms: u64) {
+        self.actions
+            .push(Action::Stop(StopOrder { nodes, grace_ms }));
+    }
+
+    pub(crate) fn finish(&mut self, phase: &'static str, end: JobEnd) -> Step {
+        self.actions.push(Action::Finish(end));
+        Step::new(phase)
+    }
+
+    pub(crate) fn fail(&mut self, node: Option<NodeId>, reason: String) -> Step {
+        self.finish("failed", JobEnd::Failed(JobFailure { reason, node }))
+    }
+}
+
+fn ids<'a, 'v: 'a>(nodes: impl Iterator<Item = &'a Node<'v>>) -> Vec<NodeId> {
+    nodes.map(Node::id).collect()
+}
+
+fn fed_roles(situation: &Situation<'_>) -> Vec<String> {
+    let mut roles: Vec<_> = situation.fed().map(|node| node.role.name.clone()).collect();
+    roles.dedup();
+    roles
+}
