@@ -159,7 +159,7 @@ impl Conversation {
     fn wait_for_stop(&self, py: Python<'_>) -> Option<String> {
         py.detach(|| {
             self.shared
-                .wait_until(|state| state.stop.is_some() || state.closing.is_some())
+                .wait_until(|state| state.stop.is_some() || state.closing.is_some());
         });
         self.shared.read(|state| state.stop.clone())
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use forebay_protocol::Decoder;
 use forebay_protocol::node::v1::{
-    ClusterChange, Down, Pong, RolledBack, Saved, StopNotice, Welcome, down, up,
+    ClusterChange, Down, Pong, RollBack, RolledBack, Save, Saved, StopNotice, Welcome, down, up,
 };
 use pyo3::Python;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -116,26 +116,17 @@ impl Speaker {
     fn take(&self, message: Down) {
         match message.message {
             Some(down::Message::Welcome(welcome)) => {
-                self.shared.update(|state| take_welcome(state, welcome))
+                self.update(|state| take_welcome(state, welcome));
             }
             Some(down::Message::ClusterChange(change)) => {
-                self.shared.update(|state| take_cluster(state, change))
+                self.update(|state| take_cluster(state, change));
+            }
+            Some(down::Message::StopNotice(notice)) => {
+                self.update(|state| state.request_stop(text_of(notice)));
             }
             Some(down::Message::Ping(ping)) => self.answer_ping(ping.number),
-            Some(down::Message::StopNotice(notice)) => self
-                .shared
-                .update(|state| state.request_stop(text_of(notice))),
-            Some(down::Message::Save(save)) => self.answer(up::Message::Saved(Saved {
-                checkpoint: save.checkpoint,
-                files: Vec::new(),
-                error: "the script has no save hook".to_owned(),
-            })),
-            Some(down::Message::RollBack(roll_back)) => {
-                self.answer(up::Message::RolledBack(RolledBack {
-                    checkpoint: roll_back.checkpoint,
-                    error: "the script has no restore hook".to_owned(),
-                }))
-            }
+            Some(down::Message::Save(save)) => self.answer(refuse_save(&save)),
+            Some(down::Message::RollBack(back)) => self.answer(refuse_roll_back(&back)),
             // Said by a later version of the host.
             None => {}
         }
@@ -145,6 +136,10 @@ impl Speaker {
     fn answer_ping(&self, number: u64) {
         // Without an interpreter to ask there is nothing to prove.
         let _ = Python::try_attach(|_python| self.answer(up::Message::Pong(Pong { number })));
+    }
+
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        self.shared.update(change);
     }
 
     fn answer(&self, message: up::Message) {
@@ -228,6 +223,21 @@ fn take_cluster(state: &mut State, change: ClusterChange) {
     if (cluster.generation, cluster.revision) > (state.cluster.generation, state.cluster.revision) {
         state.cluster = cluster;
     }
+}
+
+fn refuse_save(save: &Save) -> up::Message {
+    up::Message::Saved(Saved {
+        checkpoint: save.checkpoint,
+        files: Vec::new(),
+        error: "the script has no save hook".to_owned(),
+    })
+}
+
+fn refuse_roll_back(roll_back: &RollBack) -> up::Message {
+    up::Message::RolledBack(RolledBack {
+        checkpoint: roll_back.checkpoint,
+        error: "the script has no restore hook".to_owned(),
+    })
 }
 
 fn text_of(notice: StopNotice) -> String {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -156,6 +157,10 @@ class Agent:
         """Returns when the node has taken all that was sent before."""
         self.ping(0)
         self.expect("pong")
+
+    def is_silent(self) -> bool:
+        """Whether nothing has arrived."""
+        return not select.select([self.socket], [], [], 0)[0]
 
     def type(self, line: str) -> None:
         """A line for the script to read."""
