@@ -20,7 +20,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut progress = Progress::new(setup::steps(&environments) + 2);
     setup::make(workspace, &mut progress, &environments)?;
     progress.step("engine", |step| {
-        let mut build = workspace.cargo(["build", "--package", "forebay-cli"]);
+        // With `--workspace` the features are those of `cargo xtask test`: nothing is compiled twice.
+        let mut build = workspace.cargo(["build", "--workspace", "--bin", "forebay"]);
         step.run(
             "building `forebay` with its plugins",
             &mut build,

@@ -5,6 +5,7 @@
 //! and [`checks`] (the list of everything that `cargo xtask test` runs).
 #![expect(
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a tool for the terminal: its output is what it is for"
 )]
 
@@ -31,7 +32,7 @@ use crate::workspace::Workspace;
 
 /// Everything around the code of Forebay: `cargo xtask demo` shows it at work, `cargo xtask test` runs every check.
 #[derive(Parser)]
-#[command(name = "cargo xtask", version, disable_help_subcommand = true)]
+#[command(bin_name = "cargo xtask", version, disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -81,8 +82,14 @@ enum Verb {
     },
 }
 
-fn main() -> Result<ExitCode> {
-    let verb = Arguments::parse().verb;
+fn main() -> ExitCode {
+    run(Arguments::parse().verb).unwrap_or_else(|error| {
+        eprintln!("error: {}", progress::explained(&error));
+        ExitCode::FAILURE
+    })
+}
+
+fn run(verb: Verb) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;
     match verb {
         Verb::Demo => demo::run(&workspace)?,

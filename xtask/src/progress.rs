@@ -9,7 +9,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 
 use crate::workspace::shown;
 
@@ -160,6 +160,12 @@ fn tail(log: &Path) -> String {
     let text = String::from_utf8_lossy(&content);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}
+
+/// An error with its causes, each on a line of its own.
+pub(crate) fn explained(error: &Error) -> String {
+    let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    texts.join("\n  because: ")
 }
 
 /// A duration as people read it.

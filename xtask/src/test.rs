@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::checks::{self, Check, Needs};
-use crate::progress::{Progress, seconds};
+use crate::progress::{Progress, explained, seconds};
 use crate::setup::{self, Environment};
 use crate::workspace::{Workspace, output, shown};
 
@@ -56,7 +56,7 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<ExitCode> {
     }];
     match &frameworks {
         Ok(_) => run_checks(workspace, &chosen, &mut outcomes)?,
-        Err(error) => println!("\nset-up failed: {error:?}"),
+        Err(error) => println!("\nset-up failed: {}", explained(error)),
     }
     Ok(sum_up(&outcomes, &frameworks.unwrap_or_default()))
 }
