@@ -103,6 +103,16 @@ impl Running {
         })
     }
 
+    /// The events that it has written by now.
+    pub fn events_so_far(&self) -> Vec<Value> {
+        self.streams
+            .texts()
+            .0
+            .lines()
+            .filter_map(events::parse)
+            .collect()
+    }
+
     /// Waits until its standard output contains `text`.
     #[track_caller]
     pub fn wait_stdout(&self, text: &str) {

@@ -1,0 +1,192 @@
+//! Each verb as a user meets it: exit code, standard output and standard error in one snapshot.
+
+use forebay_test_support::{Output, Sandbox};
+
+use crate::jobs::{UNTIL_GO, job_with_go, ready, run_dir, run_json, shell_job, start};
+
+/// Compares exit code, stdout and stderr with the snapshot of this name.
+#[track_caller]
+pub(crate) fn snapshot(sandbox: &Sandbox, name: &str, output: &Output) {
+    let filters = sandbox.filters();
+    let filters: Vec<_> = filters
+        .iter()
+        .map(|(pattern, shown)| (&**pattern, &**shown))
+        .collect();
+    insta::with_settings!({ filters => filters, omit_expression => true }, {
+        insta::assert_snapshot!(name, output.to_string());
+    });
+}
+
+#[test]
+fn help_of_every_verb_has_an_example() {
+    let sandbox = Sandbox::new();
+    let verbs = [
+        "check",
+        "run",
+        "am",
+        "agent",
+        "list",
+        "status",
+        "logs",
+        "stop",
+        "plugin inspect",
+    ];
+    for verb in verbs {
+        let output = sandbox.forebay(verb.split(' ')).args(["--help"]).run();
+        output.assert_code(0);
+        let example = output.stdout.split("Example").nth(1).unwrap_or_default();
+        assert!(
+            example.contains(&format!("forebay {verb}")),
+            "`{verb}` has no example:\n{output}"
+        );
+        assert_eq!(output.stderr, "", "{output}");
+    }
+}
+
+#[test]
+fn the_command_alone_and_its_help() {
+    let sandbox = Sandbox::new();
+    snapshot(&sandbox, "help", &sandbox.forebay(["--help"]).run());
+    snapshot(&sandbox, "version", &sandbox.forebay(["--version"]).run());
+    let usage = sandbox.forebay(["rum"]).run();
+    usage.assert_code(1);
+    snapshot(&sandbox, "unknown_verb", &usage);
+}
+
+#[test]
+fn a_run_that_succeeds() {
+    let sandbox = Sandbox::new();
+    sandbox.write("job.toml", shell_job(1, "echo hello; sleep 0.2"));
+    snapshot(&sandbox, "run", &sandbox.forebay(["run", "job.toml"]).run());
+}
+
+#[test]
+fn a_run_in_json() {
+    let sandbox = Sandbox::new();
+    sandbox.write("job.toml", shell_job(1, "echo hello; sleep 0.2"));
+    snapshot(&sandbox, "run_json", &run_json(&sandbox).run());
+}
+
+#[test]
+fn a_run_that_fails_ends_with_one_screen() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "job.toml",
+        shell_job(1, "echo first; echo second; sleep 0.2; exit 3"),
+    );
+    let output = sandbox.forebay(["run", "job.toml"]).run();
+    output.assert_code(1);
+    snapshot(&sandbox, "run_failed", &output);
+}
+
+#[test]
+fn verbs_about_a_run_that_goes_on() {
+    let sandbox = Sandbox::new();
+    let run = start(
+        &sandbox,
+        &job_with_go(&sandbox, 1, &format!("echo hello; {UNTIL_GO}; echo bye")),
+    );
+    ready(&run, "worker:0");
+    run.wait_event(
+        "the line",
+        forebay_test_support::log_line("worker:0", "hello"),
+    );
+    snapshot(&sandbox, "list_running", &sandbox.forebay(["list"]).run());
+    snapshot(
+        &sandbox,
+        "status_running",
+        &sandbox.forebay(["status"]).run(),
+    );
+    snapshot(
+        &sandbox,
+        "status_running_json",
+        &sandbox.forebay(["status", "--format", "json"]).run(),
+    );
+    snapshot(
+        &sandbox,
+        "logs",
+        &sandbox.forebay(["logs", "worker:0"]).run(),
+    );
+    let follow = sandbox.forebay(["logs", "-f", "worker:0"]).start();
+    follow.wait_stdout("hello");
+    sandbox.write("go", "");
+    run.finish().assert_code(0);
+    snapshot(&sandbox, "logs_followed", &follow.finish());
+}
+
+#[test]
+fn verbs_about_a_run_that_has_ended() {
+    let sandbox = Sandbox::new();
+    let run = start(&sandbox, &shell_job(1, "echo hello"));
+    let run_dir = run_dir(&run);
+    run.finish().assert_code(0);
+    snapshot(&sandbox, "list_ended", &sandbox.forebay(["list"]).run());
+    snapshot(
+        &sandbox,
+        "list_ended_json",
+        &sandbox.forebay(["list", "--format", "json"]).run(),
+    );
+    snapshot(
+        &sandbox,
+        "status_ended",
+        &sandbox.forebay(["status".into(), run_dir.clone()]).run(),
+    );
+    snapshot(
+        &sandbox,
+        "stop_ended",
+        &sandbox.forebay(["stop".into(), run_dir]).run(),
+    );
+    snapshot(
+        &sandbox,
+        "logs_of_no_node",
+        &sandbox.forebay(["logs", "ps:0"]).run(),
+    );
+}
+
+#[test]
+fn verbs_where_nothing_ever_ran() {
+    let sandbox = Sandbox::new();
+    snapshot(&sandbox, "list_nothing", &sandbox.forebay(["list"]).run());
+    snapshot(
+        &sandbox,
+        "status_nothing",
+        &sandbox.forebay(["status"]).run(),
+    );
+    snapshot(
+        &sandbox,
+        "stop_nothing",
+        &sandbox.forebay(["stop", "nowhere"]).run(),
+    );
+}
+
+#[test]
+fn plugins_can_be_inspected() {
+    let sandbox = Sandbox::new();
+    for plugin in ["standard-machine", "tensorflow", "pytorch", "mxnet"] {
+        let output = sandbox.forebay(["plugin", "inspect", plugin]).run();
+        output.assert_code(0);
+        snapshot(&sandbox, &format!("inspect_{plugin}"), &output);
+    }
+}
+
+#[test]
+fn a_good_job_file_is_said_to_be_good() {
+    let sandbox = Sandbox::new();
+    sandbox.write("job.toml", shell_job(2, "true"));
+    let output = sandbox.forebay(["check", "job.toml"]).run();
+    output.assert_code(0);
+    snapshot(&sandbox, "check", &output);
+}
+
+#[test]
+fn no_color_is_heeded_in_a_terminal() {
+    let sandbox = Sandbox::new();
+    sandbox.write("job.toml", "name = 3\n");
+    let coloured = sandbox.forebay(["check", "job.toml"]);
+    let (coloured, _terminal) = coloured.start_in_terminal();
+    assert!(coloured.finish().stdout.contains("\x1b["));
+    let plain = sandbox.forebay(["check", "job.toml"]).env("NO_COLOR", "1");
+    let (plain, _terminal) = plain.start_in_terminal();
+    let plain = plain.finish();
+    assert!(!plain.stdout.contains("\x1b["), "{plain}");
+}

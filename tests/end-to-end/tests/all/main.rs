@@ -1,0 +1,18 @@
+//! Whole runs of Forebay, one module for each thing that a user counts on.
+//!
+//! Each test runs in a sandbox, which wants nothing left when the test is over.
+
+mod command_line;
+mod day_one;
+mod diagnostics;
+mod examples;
+mod finishing;
+mod frameworks;
+mod jobs;
+mod mishaps;
+mod nothing_left;
+mod plugins;
+mod processes;
+mod remote_agents;
+mod roles_abc;
+mod stopping;

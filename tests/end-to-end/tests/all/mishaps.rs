@@ -1,0 +1,307 @@
+//! What goes wrong on an ordinary day, and what the user reads then.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use forebay_test_support::{Output, Sandbox, environment};
+
+use crate::command_line::snapshot;
+use crate::jobs::{run, shell_job};
+
+/// What a job file gives that has a mistake.
+#[track_caller]
+fn checked(name: &str, job: &str) {
+    let sandbox = Sandbox::new();
+    sandbox.write("job.toml", job);
+    let output = sandbox.forebay(["check", "job.toml"]).run();
+    output.assert_code(1);
+    snapshot(&sandbox, name, &output);
+}
+
+/// What a run gives that fails; only its last screen is of interest.
+#[track_caller]
+fn ran(sandbox: &Sandbox, name: &str, job: &str) {
+    sandbox.write("job.toml", job);
+    let output = sandbox.forebay(["run", "job.toml"]).run();
+    output.assert_code(1);
+    snapshot(sandbox, name, &last_screen(&output));
+}
+
+/// Lines about nodes come in the order of events, which is another test's concern.
+fn last_screen(output: &Output) -> Output {
+    let start = output
+        .stderr
+        .find("error")
+        .or_else(|| output.stderr.find("failed"))
+        .unwrap_or(0);
+    let start = output.stderr[..start].rfind('\n').map_or(0, |end| end + 1);
+    Output {
+        stderr: output.stderr[start..].to_owned(),
+        ..output.clone()
+    }
+}
+
+#[test]
+fn an_unknown_key() {
+    checked(
+        "unknown_key",
+        "name = \"a\"\n[roles.worker]\ncommand = [\"true\"]\nreplicas = 2\n",
+    );
+}
+
+#[test]
+fn a_wrong_type() {
+    checked(
+        "wrong_type",
+        "name = \"a\"\n[roles.worker]\ncommand = [\"true\"]\nnodes = \"two\"\n",
+    );
+}
+
+#[test]
+fn a_missing_name() {
+    checked("missing_name", "[roles.worker]\ncommand = [\"true\"]\n");
+}
+
+#[test]
+fn two_roles_of_one_name() {
+    let role = "[roles.worker]\ncommand = [\"true\"]\n";
+    checked(
+        "two_roles_of_one_name",
+        &format!("name = \"a\"\n{role}{role}"),
+    );
+}
+
+#[test]
+fn a_missing_script() {
+    checked(
+        "missing_script",
+        "name = \"a\"\n[roles.worker]\nscript = \"train.py\"\n",
+    );
+}
+
+#[test]
+fn a_missing_job_file() {
+    let sandbox = Sandbox::new();
+    let output = sandbox.forebay(["run", "job.toml"]).run();
+    output.assert_code(1);
+    snapshot(&sandbox, "missing_job_file", &output);
+}
+
+#[test]
+fn a_missing_plugin() {
+    checked(
+        "missing_plugin",
+        "name = \"a\"\n[roles.worker]\ncommand = [\"true\"]\nplugin = \"torch\"\n",
+    );
+}
+
+#[test]
+fn a_plugin_that_is_no_component() {
+    let sandbox = Sandbox::new();
+    sandbox.write("mine.wasm", b"\0asm\x01\0\0\0");
+    sandbox.write("text.wasm", "just text");
+    for (name, file) in [("plugin_core_module", "mine"), ("plugin_text", "text")] {
+        let manifest = format!("id = \"{file}\"\nversion = \"1.0.0\"\nstate-format = \"\"\n");
+        sandbox.write(format!("{file}.toml"), manifest);
+        let role = format!("[roles.worker]\ncommand = [\"true\"]\nplugin = \"./{file}.wasm\"\n");
+        sandbox.write("job.toml", format!("name = \"a\"\n{role}"));
+        let output = sandbox.forebay(["check", "job.toml"]).run();
+        output.assert_code(1);
+        snapshot(&sandbox, name, &output);
+    }
+}
+
+#[test]
+fn a_missing_environment() {
+    let sandbox = Sandbox::new();
+    sandbox.write("train.py", "");
+    ran(
+        &sandbox,
+        "missing_environment",
+        "name = \"a\"\n[roles.worker]\nscript = \"train.py\"\npython = \"jax\"\n",
+    );
+}
+
+#[test]
+fn a_missing_interpreter() {
+    let sandbox = Sandbox::new();
+    sandbox.write("train.py", "");
+    let role = "[roles.worker]\nscript = \"train.py\"\npython = \"/opt/python/bin/python\"\n";
+    ran(
+        &sandbox,
+        "missing_interpreter",
+        &format!("name = \"a\"\n{role}"),
+    );
+}
+
+#[test]
+fn a_missing_program() {
+    let sandbox = Sandbox::new();
+    ran(
+        &sandbox,
+        "missing_program",
+        "name = \"a\"\n[roles.worker]\ncommand = [\"no-such-program\"]\n",
+    );
+}
+
+#[test]
+fn a_framework_that_cannot_be_imported() {
+    let sandbox = Sandbox::new();
+    environment("plain");
+    sandbox.write("train.py", "import torch\n");
+    let role = "[roles.worker]\nscript = \"train.py\"\npython = \"plain\"\n";
+    ran(
+        &sandbox,
+        "framework_not_importable",
+        &format!("name = \"a\"\nframework = \"pytorch\"\n{role}"),
+    );
+}
+
+#[test]
+fn a_script_that_raises() {
+    let sandbox = Sandbox::new();
+    environment("plain");
+    sandbox.write("train.py", "def train():\n    print('about to raise')\n    raise ValueError('no such column')\n\ntrain()\n");
+    ran(
+        &sandbox,
+        "script_raises",
+        "name = \"a\"\n[roles.worker]\nscript = \"train.py\"\npython = \"plain\"\n",
+    );
+}
+
+#[test]
+fn a_script_that_raises_without_our_wheel() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "train.py",
+        "print('about to raise')\nraise ValueError('no such column')\n",
+    );
+    let role = "[roles.worker]\nscript = \"train.py\"\npython = \"/usr/bin/python3\"\n";
+    ran(
+        &sandbox,
+        "script_raises_without_wheel",
+        &format!("name = \"a\"\n{role}"),
+    );
+}
+
+#[test]
+fn a_script_that_needs_our_wheel_where_it_is_not_installed() {
+    let sandbox = Sandbox::new();
+    sandbox.write("train.py", "import forebay\n");
+    let role = "[roles.worker]\nscript = \"train.py\"\npython = \"/usr/bin/python3\"\n";
+    ran(&sandbox, "wheel_missing", &format!("name = \"a\"\n{role}"));
+}
+
+#[test]
+fn a_node_killed_by_a_signal() {
+    let sandbox = Sandbox::new();
+    ran(
+        &sandbox,
+        "killed_by_a_signal",
+        &shell_job(1, "echo before; kill -SEGV $$"),
+    );
+}
+
+#[test]
+fn not_enough_slots() {
+    let sandbox = Sandbox::new();
+    ran(&sandbox, "not_enough_slots", &shell_job(65, "true"));
+}
+
+#[test]
+fn more_cores_than_there_are() {
+    let sandbox = Sandbox::new();
+    ran(
+        &sandbox,
+        "not_enough_cores",
+        &(shell_job(1, "true") + "cores = 4000\n"),
+    );
+}
+
+#[test]
+fn a_gpu_where_there_is_none() {
+    let sandbox = Sandbox::new();
+    ran(
+        &sandbox,
+        "not_enough_gpus",
+        &(shell_job(1, "true") + "gpus = 1\n"),
+    );
+}
+
+/// Says hello as a wheel of another version would, and prints what it is told.
+const OTHER_WHEEL: &str = r#"
+import os, socket, struct, sys
+
+def field(number, payload):
+    return bytes([number << 3 | 2, len(payload)]) + payload
+
+hello = bytes([8, 1, 16, 1]) + field(3, b"3.11.0") + field(4, b"9.9.9") + field(5, b"/usr/bin/python3")
+frame = field(1, hello)
+agent = socket.socket(fileno=int(os.environ["FOREBAY_NODE_FD"]))
+agent.sendall(struct.pack("<I", len(frame)) + frame)
+answer = agent.recv(65536)
+print("refused:", b"9.9.9" in answer)
+sys.exit(1)
+"#;
+
+#[test]
+fn a_wheel_of_another_version() {
+    let sandbox = Sandbox::new();
+    sandbox.write("train.py", OTHER_WHEEL);
+    let role = "[roles.worker]\nscript = \"train.py\"\npython = \"/usr/bin/python3\"\n";
+    ran(
+        &sandbox,
+        "wheel_of_another_version",
+        &format!("name = \"a\"\n{role}"),
+    );
+}
+
+#[test]
+fn a_run_directory_that_cannot_be_made() {
+    let sandbox = Sandbox::new();
+    sandbox.write("job.toml", shell_job(1, "true"));
+    let read_only = "mount --bind \"$PWD\" \"$PWD\" && mount -o remount,ro,bind \"$PWD\" && cd \"$PWD\" && exec \"$@\"";
+    let run = sandbox
+        .forebay(["run", "job.toml"])
+        .through(&["unshare", "--mount", "sh", "-c", read_only, "sh"]);
+    let output = run.run();
+    output.assert_code(1);
+    snapshot(&sandbox, "run_directory_read_only", &output);
+}
+
+#[test]
+fn a_run_directory_of_somebody_else() {
+    let sandbox = Sandbox::new();
+    sandbox.write("job.toml", shell_job(1, "true"));
+    fs::set_permissions(sandbox.work(), fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = sandbox.work().join("forebay");
+    fs::copy(forebay_test_support::forebay_binary(), &binary).unwrap();
+    let nobody = [
+        "setpriv",
+        "--reuid",
+        "65534",
+        "--regid",
+        "65534",
+        "--clear-groups",
+        "--pdeathsig",
+        "KILL",
+    ];
+    let output = sandbox
+        .command(&binary)
+        .args(["run", "job.toml"])
+        .through(&nobody)
+        .run();
+    output.assert_code(1);
+    snapshot(&sandbox, "run_directory_of_somebody_else", &output);
+}
+
+#[test]
+fn a_role_whose_files_are_not_there_any_more_when_it_runs_again() {
+    let sandbox = Sandbox::new();
+    sandbox.write("train.py", "print('ran')");
+    let job =
+        "name = \"a\"\n[roles.worker]\nscript = \"train.py\"\npython = \"/usr/bin/python3\"\n";
+    run(&sandbox, job).assert_code(0);
+    fs::remove_file(sandbox.work().join("train.py")).unwrap();
+    run(&sandbox, job).assert_code(1);
+}

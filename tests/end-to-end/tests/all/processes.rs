@@ -1,0 +1,220 @@
+//! Which processes a run consists of, and what it leaves on disk.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
+
+use forebay_test_support::{Sandbox, WATCHDOG, forebay_binary, wait_until};
+use serde_json::Value;
+
+use crate::jobs::{UNTIL_GO, job_with_go, manager_pid, ready, run, run_dir, shell_job, start};
+
+/// Parent, process group and session, from `/proc/PID/stat`.
+fn kin(pid: u32) -> [u32; 3] {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
+    let after_name = stat.rsplit(") ").next().expect("a process has a name");
+    let fields: Vec<_> = after_name.split(' ').collect();
+    [1, 2, 3].map(|field| fields[field].parse().expect("a pid"))
+}
+
+fn command_line(pid: u32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).expect("the process lives");
+    String::from_utf8_lossy(&bytes).replace('\0', " ")
+}
+
+fn gone(pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_err()
+}
+
+#[test]
+fn engine_application_manager_and_nodes_are_processes_of_their_own() {
+    let sandbox = Sandbox::new();
+    let run = start(&sandbox, &job_with_go(&sandbox, 2, UNTIL_GO));
+    let (engine, manager) = (run.pid(), manager_pid(&run));
+    let nodes = [ready(&run, "worker:0"), ready(&run, "worker:1")];
+
+    let binary = forebay_binary().canonicalize().unwrap();
+    assert_eq!(
+        fs::read_link(format!("/proc/{manager}/exe")).unwrap(),
+        binary
+    );
+    assert_ne!(engine, manager);
+    assert_eq!(
+        kin(manager)[0],
+        engine,
+        "the application manager is a child of the engine"
+    );
+    assert_ne!(
+        kin(manager)[1],
+        kin(engine)[1],
+        "a terminal's signal does not reach it"
+    );
+    for node in nodes {
+        let [parent, group, _] = kin(node);
+        assert!(
+            command_line(node).starts_with("sh -c"),
+            "the pid is the node's own"
+        );
+        assert!(
+            command_line(parent).contains("node-exec"),
+            "{}",
+            command_line(parent)
+        );
+        assert_eq!(
+            kin(parent)[0],
+            engine,
+            "nodes are below the agent in the engine"
+        );
+        assert_eq!(group, node, "a node leads its own group");
+    }
+
+    let socket = fs::metadata(run_dir(&run).join("am.sock")).unwrap();
+    assert!(socket.file_type().is_socket());
+    let token = fs::metadata(run_dir(&run).join("token")).unwrap();
+    assert_eq!(token.permissions().mode() & 0o777, 0o600);
+
+    sandbox.write("go", "");
+    let output = run.finish();
+    output.assert_code(0);
+    assert_eq!(output.summary().outcome(), "succeeded");
+    assert_eq!(output.summary().manager_pid(), u64::from(manager));
+    assert!(gone(manager) && nodes.into_iter().all(gone));
+}
+
+#[test]
+fn a_run_directory_tells_the_whole_story() {
+    let sandbox = Sandbox::new();
+    let output = run(
+        &sandbox,
+        &shell_job(2, "echo node $FOREBAY_INDEX; echo complaint >&2"),
+    );
+    output.assert_code(0);
+    let run_dir = output.summary().run_dir();
+    assert_eq!(
+        run_dir.parent().unwrap(),
+        sandbox.work().join(".forebay/runs")
+    );
+    assert!(
+        run_dir
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("shell-")
+    );
+
+    assert_eq!(json(&run_dir.join("job.json"))["name"], "shell");
+    assert_eq!(json(&run_dir.join("summary.json"))["outcome"], "succeeded");
+    let events = fs::read_to_string(run_dir.join("events.jsonl")).unwrap();
+    assert_eq!(
+        events, output.stdout,
+        "the events on disk are those on the standard output"
+    );
+    assert!(fs::read_dir(run_dir.join("journal")).unwrap().count() > 0);
+    for index in ["0", "1"] {
+        let log = fs::read_to_string(run_dir.join(format!("logs/worker-{index}.1.log"))).unwrap();
+        assert!(
+            log.contains(&format!("node {index}\n")) && log.contains("complaint\n"),
+            "{log}"
+        );
+    }
+    assert!(
+        !run_dir.join("am.sock").exists(),
+        "nobody listens there any more"
+    );
+}
+
+fn json(path: &Path) -> Value {
+    let text = fs::read_to_string(path).expect("the run has this file");
+    serde_json::from_str(&text).expect("it is JSON")
+}
+
+#[test]
+fn events_are_numbered_without_gaps_and_end_with_the_summary() {
+    let sandbox = Sandbox::new();
+    let output = run(&sandbox, &shell_job(1, "echo hello"));
+    output.assert_code(0);
+    let events = output.events();
+    let numbers: Vec<_> = events
+        .iter()
+        .map(|event| event["sequence"].as_u64().unwrap())
+        .collect();
+    assert_eq!(numbers, (1..=events.len() as u64).collect::<Vec<_>>());
+    assert_eq!(events[0]["kind"], "job");
+    let mut phases = events
+        .iter()
+        .filter(|event| event["node"] == "worker:0" && event["kind"] == "node");
+    for expected in ["placed", "starting", "ready", "exited"] {
+        assert!(
+            phases.any(|event| event["phase"] == expected),
+            "no {expected} in its place: {output}"
+        );
+    }
+    let attempt = output.summary().attempt("worker:0").clone();
+    assert_eq!(attempt["attempt"], 1);
+    assert_eq!(attempt["verdict"], "finished");
+}
+
+#[test]
+fn a_run_directory_is_never_used_again() {
+    let sandbox = Sandbox::new();
+    let dirs = [1, 2].map(|_| run(&sandbox, &shell_job(1, "true")).summary().run_dir());
+    assert_ne!(dirs[0], dirs[1]);
+    assert_eq!(sandbox.runs().len(), 2);
+    assert!(
+        fs::read_to_string(sandbox.work().join(".forebay/runs/.gitignore"))
+            .unwrap()
+            .contains('*')
+    );
+}
+
+#[test]
+fn without_a_terminal_and_json_there_are_plain_lines_and_the_run_directory() {
+    let sandbox = Sandbox::new();
+    sandbox.write("job.toml", shell_job(1, "echo hello"));
+    let output = sandbox.forebay(["run", "job.toml"]).run();
+    output.assert_code(0);
+    assert_eq!(output.stdout, "", "stdout is for data: {output}");
+    let run_dir = sandbox.runs().pop().unwrap();
+    assert!(
+        output.stderr.contains(run_dir.to_str().unwrap()),
+        "{output}"
+    );
+    assert!(
+        !output.stderr.contains('\x1b'),
+        "no colours without a terminal: {output}"
+    );
+    assert!(output.stderr.contains("worker:0"), "{output}");
+}
+
+#[test]
+fn a_killed_application_manager_ends_the_job_by_name() {
+    let sandbox = Sandbox::new();
+    let run = start(&sandbox, &job_with_go(&sandbox, 2, UNTIL_GO));
+    ready(&run, "worker:1");
+    let manager = manager_pid(&run);
+    kill(manager);
+    let output = run.finish();
+    output.assert_code(2);
+    assert!(output.stderr.contains("application manager"), "{output}");
+    wait_until("it is reaped", WATCHDOG, || gone(manager));
+}
+
+#[test]
+fn a_killed_engine_takes_everything_with_it() {
+    let sandbox = Sandbox::new();
+    let run = start(&sandbox, &job_with_go(&sandbox, 2, UNTIL_GO));
+    let (manager, node) = (manager_pid(&run), ready(&run, "worker:1"));
+    kill(run.pid());
+    wait_until("application manager and nodes are gone", WATCHDOG, || {
+        gone(manager) && gone(node)
+    });
+    assert_eq!(run.finish().signal, Some(9));
+}
+
+/// Of a process that only the test can end.
+pub(crate) fn kill(pid: u32) {
+    use rustix::process::{Pid, Signal, kill_process};
+    let pid = Pid::from_raw(pid.cast_signed()).expect("a pid is not 0");
+    kill_process(pid, Signal::KILL).expect("the process lives");
+}

@@ -1,0 +1,230 @@
+//! Agents that are not inside the engine: over loopback, and on machines of their own.
+
+use std::path::PathBuf;
+
+use forebay_test_support::{Invocation, Machine, Running, Sandbox, environment, log_line};
+use serde_json::Value;
+
+use crate::command_line::snapshot;
+use crate::jobs::{UNTIL_GO, job_with_go, ready, run_dir, run_json, shell_job};
+
+const PORT: u16 = 4711;
+
+/// `run` that listens at `address`, and has no room for nodes itself.
+fn listening(machine: &Machine, address: &str, agents: u32) -> Invocation {
+    let listen = format!("{address}:{PORT}");
+    let waits = agents.to_string();
+    run_json(machine).args([
+        "--listen",
+        &listen,
+        "--insecure",
+        "--slots",
+        "0",
+        "--agents",
+        &waits,
+    ])
+}
+
+fn token(run: &Running) -> PathBuf {
+    run_dir(run).join("token")
+}
+
+/// An agent on `machine` that knows the run by its address and token file alone.
+fn agent(machine: &Machine, address: &str, run: &Running) -> Invocation {
+    let manager = format!("{address}:{PORT}");
+    run.wait_event("an application manager", |event| event["kind"] == "am");
+    machine
+        .forebay(["agent", "--insecure", "--am", &manager, "--token-file"])
+        .args([token(run)])
+}
+
+fn joined(event: &Value) -> bool {
+    event["kind"] == "agent" && event["phase"] == "joined"
+}
+
+#[test]
+fn a_job_runs_over_two_machines_with_addresses_of_their_own() {
+    let sandbox = Sandbox::pair();
+    sandbox.write("greet.sh", "echo \"$(cat note.txt) from $(ip -4 -o address show joined0 | cut -d' ' -f7)\"; echo at $MASTER_ADDR");
+    sandbox.write("note.txt", "hello");
+    let role = "[roles.worker]\nnodes = 2\ncommand = [\"sh\", \"greet.sh\"]\nfiles = [\"greet.sh\", \"note.txt\"]\ncores = 1\n";
+    sandbox.write(
+        "job.toml",
+        format!("name = \"two-machines\"\nframework = \"pytorch\"\n{role}"),
+    );
+    let run = listening(&sandbox, "10.77.0.1", 2).start();
+    let agents = [
+        agent(&sandbox, "10.77.0.1", &run)
+            .args(["--slots", "1"])
+            .start(),
+        agent(sandbox.second(), "10.77.0.1", &run)
+            .args(["--slots", "1"])
+            .start(),
+    ];
+    let output = run.finish();
+    output.assert_code(0);
+    for address in ["10.77.0.1", "10.77.0.2"] {
+        let line = format!("hello from {address}/24");
+        let said = |event: &Value| event["kind"] == "log" && event["line"] == line;
+        assert!(
+            output.events().iter().any(said),
+            "no node at {address}: {output}"
+        );
+    }
+    let cluster = output
+        .events()
+        .into_iter()
+        .find(|event| event["kind"] == "cluster")
+        .unwrap();
+    let text = cluster["members"].to_string();
+    assert!(
+        text.contains("10.77.0.1") && text.contains("10.77.0.2"),
+        "{text}"
+    );
+    for agent in agents {
+        agent.finish().assert_code(0);
+    }
+}
+
+#[test]
+fn the_engine_and_an_agent_beside_it_share_a_job_over_loopback() {
+    let sandbox = Sandbox::new();
+    sandbox.write("job.toml", job_with_go(&sandbox, 2, UNTIL_GO));
+    let address = format!("127.0.0.1:{PORT}");
+    let run = run_json(&sandbox)
+        .args(["--listen", &address, "--slots", "1", "--agents", "2"])
+        .start();
+    run.wait_event("an application manager", |event| event["kind"] == "am");
+    let agent = sandbox
+        .forebay(["agent", "--am", &address, "--slots", "1", "--token-file"])
+        .args([token(&run)]);
+    let agent = agent.start();
+    ready(&run, "worker:0");
+    ready(&run, "worker:1");
+    sandbox.write("go", "");
+    let output = run.finish();
+    output.assert_code(0);
+    assert_eq!(
+        output.events().iter().filter(|event| joined(event)).count(),
+        2,
+        "{output}"
+    );
+    agent.finish().assert_code(0);
+}
+
+#[test]
+fn an_agent_goes_when_the_job_is_stopped() {
+    let sandbox = Sandbox::pair();
+    sandbox.write("job.toml", shell_job(1, "sleep 4711"));
+    let run = listening(&sandbox, "10.77.0.1", 1).start();
+    let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
+    ready(&run, "worker:0");
+    run.signal(forebay_test_support::Signal::INT);
+    run.finish().assert_code(130);
+    agent.finish();
+}
+
+#[test]
+fn a_killed_agent_ends_the_job_by_name() {
+    let sandbox = Sandbox::pair();
+    sandbox.write("job.toml", shell_job(1, "sleep 4711"));
+    let run = listening(&sandbox, "10.77.0.1", 1).start();
+    let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
+    ready(&run, "worker:0");
+    crate::processes::kill(agent.pid());
+    agent.finish();
+    let output = run.finish();
+    output.assert_code(1);
+    assert!(output.summary().reason().contains("worker:0"), "{output}");
+}
+
+#[test]
+fn scripts_and_the_wheel_work_on_a_machine_that_shares_no_folder_with_the_job() {
+    let sandbox = Sandbox::pair();
+    environment("plain");
+    let script = "import forebay, helper\nnode = forebay.node()\nprint(helper.GREETING, node.role, node.index)\nnode.report(step=3)\n";
+    sandbox.write("train.py", script);
+    sandbox.write("helper.py", "GREETING = 'hello'\n");
+    sandbox.write(
+        "job.toml",
+        "name = \"travels\"\n[roles.worker]\nscript = \"train.py\"\npython = \"plain\"\n",
+    );
+    let run = listening(&sandbox, "10.77.0.1", 1).start();
+    let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
+    let output = run.finish();
+    output.assert_code(0);
+    assert!(
+        output
+            .events()
+            .iter()
+            .any(log_line("worker:0", "hello worker 0")),
+        "{output}"
+    );
+    assert_eq!(output.summary().reported("worker:0", "step"), 3);
+    agent.finish().assert_code(0);
+}
+
+#[test]
+fn an_agent_with_the_wrong_address_says_so() {
+    let sandbox = Sandbox::new();
+    sandbox.write("token", "0".repeat(64));
+    let agent = sandbox
+        .forebay(["agent", "--am", "127.0.0.1:4711", "--token-file", "token"])
+        .run();
+    agent.assert_code(1);
+    snapshot(&sandbox, "agent_wrong_address", &agent);
+}
+
+#[test]
+fn an_agent_with_the_wrong_token_says_so() {
+    let sandbox = Sandbox::new();
+    sandbox.write("job.toml", shell_job(1, "true"));
+    let run = listening(&sandbox, "127.0.0.1", 1).start();
+    run.wait_event("an application manager", |event| event["kind"] == "am");
+    sandbox.write("token", "0".repeat(64));
+    let address = format!("127.0.0.1:{PORT}");
+    let agent = sandbox
+        .forebay(["agent", "--am", &address, "--token-file", "token"])
+        .run();
+    agent.assert_code(1);
+    snapshot(&sandbox, "agent_wrong_token", &agent);
+    run.signal(forebay_test_support::Signal::INT);
+    run.finish().assert_code(130);
+}
+
+#[test]
+fn plaintext_off_loopback_is_refused() {
+    let sandbox = Sandbox::pair();
+    sandbox.write("job.toml", shell_job(1, "true"));
+    let run = sandbox
+        .forebay(["run", "--listen", "10.77.0.1:4711", "job.toml"])
+        .run();
+    run.assert_code(1);
+    snapshot(&sandbox, "listen_insecure", &run);
+    sandbox.write("token", "0".repeat(64));
+    let agent = sandbox
+        .forebay(["agent", "--am", "10.77.0.2:4711", "--token-file", "token"])
+        .run();
+    agent.assert_code(1);
+    snapshot(&sandbox, "agent_insecure", &agent);
+}
+
+#[test]
+fn an_agent_with_two_addresses_wants_to_know_which() {
+    let sandbox = Sandbox::pair();
+    sandbox
+        .second()
+        .ip(&["address", "add", "10.77.0.3/24", "dev", "joined0"]);
+    sandbox.write("job.toml", shell_job(1, "true"));
+    let run = listening(&sandbox, "10.77.0.1", 1).start();
+    let refused = agent(sandbox.second(), "10.77.0.1", &run).run();
+    refused.assert_code(1);
+    snapshot(&sandbox, "agent_ambiguous", &refused);
+    let agent = agent(sandbox.second(), "10.77.0.1", &run)
+        .args(["--address", "10.77.0.3"])
+        .start();
+    let event = run.wait_event("the agent", joined);
+    assert_eq!(event["address"], "10.77.0.3");
+    run.finish().assert_code(0);
+    agent.finish().assert_code(0);
+}
