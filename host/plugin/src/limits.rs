@@ -55,7 +55,7 @@ impl Default for Limits {
             plan_bytes: 16 << 20,
             problems: 1_000,
             text_bytes: 4 << 10,
-            wait: Duration::from_secs(366 * 24 * 60 * 60),
+            wait: Duration::from_hours(366 * 24),
         }
     }
 }

@@ -219,12 +219,12 @@ mod tests {
 
     #[test]
     fn mistakes_are_shown_with_file_line_and_key() {
-        insta::assert_snapshot!(failure("id = 'mill'\nversion = 'new'"), @"");
-        insta::assert_snapshot!(failure("id = 'Mill'\nversion = '1.0.0'"), @"");
-        insta::assert_snapshot!(failure("id = 'mill'\n"), @"");
-        insta::assert_snapshot!(failure("id = 'mill'\nversion = '1.0.0'\nprograms = []"), @"");
-        insta::assert_snapshot!(failure("id = 'mill'\nversion = '1.0.0'\n[requests]\nports = 'two'"), @"");
-        insta::assert_snapshot!(failure("id = 'mill'\nversion = '1.0.0'\n[requests]\nenvironment = ['A*B']"), @"");
-        insta::assert_snapshot!(failure("id = mill"), @"");
+        insta::assert_snapshot!(failure("id = 'mill'\nversion = 'new'"), @"`plugin.toml`, line 2, column 11, `version = 'new'`: unexpected character 'n' while parsing major version number");
+        insta::assert_snapshot!(failure("id = 'Mill'\nversion = '1.0.0'"), @"`plugin.toml`, line 1, column 6, `id = 'Mill'`: `Mill` is not a name: expected a small letter, then small letters, digits and dashes, 63 in all, no dash at the end");
+        insta::assert_snapshot!(failure("id = 'mill'\n"), @"`plugin.toml`: missing field `version`");
+        insta::assert_snapshot!(failure("id = 'mill'\nversion = '1.0.0'\nprograms = []"), @"`plugin.toml`, line 3, column 1, `programs = []`: unknown field `programs`, expected one of `id`, `version`, `state-format`, `requests`");
+        insta::assert_snapshot!(failure("id = 'mill'\nversion = '1.0.0'\n[requests]\nports = 'two'"), @r#"`plugin.toml`, line 4, column 9, `ports = 'two'`: invalid type: string "two", expected u32"#);
+        insta::assert_snapshot!(failure("id = 'mill'\nversion = '1.0.0'\n[requests]\nenvironment = ['A*B']"), @"`plugin.toml`, line 4, column 15, `environment = ['A*B']`: `A*B` is not a pattern of variables: expected a name such as `PORT`, or a beginning with `*` such as `MILL_*`");
+        insta::assert_snapshot!(failure("id = mill"), @"`plugin.toml`, line 1, column 6, `id = mill`: string values must be quoted, expected literal string");
     }
 }

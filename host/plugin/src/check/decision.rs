@@ -86,7 +86,7 @@ impl<'a> Effects<'a> {
             Action::Finish(end) => self.finish(end, is_last),
             Action::Custom(custom) => Err(format!(
                 "this host knows no custom action `{}`",
-                custom.name
+                custom.name.escape_debug()
             )),
         }
     }
@@ -107,15 +107,12 @@ impl<'a> Effects<'a> {
             return Ok(NodePhase::Absent);
         }
         let known = self.view.roles.iter().any(|role| role.role == node.role);
-        let what = if known { "node" } else { "role" };
-        Err(format!(
-            "the job has no {what} `{}`",
-            if known {
-                node.to_string()
-            } else {
-                node.role.clone()
-            }
-        ))
+        let (what, name) = if known {
+            ("node", node.to_string())
+        } else {
+            ("role", node.role.escape_debug().to_string())
+        };
+        Err(format!("the job has no {what} `{name}`"))
     }
 
     /// Applies `effect` to each of a list that names at least one node and none twice.
@@ -220,7 +217,8 @@ impl<'a> Effects<'a> {
                 }
             })?;
         }
-        match self.fed_and_live().find(|node| !nodes.contains(node)) {
+        let named: BTreeSet<&NodeId> = nodes.iter().collect();
+        match self.fed_and_live().find(|node| !named.contains(node)) {
             Some(node) => Err(format!(
                 "`{node}` has input and is live: name it, or stop it first"
             )),

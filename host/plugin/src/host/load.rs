@@ -193,6 +193,7 @@ pub(super) fn load(
         .compile(bytes)
         .map_err(|error| LoadError::Broken(chain(&error)))?;
     let names = Names::of(host, &component);
+    names.check_wasi()?;
     names.check_version()?;
     names.check_imports()?;
     let bound = v0_1_0::Bound::new(&host.engine, &component, names.parts()?)
@@ -318,24 +319,28 @@ impl Names {
         })
     }
 
-    fn check_imports(&self) -> Result<(), LoadError> {
-        let with = |wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
-            self.imports
-                .iter()
-                .filter(|name| wanted(name))
-                .cloned()
-                .collect()
-        };
-        let wasi = with(&|name| name.starts_with("wasi:"));
-        if !wasi.is_empty() {
-            return Err(LoadError::WantsWasi(wasi));
+    /// Comes first: what wants WASI is most often no plugin at all.
+    fn check_wasi(&self) -> Result<(), LoadError> {
+        let wasi = self.imports_that(|name| name.starts_with("wasi:"));
+        if wasi.is_empty() {
+            Ok(())
+        } else {
+            Err(LoadError::WantsWasi(wasi))
         }
-        let unknown = with(&|name| !v0_1_0::IMPORTS.contains(&name));
+    }
+
+    fn check_imports(&self) -> Result<(), LoadError> {
+        let unknown = self.imports_that(|name| !v0_1_0::IMPORTS.contains(&name));
         if unknown.is_empty() {
             Ok(())
         } else {
             Err(LoadError::UnknownImports(unknown))
         }
+    }
+
+    fn imports_that(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let imports = self.imports.iter().filter(|name| wanted(name));
+        imports.cloned().collect()
     }
 
     fn parts(&self) -> Result<Parts, LoadError> {

@@ -53,8 +53,11 @@ pub(super) fn new_store(
 
 /// One more than fits: the clock may tick right after the start.
 fn ticks(deadline: Duration) -> u64 {
-    let ticks = deadline.as_millis().div_ceil(TICK.as_millis());
-    u64::try_from(ticks).unwrap_or(u64::MAX >> 1) + 1
+    millis(deadline).div_ceil(millis(TICK)).saturating_add(1)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl ResourceLimiter for CallState {
@@ -201,7 +204,7 @@ pub(super) fn exceeded(error: &wasmtime::Error, limits: &Limits) -> Option<Limit
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => return beyond(LimitKind::Fuel, limits.fuel),
         Some(Trap::Interrupt) => {
-            return beyond(LimitKind::Deadline, limits.deadline.as_millis() as u64);
+            return beyond(LimitKind::Deadline, millis(limits.deadline));
         }
         Some(Trap::StackOverflow) => {
             return beyond(LimitKind::StackBytes, limits.stack_bytes as u64);

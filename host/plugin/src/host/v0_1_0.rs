@@ -13,8 +13,6 @@ use crate::traits::{NodeRunner, StateMachine};
 use crate::types as own;
 
 pub(super) mod wit {
-    #![allow(missing_docs, clippy::pedantic, reason = "generated")]
-
     wasmtime::component::bindgen!({
         path: "../../wit/plugin",
         world: "engine-plugin",
