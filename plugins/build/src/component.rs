@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_parser::{Resolve, WorldId, WorldKey};
 
 use crate::{Error, Guest, TARGET};
 
@@ -35,21 +36,35 @@ pub fn to_component(name: &str, module: &[u8]) -> Result<Vec<u8>, Error> {
     })
 }
 
-/// Names of the interfaces that a component imports, those that hold nothing but records included.
+/// Names of the interfaces that a component imports, those that hold nothing but records included; sorted.
 pub fn imports(name: &str, component: &[u8]) -> Result<Vec<String>, Error> {
+    let (resolve, world) = decode(name, component)?;
+    Ok(names(&resolve, resolve.worlds[world].imports.keys()))
+}
+
+/// Names of the interfaces that a component exports; sorted.
+pub fn exports(name: &str, component: &[u8]) -> Result<Vec<String>, Error> {
+    let (resolve, world) = decode(name, component)?;
+    Ok(names(&resolve, resolve.worlds[world].exports.keys()))
+}
+
+fn names<'a>(resolve: &Resolve, keys: impl Iterator<Item = &'a WorldKey>) -> Vec<String> {
+    let mut names: Vec<_> = keys.map(|key| resolve.name_world_key(key)).collect();
+    names.sort();
+    names
+}
+
+fn decode(name: &str, component: &[u8]) -> Result<(Resolve, WorldId), Error> {
     let failed = |why: String| Error::Component {
         name: name.to_owned(),
         why,
     };
-    match wit_component::decode(component).map_err(|error| failed(format!("{error:#}")))? {
-        DecodedWasm::Component(resolve, world) => Ok(resolve.worlds[world]
-            .imports
-            .keys()
-            .map(|key| resolve.name_world_key(key))
-            .collect()),
-        DecodedWasm::WitPackage(..) => {
+    match wit_component::decode(component) {
+        Ok(DecodedWasm::Component(resolve, world)) => Ok((resolve, world)),
+        Ok(DecodedWasm::WitPackage(..)) => {
             Err(failed("it is an interface and not a component".to_owned()))
         }
+        Err(error) => Err(failed(format!("{error:#}"))),
     }
 }
 

@@ -11,7 +11,7 @@ mod interface;
 
 use std::path::{Path, PathBuf};
 
-pub use component::{imports, to_component};
+pub use component::{exports, imports, to_component};
 pub use interface::semver_check;
 
 /// Rust's name of the target that guests are built for: no WASI.

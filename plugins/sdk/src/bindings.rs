@@ -18,7 +18,7 @@ pub mod info {
         world: "forebay:sdk/info",
         generate_all,
         generate_unused_types: true,
-        additional_derives: [PartialEq, Eq],
+        additional_derives: [PartialEq, Eq, PartialOrd, Ord, Hash],
         runtime_path: "::forebay_plugin_sdk::bindings::wit_bindgen::rt",
         export_macro_name: "export_info",
         pub_export_macro: true,

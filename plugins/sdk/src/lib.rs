@@ -88,4 +88,5 @@ pub use exit::{Framework, signal_name, verdict_of_exit};
 pub use export::Part;
 pub use problems::Problems;
 pub use properties::Properties;
+pub use records::clip;
 pub use traits::{NodeRunner, Plugin, StateMachine};

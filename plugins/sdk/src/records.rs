@@ -165,6 +165,17 @@ impl PluginError {
     }
 }
 
+/// Bytes of a text for people that the helpers keep; the host takes no more than 4 KiB.
+const TEXT_BYTES: usize = 2_000;
+
+/// The text, cut where it is too long for people; exceptions may carry whole tensors.
+pub fn clip(text: &str) -> String {
+    match text.floor_char_boundary(TEXT_BYTES) {
+        end if end < text.len() => format!("{}…", &text[..end]),
+        _ => text.to_owned(),
+    }
+}
+
 impl Verdict {
     /// It did its work.
     pub fn finished(reason: impl Into<String>) -> Self {
@@ -189,7 +200,7 @@ impl Verdict {
     fn new(kind: VerdictKind, reason: impl Into<String>) -> Self {
         Self {
             kind,
-            reason: reason.into(),
+            reason: clip(&reason.into()),
             hint: None,
         }
     }

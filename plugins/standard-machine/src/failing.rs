@@ -4,7 +4,7 @@
 //! machine waits a moment for a failure that is certainly a cause of its own; and a service that ends by itself with exit
 //! code 0 may only have seen the end of the job before the others' exits arrived.
 
-use forebay_plugin_sdk::{Action, Event, NodeId, TimerOrder};
+use forebay_plugin_sdk::{Action, Event, NodeId, TimerOrder, clip};
 
 use crate::machine::{Step, Turn};
 use crate::situation::{Failure, Node};
@@ -85,7 +85,7 @@ fn cause(turn: &Turn<'_>, node: &NodeId, failure: Failure) -> Cause {
         rank,
         role: node.role.clone(),
         index: node.index,
-        reason: reason(failure, told),
+        reason: clip(&reason(failure, told)),
         end_at_ms: turn.now_ms.saturating_add(wait_ms),
     }
 }

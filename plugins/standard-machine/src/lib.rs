@@ -12,6 +12,8 @@ mod limits;
 mod machine;
 mod situation;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use forebay_plugin_sdk::{Plugin, export};
 

@@ -92,9 +92,9 @@ impl<'a> Situation<'a> {
             .find(|node| node.index == id.index && node.role.name == id.role)
     }
 
-    /// A cluster has been published.
+    /// The cluster has been published, or there is none to publish.
     pub(crate) fn is_published(&self) -> bool {
-        self.view.generation > 0
+        self.view.generation > 0 || self.core().next().is_none()
     }
 
     /// The job's work is complete: the dataflow's, and that of all nodes whose end it waits for. Roles with the rule
