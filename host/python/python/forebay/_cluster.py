@@ -32,10 +32,10 @@ class Member:
         Raises:
             LookupError: it has no such port.
         """
-        name = next(iter(self.ports), None) if port is None else port
+        name = next(iter(self.ports), "") if port is None else port
         if name not in self.ports:
             known = ", ".join(f"`{known}`" for known in self.ports) or "none"
-            raise LookupError(f"`{self.name}` has no port `{port or ''}`; its ports are: {known}")
+            raise LookupError(f"`{self.name}` has no port `{name}`; its ports are: {known}")
         return f"{_bracketed(self.address)}:{self.ports[name]}"
 
 

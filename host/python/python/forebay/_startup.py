@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from types import TracebackType
 
 from forebay import _process
@@ -33,7 +34,7 @@ def _start() -> None:
 class _Hook:
     """Tells the agent of an exception that leaves the script, then does what was done before."""
 
-    def __init__(self, previous) -> None:
+    def __init__(self, previous: Callable[[type[BaseException], BaseException, TracebackType | None], object]) -> None:
         self._previous = previous
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
