@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 /// One line: the event with its number and time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
-    /// From 1, without gaps, over all terms of a run.
-    pub sequence: u64,
+    /// From 1, without gaps, over all terms of a run. Absent for `log`: such lines go to those who watch, and to the
+    /// node's own log, but not to `events.jsonl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
     /// Milliseconds since 1970, by the application manager's clock.
     pub time_ms: u64,
     /// What happened.

@@ -7,8 +7,15 @@
 //! Not here: the command line, reading of job files, WebAssembly, dataflow. Only this crate starts node processes, and
 //! only [`agent`] does.
 
+pub mod agent;
+pub mod clock;
 pub mod connect;
 pub mod events;
+pub mod exec;
+pub mod journal;
+pub mod manager;
+pub mod preparation;
 pub mod run_directory;
+pub mod submission;
 pub mod token;
 pub mod wire;

@@ -14,3 +14,16 @@ pub mod job {
 
 /// node/v1: shared with the Python package.
 pub use forebay_protocol::node::v1 as node;
+
+/// A node of a message; an absent one becomes a node that no job has.
+pub(crate) fn node_id(id: Option<&node::NodeId>) -> forebay_plugin::NodeId {
+    id.map_or_else(
+        || forebay_plugin::NodeId::new("", 0),
+        |id| forebay_plugin::NodeId::new(id.role.clone(), id.index),
+    )
+}
+
+/// A node for a message.
+pub(crate) fn to_wire(id: &forebay_plugin::NodeId) -> node::NodeId {
+    node::NodeId { role: id.role.clone(), index: id.index }
+}

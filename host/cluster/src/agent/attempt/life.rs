@@ -1,0 +1,387 @@
+//! What is known of an attempt and what follows from it: inputs come in, effects go out. No I/O and no clock here.
+
+use std::time::{Duration, Instant};
+
+use forebay_protocol::PROTOCOL_VERSION;
+
+use super::timers::{Timer, Timers};
+use super::{Order, Publication, Run};
+use crate::agent::control::{Frame, frame};
+use crate::exec::{self, Ending, Status};
+use crate::submission::HOST_VERSION;
+use crate::wire::cluster::outbox_entry::Event;
+use crate::wire::cluster::readiness::Kind as Readiness;
+use crate::wire::cluster::{
+    AttemptEnded, AttemptReady, AttemptStalled, AttemptStarted, KnownCause, NodeDone, NodeException, NodeFinishJob,
+    NodeGenerationTaken, NodeHello, NodeLimits, NodeRolledBack, NodeSaved, NodeSignal, StallKind, Start, attempt_ended,
+};
+use crate::wire::node::{
+    Cluster, ClusterChange, Hello, NodeId, Report, ScriptError, Signal, StopNotice, Up, Welcome, down, up, value,
+};
+
+/// From SIGTERM to SIGKILL when the agent itself ends an attempt.
+const OWN_GRACE: Duration = Duration::from_secs(5);
+/// `node-exec` ends killed processes in moments; after this it is killed itself.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+/// Longest name and payload of a signal, together, and longest text of a report's value, in bytes.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// Something that has happened.
+#[derive(Debug)]
+pub(super) enum Input {
+    Status(Status),
+    Up(Up),
+    Order(Order),
+    /// The port of the readiness has a listener.
+    Listening,
+    Due(Timer),
+}
+
+/// Something to be done.
+#[derive(Debug, PartialEq)]
+pub(super) enum Effect {
+    Tell(Event),
+    Report(Report),
+    Send(Frame),
+    Press(exec::Order),
+    /// The node broke the protocol.
+    HangUp(&'static str),
+    /// `node-exec` does not react.
+    KillParent,
+}
+
+/// How far the conversation with the node's process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Talk {
+    BeforeHello,
+    Open,
+    Refused,
+}
+
+/// One attempt, from its start to its end.
+#[derive(Debug)]
+pub(super) struct Life {
+    node: NodeId,
+    attempt: u32,
+    readiness: Readiness,
+    limits: NodeLimits,
+    welcome: Welcome,
+    pub(super) timers: Timers,
+    talk: Talk,
+    pub(super) pid: Option<u32>,
+    ready: bool,
+    done: bool,
+    stop_asked: bool,
+    killed_by_agent: bool,
+    cause: KnownCause,
+    error: Option<ScriptError>,
+    ended: Option<(Ending, u64)>,
+    not_started: Option<i32>,
+}
+
+impl Life {
+    pub(super) fn new(start: &Start, run: &Run, output: &str, cluster: Cluster) -> Self {
+        let node = start.node.clone().unwrap_or_default();
+        let welcome = Welcome {
+            protocol: PROTOCOL_VERSION,
+            host_version: HOST_VERSION.to_owned(),
+            job: run.job.clone(),
+            run: run.name.clone(),
+            role: node.role.clone(),
+            index: node.index,
+            attempt: start.attempt,
+            parameters: start.parameters.clone().into_iter().collect(),
+            output: output.to_owned(),
+            cluster: Some(cluster),
+            restore_checkpoint: start.restore_checkpoint,
+            refusal: String::new(),
+        };
+        let readiness = start.readiness.as_ref().and_then(|readiness| readiness.kind.clone());
+        Self {
+            node,
+            attempt: start.attempt,
+            readiness: readiness.unwrap_or(Readiness::Started(crate::wire::cluster::Started {})),
+            limits: start.limits.unwrap_or_default(),
+            welcome,
+            timers: Timers::default(),
+            talk: Talk::BeforeHello,
+            pid: None,
+            ready: false,
+            done: false,
+            stop_asked: false,
+            killed_by_agent: false,
+            cause: KnownCause::None,
+            error: None,
+            ended: None,
+            not_started: None,
+        }
+    }
+
+    /// Name of the port whose listener is waited for.
+    pub(super) fn awaited_port(&self) -> Option<&str> {
+        match &self.readiness {
+            Readiness::Listening(port) if !self.ready && self.pid.is_some() && self.ended.is_none() => Some(port),
+            _ => None,
+        }
+    }
+
+    pub(super) fn take(&mut self, input: Input, now: Instant) -> Vec<Effect> {
+        match input {
+            Input::Status(status) => self.status(status, now),
+            Input::Up(up) => self.up(up, now),
+            Input::Order(order) => self.order(order, now),
+            Input::Listening => self.become_ready(),
+            Input::Due(timer) => self.due(timer, now),
+        }
+    }
+
+    fn status(&mut self, status: Status, now: Instant) -> Vec<Effect> {
+        match status {
+            Status::Started { pid } => self.started(pid, now),
+            Status::NotStarted { errno } => {
+                self.not_started = Some(errno);
+                Vec::new()
+            }
+            Status::Ended { ending, ran_ms } => {
+                self.ended = Some((ending, ran_ms));
+                self.timers = Timers::default();
+                self.timers.set(Timer::GiveUp, now + GIVE_UP_AFTER);
+                Vec::new()
+            }
+        }
+    }
+
+    fn started(&mut self, pid: u32, now: Instant) -> Vec<Effect> {
+        self.pid = Some(pid);
+        self.timers.set_unless_zero(Timer::NotReady, now, self.limits.start_within_ms);
+        let started = AttemptStarted { node: self.node(), attempt: self.attempt, pid };
+        let mut effects = vec![Effect::Tell(Event::AttemptStarted(started))];
+        if matches!(self.readiness, Readiness::Started(_)) {
+            effects.extend(self.become_ready());
+        }
+        effects
+    }
+
+    fn become_ready(&mut self) -> Vec<Effect> {
+        if std::mem::replace(&mut self.ready, true) {
+            return Vec::new();
+        }
+        self.timers.clear(Timer::NotReady);
+        self.timers.clear(Timer::KillNotReady);
+        vec![Effect::Tell(Event::AttemptReady(AttemptReady { node: self.node(), attempt: self.attempt }))]
+    }
+
+    fn due(&mut self, timer: Timer, now: Instant) -> Vec<Effect> {
+        match timer {
+            Timer::NotReady => {
+                self.timers.set_unless_zero(Timer::KillNotReady, now, self.limits.stall_kill_ms);
+                vec![self.stalled(StallKind::NotReady, self.limits.start_within_ms)]
+            }
+            Timer::KillNotReady => {
+                self.cause = KnownCause::StartTimeout;
+                self.end("it did not become ready", OWN_GRACE, now)
+            }
+            Timer::Lingering => vec![self.stalled(StallKind::Lingering, self.limits.linger_grace_ms)],
+            Timer::Kill => self.kill(now),
+            Timer::GiveUp => vec![Effect::KillParent],
+        }
+    }
+
+    fn stalled(&self, kind: StallKind, for_ms: u64) -> Effect {
+        Effect::Tell(Event::Stalled(AttemptStalled {
+            node: self.node(),
+            attempt: self.attempt,
+            kind: kind.into(),
+            for_ms,
+            stacks: String::new(),
+        }))
+    }
+
+    // ------------------------------------------------------------------------------------------------------ orders
+
+    fn order(&mut self, order: Order, now: Instant) -> Vec<Effect> {
+        match order {
+            Order::Stop { grace, reason } => {
+                self.stop_asked = true;
+                self.end(&reason, grace, now)
+            }
+            Order::Publish(publication) => self.publish(&publication),
+            Order::Save(save) => self.send(down::Message::Save(save)),
+            Order::RollBack(roll_back) => self.send(down::Message::RollBack(roll_back)),
+        }
+    }
+
+    fn end(&mut self, reason: &str, grace: Duration, now: Instant) -> Vec<Effect> {
+        if grace.is_zero() {
+            return self.kill(now);
+        }
+        self.timers.set_earlier(Timer::Kill, now + grace);
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        let mut effects = self.send(down::Message::StopNotice(StopNotice { grace_ms, reason: reason.to_owned() }));
+        effects.push(Effect::Press(exec::Order::Terminate));
+        effects
+    }
+
+    fn kill(&mut self, now: Instant) -> Vec<Effect> {
+        self.killed_by_agent = true;
+        self.timers.set(Timer::GiveUp, now + GIVE_UP_AFTER);
+        vec![Effect::Press(exec::Order::Kill)]
+    }
+
+    fn publish(&mut self, publication: &Publication) -> Vec<Effect> {
+        let known = self.welcome.cluster.as_ref().map(order_of);
+        if known >= Some(order_of(&publication.cluster)) {
+            return Vec::new();
+        }
+        self.welcome.cluster = Some(publication.cluster.clone());
+        if self.talk == Talk::Open { vec![Effect::Send(publication.frame.clone())] } else { Vec::new() }
+    }
+
+    fn send(&self, message: down::Message) -> Vec<Effect> {
+        if self.talk == Talk::Open { vec![Effect::Send(frame(message))] } else { Vec::new() }
+    }
+
+    // -------------------------------------------------------------------------------------------- what a node says
+
+    fn up(&mut self, up: Up, now: Instant) -> Vec<Effect> {
+        match (up.message, self.talk) {
+            (None, _) | (_, Talk::Refused) => Vec::new(),
+            (Some(up::Message::Hello(hello)), Talk::BeforeHello) => self.hello(hello),
+            (Some(_), Talk::BeforeHello) => vec![Effect::HangUp("it does not begin with hello")],
+            (Some(message), Talk::Open) => self.message(message, now),
+        }
+    }
+
+    fn hello(&mut self, hello: Hello) -> Vec<Effect> {
+        let welcome = if let Some(refusal) = refusal(&hello) {
+            self.talk = Talk::Refused;
+            Welcome { protocol: PROTOCOL_VERSION, host_version: HOST_VERSION.to_owned(), refusal, ..Welcome::default() }
+        } else {
+            self.talk = Talk::Open;
+            self.welcome.clone()
+        };
+        let told = NodeHello { node: self.node(), attempt: self.attempt, hello: Some(hello) };
+        vec![Effect::Tell(Event::Hello(told)), Effect::Send(frame(down::Message::Welcome(welcome)))]
+    }
+
+    fn message(&mut self, message: up::Message, now: Instant) -> Vec<Effect> {
+        let (node, attempt) = (self.node(), self.attempt);
+        let event = match message {
+            up::Message::Attached(_) => return self.attached(),
+            up::Message::Report(report) => return vec![Effect::Report(bounded(report))],
+            up::Message::Signal(signal) if is_too_long(&signal) => {
+                tracing::warn!(name = signal.name, "a signal of more than 64 KiB is dropped");
+                return Vec::new();
+            }
+            up::Message::Signal(signal) => {
+                Event::Signal(NodeSignal { node, attempt, name: signal.name, payload: signal.payload })
+            }
+            up::Message::Done(_) => return self.become_done(now),
+            up::Message::FinishJob(finish) => Event::FinishJob(NodeFinishJob { node, attempt, reason: finish.reason }),
+            up::Message::Exception(error) => {
+                self.error.get_or_insert_with(|| error.clone());
+                Event::Exception(NodeException { node, attempt, error: Some(error) })
+            }
+            up::Message::GenerationTaken(taken) => {
+                Event::GenerationTaken(NodeGenerationTaken { node, attempt, generation: taken.generation })
+            }
+            up::Message::Saved(saved) => Event::Saved(NodeSaved { node, attempt, saved: Some(saved) }),
+            up::Message::RolledBack(rolled_back) => {
+                Event::RolledBack(NodeRolledBack { node, attempt, rolled_back: Some(rolled_back) })
+            }
+            // A second hello comes from a child that got the socket; pongs answer pings, which nobody sends yet.
+            up::Message::Hello(_) | up::Message::Pong(_) => return Vec::new(),
+        };
+        vec![Effect::Tell(event)]
+    }
+
+    fn attached(&mut self) -> Vec<Effect> {
+        if matches!(self.readiness, Readiness::Attached(_)) { self.become_ready() } else { Vec::new() }
+    }
+
+    fn become_done(&mut self, now: Instant) -> Vec<Effect> {
+        if std::mem::replace(&mut self.done, true) {
+            return Vec::new();
+        }
+        if self.ended.is_none() {
+            self.timers.set_unless_zero(Timer::Lingering, now, self.limits.linger_grace_ms);
+        }
+        vec![Effect::Tell(Event::Done(NodeDone { node: self.node(), attempt: self.attempt }))]
+    }
+
+    fn node(&self) -> Option<NodeId> {
+        Some(self.node.clone())
+    }
+
+    // --------------------------------------------------------------------------------------------------------- end
+
+    /// The program could not be run, with the system's number.
+    pub(super) fn not_started(&self) -> Option<i32> {
+        self.not_started
+    }
+
+    /// Whether `node-exec` saw the end of the node.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// A SIGKILL that did not come from here.
+    pub(super) fn was_killed_by_others(&self) -> bool {
+        matches!(self.ended, Some((Ending::Signal(9), _))) && !self.killed_by_agent
+    }
+
+    /// What the AM is told at the end, without what the capture knows. `None` as ending: `node-exec` was killed, and
+    /// with it the node.
+    pub(super) fn finish(self, out_of_memory: bool) -> AttemptEnded {
+        let (ending, ran_ms) = self.ended.unwrap_or((Ending::Signal(9), 0));
+        let cause = if out_of_memory { KnownCause::OutOfMemory } else { self.cause };
+        AttemptEnded {
+            node: Some(self.node),
+            attempt: self.attempt,
+            ending: Some(match ending {
+                Ending::Code(code) => attempt_ended::Ending::Code(code),
+                Ending::Signal(signal) => attempt_ended::Ending::Signal(signal),
+            }),
+            cause: cause.into(),
+            error: self.error,
+            was_ready: self.ready,
+            ran_ms,
+            stop_was_asked: self.stop_asked,
+            was_done: self.done,
+            ..AttemptEnded::default()
+        }
+    }
+}
+
+/// Newer publications are greater.
+fn order_of(cluster: &Cluster) -> (u64, u64) {
+    (cluster.generation, cluster.revision)
+}
+
+fn refusal(hello: &Hello) -> Option<String> {
+    if hello.protocol != PROTOCOL_VERSION {
+        Some(format!(
+            "the package `forebay` speaks node control {}, this host speaks {PROTOCOL_VERSION}",
+            hello.protocol
+        ))
+    } else if hello.package_version != HOST_VERSION {
+        Some(format!("the package `forebay` is of version {}, this host of {HOST_VERSION}", hello.package_version))
+    } else {
+        None
+    }
+}
+
+fn is_too_long(signal: &Signal) -> bool {
+    signal.name.len() + signal.payload.len() > TEXT_BYTES_MAX
+}
+
+fn bounded(mut report: Report) -> Report {
+    report.values.retain(|key, value| {
+        let text = match &value.kind {
+            Some(value::Kind::Text(text)) => text.len(),
+            _ => 0,
+        };
+        key.len() + text <= TEXT_BYTES_MAX
+    });
+    report
+}

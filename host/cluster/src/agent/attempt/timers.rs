@@ -1,0 +1,57 @@
+//! The timers of one attempt, at most one of each kind.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// It should be ready by now.
+    NotReady,
+    /// It has stalled before it was ready, for too long.
+    KillNotReady,
+    /// Its work is done and its process stays.
+    Lingering,
+    /// Its grace is over.
+    Kill,
+    /// Its parent should have ended everything by now.
+    GiveUp,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Timers(BTreeMap<Timer, Instant>);
+
+impl Timers {
+    pub(super) fn set(&mut self, timer: Timer, at: Instant) {
+        self.0.insert(timer, at);
+    }
+
+    pub(super) fn set_earlier(&mut self, timer: Timer, at: Instant) {
+        let earlier = self.0.get(&timer).map_or(at, |set| at.min(*set));
+        self.0.insert(timer, earlier);
+    }
+
+    /// A limit of 0 ms is none.
+    pub(super) fn set_unless_zero(&mut self, timer: Timer, now: Instant, after_ms: u64) {
+        if after_ms > 0
+            && let Some(at) = now.checked_add(Duration::from_millis(after_ms))
+        {
+            self.set(timer, at);
+        }
+    }
+
+    pub(super) fn clear(&mut self, timer: Timer) {
+        self.0.remove(&timer);
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.values().min().copied()
+    }
+
+    /// Takes out one that is due.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Timer> {
+        let timer = self.0.iter().find(|(_, at)| **at <= now).map(|(timer, _)| *timer)?;
+        self.0.remove(&timer);
+        Some(timer)
+    }
+}

@@ -1,0 +1,272 @@
+//! The process of an attempt and everything that is open for it.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::Path;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::{Interval, interval, sleep_until, timeout};
+
+use super::life::{Effect, Input, Life};
+use super::{Assignment, Order, Teller, Told, Workshop};
+use crate::agent::capture::{Capture, Captured};
+use crate::agent::control::Control;
+use crate::agent::leftovers::{self, Marks};
+use crate::agent::memory::OutOfMemoryKills;
+use crate::agent::node_program::install_command;
+use crate::agent::preparation::{Unstarted, spawn_error};
+use crate::agent::readiness::is_listening;
+use crate::exec::{self, Plan};
+use crate::wire::cluster::{AttemptEnded, attempt_ended};
+use crate::wire::node::ScriptError;
+
+/// Between two looks for a listener.
+const LISTENER_POLL: Duration = Duration::from_millis(100);
+/// Everything that a dead process wrote is there already; only a stranger that holds its sockets makes this wait.
+const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+
+enum Next {
+    Input(Input),
+    Nothing,
+    /// `node-exec` is gone, and with it everything of the node, unless it was killed.
+    Exit,
+}
+
+pub(super) struct Watch {
+    life: Life,
+    child: Child,
+    exit: AsyncFd<OwnedFd>,
+    statuses: Option<Lines<BufReader<OwnedReadHalf>>>,
+    presses: OwnedWriteHalf,
+    control: Option<Control>,
+    capture: Capture,
+    listener_poll: Interval,
+    port: Option<u16>,
+    kills_before: OutOfMemoryKills,
+    marks: Marks,
+    program: OsString,
+}
+
+impl Watch {
+    /// Starts `node-exec` and hands it the plan.
+    pub(super) async fn begin(workshop: &Workshop, assignment: &Assignment, plan: Plan) -> Result<Self, Unstarted> {
+        let failed = |error: io::Error| Unstarted::Spawn(format!("`node-exec` could not be started: {error}"));
+        let (ours, channel) = StdUnixStream::pair().map_err(failed)?;
+        let (control, control_of_node) = StdUnixStream::pair().map_err(failed)?;
+        let (output, output_of_node) = io::pipe().map_err(failed)?;
+        exec::send(&ours, &plan, &control_of_node).map_err(failed)?;
+        drop(control_of_node);
+        let log = workshop.log_file(&assignment.node, assignment.start.attempt);
+        let log_bytes = assignment.start.limits.unwrap_or_default().log_bytes;
+        let capture = Capture::start(output.into(), log, log_bytes, assignment.log.clone()).map_err(failed)?;
+        let kills_before = OutOfMemoryKills::now();
+        let child = workshop.launcher.launch(channel.into(), output_of_node.into()).await.map_err(failed)?;
+        let (statuses, presses) = split(ours).map_err(failed)?;
+        let life = Life::new(
+            &assignment.start,
+            &assignment.run,
+            &workshop.output.to_string_lossy(),
+            assignment.cluster.clone(),
+        );
+        let port = assignment.start.readiness.as_ref().and_then(listened_port);
+        Ok(Self {
+            life,
+            exit: exit_of(&child).map_err(failed)?,
+            child,
+            statuses: Some(statuses),
+            presses,
+            control: Some(Control::open(control).map_err(failed)?),
+            capture,
+            listener_poll: interval(LISTENER_POLL),
+            port: port.and_then(|name| assignment.place.port(name)),
+            kills_before,
+            marks: Marks { group: None, variables: plan.environment.into_iter().collect() },
+            program: plan.program,
+        })
+    }
+
+    pub(super) async fn to_the_end(
+        mut self,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+        teller: &Teller,
+    ) -> Result<AttemptEnded, Unstarted> {
+        loop {
+            match self.next(orders).await {
+                Next::Input(input) => self.take(input, teller).await,
+                Next::Nothing => {}
+                Next::Exit => break,
+            }
+        }
+        let _status = self.child.wait();
+        let _strangers = timeout(DRAIN_WITHIN, self.drain(teller)).await;
+        if !self.life.has_ended() && self.life.not_started().is_none() {
+            leftovers::end(&self.marks).await;
+        }
+        self.finish().await
+    }
+
+    async fn next(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Next {
+        let due = self.life.timers.next().map(Into::into);
+        let awaits_listener = self.port.is_some() && self.life.awaited_port().is_some();
+        tokio::select! {
+            status = next_status(&mut self.statuses) => self.status(status),
+            up = next_up(&mut self.control) => self.up(up),
+            Some(order) = orders.recv() => Next::Input(Input::Order(order)),
+            _ = self.listener_poll.tick(), if awaits_listener => self.look_for_listener(),
+            () = sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => self.due(),
+            () = gone(&self.exit) => Next::Exit,
+        }
+    }
+
+    fn status(&mut self, status: Option<exec::Status>) -> Next {
+        if let Some(status) = status {
+            return Next::Input(Input::Status(status));
+        }
+        self.statuses = None;
+        Next::Nothing
+    }
+
+    fn up(&mut self, up: Option<crate::wire::node::Up>) -> Next {
+        if let Some(up) = up {
+            return Next::Input(Input::Up(up));
+        }
+        self.control = None;
+        Next::Nothing
+    }
+
+    fn look_for_listener(&self) -> Next {
+        if self.port.is_some_and(is_listening) { Next::Input(Input::Listening) } else { Next::Nothing }
+    }
+
+    fn due(&mut self) -> Next {
+        self.life.timers.take_due(Instant::now()).map_or(Next::Nothing, |timer| Next::Input(Input::Due(timer)))
+    }
+
+    pub(super) async fn take(&mut self, input: Input, teller: &Teller) {
+        for effect in self.life.take(input, Instant::now()) {
+            self.act(effect, teller).await;
+        }
+        self.marks.group = self.life.pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    }
+
+    async fn act(&mut self, effect: Effect, teller: &Teller) {
+        match effect {
+            Effect::Tell(event) => teller.tell(Told::Event(event)).await,
+            Effect::Report(report) => teller.tell(Told::Report(report)).await,
+            Effect::Send(frame) => {
+                if let Some(control) = &mut self.control {
+                    control.send(frame);
+                }
+            }
+            Effect::Press(order) => self.press(order).await,
+            Effect::HangUp(reason) => {
+                tracing::warn!(node = %teller.node, reason, "the control socket of a node is closed");
+                self.control = None;
+            }
+            Effect::KillParent => {
+                tracing::warn!(node = %teller.node, "`node-exec` does not end its node and is killed");
+                let _gone = self.child.kill();
+            }
+        }
+    }
+
+    /// One that does not read any more is found out by a timer.
+    async fn press(&mut self, order: exec::Order) {
+        if let Ok(line) = serde_json::to_string(&order) {
+            let _gone = self.presses.write_all(format!("{line}\n").as_bytes()).await;
+        }
+    }
+
+    /// What was said before the end and not heard yet.
+    async fn drain(&mut self, teller: &Teller) {
+        while self.statuses.is_some()
+            && let Some(status) = next_status(&mut self.statuses).await
+        {
+            self.take(Input::Status(status), teller).await;
+        }
+        while let Some(control) = &mut self.control
+            && let Some(up) = control.next().await
+        {
+            self.take(Input::Up(up), teller).await;
+        }
+    }
+
+    async fn finish(self) -> Result<AttemptEnded, Unstarted> {
+        let captured = self.capture.finish().await;
+        if let Some(errno) = self.life.not_started() {
+            return Err(spawn_error(errno));
+        }
+        if self.life.pid.is_none() {
+            return Err(died_early(&captured));
+        }
+        let out_of_memory =
+            self.life.was_killed_by_others() && OutOfMemoryKills::now().grew_since(self.kills_before);
+        let mut ended = self.life.finish(out_of_memory);
+        let failed = ended.ending != Some(attempt_ended::Ending::Code(0));
+        let error = ended.error.take().or_else(|| captured.traceback.filter(|_| failed));
+        ended.error = error.map(|error| explain(error, Path::new(&self.program)));
+        ended.last_lines = captured.last_lines;
+        ended.log_bytes = captured.log_bytes;
+        Ok(ended)
+    }
+}
+
+fn split(channel: StdUnixStream) -> io::Result<(Lines<BufReader<OwnedReadHalf>>, OwnedWriteHalf)> {
+    channel.set_nonblocking(true)?;
+    let (reader, writer) = UnixStream::from_std(channel)?.into_split();
+    Ok((BufReader::new(reader).lines(), writer))
+}
+
+fn exit_of(child: &Child) -> io::Result<AsyncFd<OwnedFd>> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+    AsyncFd::new(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+async fn gone(exit: &AsyncFd<OwnedFd>) {
+    let _ready = exit.readable().await;
+}
+
+fn listened_port(readiness: &crate::wire::cluster::Readiness) -> Option<&str> {
+    match &readiness.kind {
+        Some(crate::wire::cluster::readiness::Kind::Listening(name)) => Some(name),
+        _ => None,
+    }
+}
+
+/// Never ready where there is nothing to read from.
+async fn next_status(statuses: &mut Option<Lines<BufReader<OwnedReadHalf>>>) -> Option<exec::Status> {
+    let Some(lines) = statuses else { return std::future::pending().await };
+    let line = lines.next_line().await.ok()??;
+    serde_json::from_str(&line).ok()
+}
+
+/// Never ready where there is nothing to read from.
+async fn next_up(control: &mut Option<Control>) -> Option<crate::wire::node::Up> {
+    match control {
+        Some(control) => control.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// `node-exec` ended before it could say anything: what it wrote tells why.
+fn died_early(captured: &Captured) -> Unstarted {
+    let last = captured.last_lines.last().map_or("it wrote nothing", String::as_str);
+    Unstarted::Spawn(format!("`node-exec` ended before the node ran: {last}"))
+}
+
+/// The one mistake whose cure is ours to name: the environment has no `forebay` package.
+fn explain(mut error: ScriptError, interpreter: &Path) -> ScriptError {
+    if error.kind == "ModuleNotFoundError" && error.message == "No module named 'forebay'" {
+        error.message = format!("{}; install it with `{}`", error.message, install_command(interpreter));
+    }
+    error
+}

@@ -1,0 +1,398 @@
+//! The agent's loop: owns all state, takes one event at a time. What the AM commands is in [`commands`].
+
+mod commands;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use forebay_plugin::NodeId;
+use rustix::process::{getpid, set_child_subreaper};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
+
+use super::actions::Actions;
+use super::attempt::{Order, Publication, Run, Told, Workshop};
+use super::launcher::Launcher;
+use super::places::{Places, to_wire};
+use super::probe::Probes;
+use super::staging::Staging;
+use super::uplink::Uplink;
+use super::{AgentError, Ended, Options, Stop, connection};
+use crate::clock::now_ms;
+use crate::connect::Discovery;
+use crate::submission::HOST_VERSION;
+use crate::wire::cluster::agent_message::Message;
+use crate::wire::cluster::outbox_entry::Event as Outgoing;
+use crate::wire::cluster::{AgentMessage, HeldAttempt, Heartbeat, Inventory, Register};
+
+/// From SIGTERM to SIGKILL when nobody states a grace.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long the last events are waited for after the last node, when the owner stops the agent.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+/// Events that wait for the loop; then their senders wait.
+const EVENTS_MAX: usize = 256;
+const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(1);
+/// Heartbeats come at least so often, whatever an AM asks.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
+
+enum Event {
+    Connection(connection::Event),
+    Attempt(NodeId, u32, Told),
+    /// The network takes another message; `None`: it takes no more, the connection is about to go down.
+    RoomToSend(Option<mpsc::OwnedPermit<AgentMessage>>),
+    /// There is more to send, or the last events were waited for long enough.
+    LookAgain,
+    Heartbeat,
+    /// No AM for too long.
+    Alone,
+    /// `None`: the owner will never say anything again.
+    Stop(Option<Stop>),
+}
+
+/// A connection that stands.
+struct Link {
+    outbound: mpsc::Sender<AgentMessage>,
+    welcomed: bool,
+}
+
+/// A process that lives, or is about to.
+struct Held {
+    attempt: u32,
+    pid: u32,
+    ready: bool,
+    stopping: bool,
+    since: Instant,
+    generation: u64,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// How the agent will end, once its nodes have.
+type Ending = Result<Ended, AgentError>;
+
+pub(super) struct Agent {
+    options: Options,
+    id: String,
+    name: String,
+    workshop: Workshop,
+    stop: watch::Receiver<Stop>,
+    owner_is_gone: bool,
+    connection_events: mpsc::Receiver<connection::Event>,
+    attempt_events: mpsc::Receiver<(NodeId, u32, Told)>,
+    attempt_sender: mpsc::Sender<(NodeId, u32, Told)>,
+    logs_grew: Arc<Notify>,
+    /// The connection and the attempts; all end with the agent.
+    tasks: JoinSet<()>,
+    link: Option<Link>,
+    uplink: Uplink,
+    heartbeat: Interval,
+    term: u64,
+    run: Run,
+    /// When the agent gives up without an AM; absent while there is one.
+    alone_until: Option<Instant>,
+    orphan_grace: Duration,
+    last_trouble: String,
+    actions: Actions,
+    places: Places,
+    held: BTreeMap<NodeId, Held>,
+    cluster: Option<Arc<Publication>>,
+    ending: Option<Ending>,
+    flush_until: Option<Instant>,
+}
+
+impl Agent {
+    pub(super) fn new(options: Options, mut stop: watch::Receiver<Stop>) -> Result<Self, AgentError> {
+        set_child_subreaper(Some(getpid())).map_err(|error| system("adopt orphans")(error.into()))?;
+        // What the owner wants already counts as well.
+        stop.mark_changed();
+        let (client_sender, client) = watch::channel(None);
+        let (connection_sender, connection_events) = mpsc::channel(EVENTS_MAX);
+        let (attempt_sender, attempt_events) = mpsc::channel(EVENTS_MAX);
+        let workshop = workshop(&options, client)?;
+        let mut tasks = JoinSet::new();
+        let (address, token) = (options.manager.clone(), options.token.clone());
+        tasks.spawn(connection::keep(address, token, connection_sender, client_sender));
+        Ok(Self {
+            id: uuid::Uuid::new_v4().to_string(),
+            name: options.name.clone().unwrap_or_else(host_name),
+            logs_grew: workshop.logs_grew.clone(),
+            workshop,
+            stop,
+            owner_is_gone: false,
+            connection_events,
+            attempt_events,
+            attempt_sender,
+            tasks,
+            link: None,
+            uplink: Uplink::default(),
+            heartbeat: heartbeat_every(HEARTBEAT_DEFAULT),
+            term: 0,
+            run: Run::default(),
+            alone_until: Some(Instant::now() + options.connect_within),
+            orphan_grace: options.connect_within,
+            last_trouble: "no try has ended".to_owned(),
+            actions: Actions::default(),
+            places: Places::new(options.resources.slots, options.resources.gpus.clone(), options.ports.clone()),
+            held: BTreeMap::new(),
+            cluster: None,
+            ending: None,
+            flush_until: None,
+            options,
+        })
+    }
+
+    /// Until the end that was given a reason, and then until every node is gone.
+    pub(super) async fn work(mut self) -> Ending {
+        loop {
+            if self.may_end()
+                && let Some(ending) = self.ending.take()
+            {
+                return ending;
+            }
+            match self.next_event().await {
+                Event::Connection(event) => self.connection(event),
+                Event::Attempt(node, attempt, told) => self.told(node, attempt, told),
+                Event::RoomToSend(Some(permit)) => self.send_next(permit),
+                Event::RoomToSend(None) => self.link = None,
+                Event::LookAgain => {}
+                Event::Heartbeat => self.send_now(Message::Heartbeat(Heartbeat { time_ms: now_ms() })),
+                Event::Alone => self.give_up(),
+                Event::Stop(stop) => self.stop(stop),
+            }
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let outbound = self.link.as_ref().filter(|link| link.welcomed).map(|link| link.outbound.clone());
+        let has_room = self.uplink.outbox.has_room() || self.ending.is_some();
+        tokio::select! {
+            Some(event) = self.connection_events.recv() => Event::Connection(event),
+            Some((node, attempt, told)) = self.attempt_events.recv(), if has_room => Event::Attempt(node, attempt, told),
+            permit = reserve(outbound), if self.uplink.has_next() => Event::RoomToSend(permit),
+            () = self.logs_grew.notified() => Event::LookAgain,
+            _ = self.heartbeat.tick() => Event::Heartbeat,
+            () = until(self.alone_until), if self.ending.is_none() => Event::Alone,
+            () = until(self.flush_until) => Event::LookAgain,
+            changed = self.stop.changed(), if !self.owner_is_gone => {
+                Event::Stop(changed.ok().map(|()| *self.stop.borrow_and_update()))
+            }
+        }
+    }
+
+    // -------------------------------------------------------------------------------------------------- connection
+
+    fn connection(&mut self, event: connection::Event) {
+        match event {
+            connection::Event::Up(outbound) => {
+                self.link = Some(Link { outbound, welcomed: false });
+                self.send_now(Message::Register(self.register()));
+            }
+            connection::Event::Message(message) => self.command(*message),
+            connection::Event::Down(reason) => self.disconnected(reason),
+            connection::Event::Refused(status) => self.refused(&status),
+        }
+    }
+
+    fn register(&self) -> Register {
+        Register {
+            agent_id: self.id.clone(),
+            name: self.name.clone(),
+            version: HOST_VERSION.to_owned(),
+            address: self.options.address.to_string(),
+            interface: self.options.interface.clone(),
+            resources: Some((&self.options.resources).into()),
+            term: self.term,
+            inventory: Some(self.inventory()),
+            pid: std::process::id(),
+            in_engine: self.options.in_engine,
+        }
+    }
+
+    fn inventory(&self) -> Inventory {
+        let attempt = |(node, held): (&NodeId, &Held)| HeldAttempt {
+            node: Some(to_wire(node)),
+            attempt: held.attempt,
+            pid: held.pid,
+            ready: held.ready,
+            stopping: held.stopping,
+            running_ms: u64::try_from(held.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            generation: held.generation,
+        };
+        Inventory {
+            places: self.places.describe(),
+            attempts: self.held.iter().map(attempt).collect(),
+            outbox_number: self.uplink.outbox.newest(),
+        }
+    }
+
+    fn disconnected(&mut self, reason: String) {
+        tracing::debug!(reason, "no application manager");
+        self.last_trouble = reason;
+        self.link = None;
+        self.alone_until.get_or_insert_with(|| Instant::now() + self.orphan_grace);
+    }
+
+    /// Before the first welcome this is the end; afterwards it is some other AM at the same address.
+    fn refused(&mut self, status: &tonic::Status) {
+        self.disconnected(status.message().to_owned());
+        let usual_name = self.options.name.is_none() && self.name == host_name();
+        if self.term > 0 {
+            tracing::warn!(message = status.message(), "the application manager refuses this agent");
+        } else if usual_name && status.code() == tonic::Code::FailedPrecondition {
+            self.name = format!("{}-{}", self.name, std::process::id());
+        } else {
+            let (address, message) = (self.options.manager.clone(), status.message().to_owned());
+            self.end(Err(AgentError::Refused { address, message }), GRACE, "the agent is refused");
+        }
+    }
+
+    /// What may be lost: the next one makes up for it.
+    fn send_now(&self, message: Message) {
+        if let Some(link) = &self.link
+            && (link.welcomed || matches!(message, Message::Register(_)))
+        {
+            let _busy_or_gone = link.outbound.try_send(AgentMessage { message: Some(message) });
+        }
+    }
+
+    fn send_next(&mut self, permit: mpsc::OwnedPermit<AgentMessage>) {
+        if let Some(message) = self.uplink.next() {
+            permit.send(message);
+        }
+    }
+
+    // ---------------------------------------------------------------------------------------------------- attempts
+
+    fn told(&mut self, node: NodeId, attempt: u32, told: Told) {
+        match told {
+            Told::Report(report) => self.uplink.report(node, attempt, report),
+            Told::Event(event) => {
+                if let Some(held) = self.held.get_mut(&node) {
+                    held.note(&event);
+                }
+                self.uplink.outbox.push(event);
+            }
+            Told::Ended(ended) => {
+                self.held.remove(&node);
+                self.uplink.outbox.push(Outgoing::AttemptEnded(*ended));
+                while self.tasks.try_join_next().is_some() {}
+            }
+        }
+    }
+
+    // --------------------------------------------------------------------------------------------------------- end
+
+    fn give_up(&mut self) {
+        let ending = if self.term > 0 {
+            Ok(Ended::Orphaned)
+        } else {
+            let (address, reason) = (self.options.manager.clone(), self.last_trouble.clone());
+            Err(AgentError::Unreachable { address, reason })
+        };
+        self.end(ending, GRACE, "no application manager is there");
+    }
+
+    fn stop(&mut self, stop: Option<Stop>) {
+        match stop {
+            None => self.owner_is_gone = true,
+            Some(Stop::No) => {}
+            Some(Stop::Within(grace)) => self.end(Ok(Ended::Stopped), grace, "the agent is stopped"),
+            Some(Stop::Now) => self.end(Ok(Ended::Stopped), Duration::ZERO, "the agent is stopped"),
+        }
+    }
+
+    /// The first reason stays; a shorter grace counts.
+    fn end(&mut self, ending: Ending, grace: Duration, reason: &str) {
+        self.ending.get_or_insert(ending);
+        for held in self.held.values_mut() {
+            held.stop(grace, reason);
+        }
+        self.places.release_all();
+    }
+
+    fn may_end(&mut self) -> bool {
+        if self.ending.is_none() || !self.held.is_empty() {
+            return false;
+        }
+        let listens = self.link.as_ref().is_some_and(|link| link.welcomed);
+        let stopped = matches!(self.ending, Some(Ok(Ended::Stopped)));
+        if !listens || !stopped || self.uplink.is_empty() {
+            return true;
+        }
+        let until = *self.flush_until.get_or_insert_with(|| Instant::now() + FLUSH_WITHIN);
+        Instant::now() >= until
+    }
+}
+
+impl Held {
+    /// What is part of the inventory.
+    fn note(&mut self, event: &Outgoing) {
+        match event {
+            Outgoing::AttemptStarted(started) => self.pid = started.pid,
+            Outgoing::AttemptReady(_) => self.ready = true,
+            Outgoing::GenerationTaken(taken) => self.generation = taken.generation,
+            _ => {}
+        }
+    }
+
+    fn stop(&mut self, grace: Duration, reason: &str) {
+        self.stopping = true;
+        self.order(Order::Stop { grace, reason: reason.to_owned() });
+    }
+
+    fn order(&self, order: Order) {
+        let _it_is_ending = self.orders.send(order);
+    }
+}
+
+fn workshop(options: &Options, client: watch::Receiver<Option<Discovery>>) -> Result<Workshop, AgentError> {
+    Ok(Workshop {
+        launcher: Launcher::start(options.launcher.clone()).map_err(system("start a thread"))?,
+        staging: Staging::new(make_folder(options.folder.join("staged"))?, client),
+        probes: Probes::default(),
+        variables: Arc::new(std::env::vars_os().collect()),
+        nodes: make_folder(options.nodes.clone())?,
+        output: make_folder(options.output.clone())?,
+        spool: make_folder(options.folder.join("spool"))?,
+        logs_grew: Arc::new(Notify::new()),
+    })
+}
+
+fn system(doing: &'static str) -> impl FnOnce(io::Error) -> AgentError {
+    move |source| AgentError::System { doing, source }
+}
+
+fn make_folder(path: PathBuf) -> Result<PathBuf, AgentError> {
+    let made = fs::create_dir_all(&path).and_then(|()| path.canonicalize());
+    made.map_err(|source| AgentError::Folder { path, source })
+}
+
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "agent".to_owned() } else { name.trim().to_owned() }
+}
+
+fn heartbeat_every(period: Duration) -> Interval {
+    let mut interval = interval(period.max(HEARTBEAT_MIN));
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Never ready without a connection; `None` when that is closing.
+async fn reserve(outbound: Option<mpsc::Sender<AgentMessage>>) -> Option<mpsc::OwnedPermit<AgentMessage>> {
+    match outbound {
+        Some(outbound) => outbound.reserve_owned().await.ok(),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,74 @@
+//! Ends what is left of a node whose `node-exec` was killed: the agent is a child subreaper too, so the node and its
+//! children have come to it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use procfs::process::Process;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::environment::Variables;
+use crate::exec::{children, reap};
+
+/// Killed processes end within moments; one that hangs in the kernel is given up after this.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Variables that tell whose process it is.
+const MARKS: [&str; 4] = ["FOREBAY_OUTPUT", "FOREBAY_ROLE", "FOREBAY_INDEX", "FOREBAY_ATTEMPT"];
+
+/// What is known of a node's processes.
+#[derive(Debug)]
+pub(super) struct Marks {
+    /// The node's process, if it is known to have started.
+    pub(super) group: Option<Pid>,
+    /// Its environment.
+    pub(super) variables: Variables,
+}
+
+impl Marks {
+    fn fit(&self, group: Pid, pid: Pid) -> bool {
+        self.group == Some(group) || self.fit_environment(pid)
+    }
+
+    fn fit_environment(&self, pid: Pid) -> bool {
+        let Ok(theirs) = Process::new(pid.as_raw_pid()).and_then(|process| process.environ()) else { return false };
+        MARKS.iter().all(|name| {
+            let name = std::ffi::OsStr::new(name);
+            theirs.get(name).is_some_and(|value| Some(value) == self.variables.get(name))
+        })
+    }
+}
+
+/// SIGKILL until none is left. Only children of this process are touched: their numbers cannot be another's.
+pub(super) async fn end(marks: &Marks) {
+    let mut killed = BTreeSet::new();
+    let ended = tokio::time::timeout(GONE_WITHIN, async {
+        while kill(marks, &mut killed) > 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    });
+    if ended.await.is_err() {
+        tracing::warn!(group = ?marks.group, "processes of a node do not end");
+    }
+}
+
+/// Kills the living, reaps the dead, and returns how many there were. A dead process has no environment any more:
+/// `killed` remembers it.
+fn kill(marks: &Marks, killed: &mut BTreeSet<i32>) -> usize {
+    let mut count = 0;
+    for child in children() {
+        let known = killed.contains(&child.pid.as_raw_pid());
+        if !known && !marks.fit(child.group, child.pid) {
+            continue;
+        }
+        count += 1;
+        if child.ended {
+            reap(child.pid);
+        } else {
+            killed.insert(child.pid.as_raw_pid());
+            let _gone = kill_process(child.pid, Signal::KILL);
+        }
+    }
+    count
+}

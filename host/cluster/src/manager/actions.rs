@@ -1,0 +1,130 @@
+//! Carries out what the state machine decided. Everything here was validated as a whole before.
+
+use std::collections::BTreeMap;
+
+use forebay_plugin::{Action, JobEnd, NodeId, NodePhase, PlaceRequest, StopOrder};
+
+use super::core::Core;
+use super::outstanding::Awaits;
+use super::tables::Placing;
+use crate::events::JobEvent;
+use crate::wire::cluster::manager_message::Message as ToAgent;
+use crate::wire::cluster::{ActionId, Release, Stop, StopNode};
+
+/// `(event number, position)` of an action.
+pub(super) type Id = (u64, u32);
+
+impl Core {
+    pub(super) fn carry_out(&mut self, id: Id, action: &Action) {
+        match action {
+            Action::Place(request) => self.place(id, request),
+            Action::Release(nodes) => self.release(id, nodes),
+            Action::Publish(nodes) => self.publish(nodes),
+            Action::Start(nodes) => self.start(id, nodes),
+            Action::Stop(order) => self.stop_nodes(id, order),
+            Action::SetTimer(order) => {
+                self.tables.timers.insert(order.id.clone(), self.now_ms.saturating_add(order.after_ms));
+            }
+            Action::CancelTimer(timer) => {
+                self.tables.timers.remove(timer);
+            }
+            Action::Refuse(refusal) => {
+                let message = format!("request {} was refused: {}", refusal.request, refusal.reason);
+                self.emit(JobEvent::Warning { message, hint: None });
+            }
+            Action::Finish(end) => self.finish(end.clone()),
+            // Refused before the decision was accepted.
+            Action::Rewind(_) | Action::EndInput(_) | Action::Resize(_) | Action::Custom(_) => {}
+        }
+    }
+
+    fn place(&mut self, action: Id, request: &PlaceRequest) {
+        for id in &request.nodes {
+            if let Some(node) = self.tables.node_mut(id) {
+                node.phase = NodePhase::Waiting;
+            }
+            self.show(id);
+        }
+        self.tables.placings.push(Placing {
+            action,
+            nodes: request.nodes.clone(),
+            avoid: request.avoid.iter().cloned().collect(),
+            deadline_ms: self.now_ms.saturating_add(request.deadline_ms),
+            asked: std::collections::BTreeSet::new(),
+            rounds: 0,
+        });
+        self.settle_placings();
+    }
+
+    pub(super) fn release(&mut self, action: Id, nodes: &[NodeId]) {
+        let mut by_agent: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+        for id in nodes {
+            let Some(node) = self.tables.node_mut(id) else { continue };
+            node.phase = NodePhase::Absent;
+            if let Some(place) = node.place.take() {
+                by_agent.entry(place.agent).or_default().push(crate::wire::to_wire(id));
+            }
+            self.show(id);
+        }
+        for (part, (agent, nodes)) in (0..).zip(by_agent) {
+            self.tell(agent, ToAgent::Release(Release { action: Some(action_id(action, part)), nodes }));
+        }
+    }
+
+    fn publish(&mut self, nodes: &[NodeId]) {
+        self.tables.generation += 1;
+        self.tables.revision += 1;
+        self.tables.members = nodes.to_vec();
+        let members = nodes.iter().map(|id| (id.to_string(), self.endpoints(id))).collect();
+        self.emit(JobEvent::Cluster { generation: self.tables.generation, members });
+        self.tell_cluster();
+    }
+
+    fn start(&mut self, action: Id, nodes: &[NodeId]) {
+        let mut startable = Vec::new();
+        for id in nodes {
+            match self.tables.node_mut(id) {
+                Some(node) if node.phase.is_live() => node.start_when_ended = Some(action),
+                Some(_) => startable.push(id.clone()),
+                None => {}
+            }
+        }
+        self.launch(action, &startable);
+    }
+
+    fn stop_nodes(&mut self, action: Id, order: &StopOrder) {
+        self.stop_live(action, &order.nodes, order.grace_ms, "the state machine stops it");
+    }
+
+    /// SIGTERM to the live ones of these nodes, SIGKILL after the grace.
+    pub(super) fn stop_live(&mut self, action: Id, nodes: &[NodeId], grace_ms: u64, reason: &str) {
+        for (part, id) in (0..).zip(nodes) {
+            let Some(node) = self.tables.node_mut(id).filter(|node| node.phase.is_live()) else { continue };
+            let Some(agent) = node.place.as_ref().map(|place| place.agent) else { continue };
+            node.phase = NodePhase::Stopping;
+            node.start_when_ended = None;
+            let attempt = node.attempt;
+            let message = ToAgent::Stop(Stop {
+                action: Some(action_id(action, part)),
+                nodes: vec![StopNode { node: Some(crate::wire::to_wire(id)), attempt }],
+                grace_ms,
+                reason: reason.into(),
+            });
+            self.outstanding.add(agent, Awaits::End(id.clone(), attempt), message.clone());
+            self.tell(agent, message);
+            self.show(id);
+        }
+    }
+
+    fn finish(&mut self, end: JobEnd) {
+        match end {
+            JobEnd::Succeeded => self.succeed(),
+            JobEnd::Stopped => self.stopped(),
+            JobEnd::Failed(failure) => self.fail_job(failure),
+        }
+    }
+}
+
+pub(super) fn action_id((event_number, position): Id, part: u32) -> ActionId {
+    ActionId { event_number, position, part }
+}

@@ -1,0 +1,272 @@
+//! Agents come, go, come back, and say what has happened on their machine.
+
+use forebay_plugin::{Event, NodeId, NodePhase};
+
+use super::core::Core;
+use super::effect::{Effect, Link, Refusal};
+use super::tables::{AgentRecord, AgentState, Room};
+use crate::events::{AgentPhase, JobEvent};
+use crate::submission::HOST_VERSION;
+use crate::wire::cluster::agent_message::Message as FromAgent;
+use crate::wire::cluster::manager_message::Message as ToAgent;
+use crate::wire::cluster::outbox_entry::Event as Told;
+use crate::wire::cluster::{Acknowledge, HeldAttempt, OutboxEntry, Register, Resources, Welcome};
+use crate::wire::node_id;
+
+/// How often an agent says that it is alive.
+pub(crate) const HEARTBEAT_INTERVAL_MS: u64 = 1_000;
+/// A broken stream may come back within this; then the agent and its nodes are lost.
+const LOST_AFTER_MS: u64 = 3_000;
+
+impl Core {
+    /// The agent that speaks on this link.
+    fn agent_of(&self, link: Link) -> Option<usize> {
+        self.links.get(&link).copied()
+    }
+
+    fn link_of(&self, agent: usize) -> Option<Link> {
+        self.links.iter().find(|(_, index)| **index == agent).map(|(link, _)| *link)
+    }
+
+    /// Tells an agent something that it may miss: it is away, or lost.
+    pub(super) fn tell(&mut self, agent: usize, message: ToAgent) {
+        if let Some(link) = self.link_of(agent) {
+            self.effects.push(Effect::Send { link, message });
+        }
+    }
+
+    pub(super) fn tell_all(&mut self, message: &ToAgent) {
+        for link in self.links.keys() {
+            self.effects.push(Effect::Send { link: *link, message: message.clone() });
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------ come and go
+
+    pub(super) fn joined(&mut self, link: Link, register: Register) {
+        if let Err(refusal) = self.admit(&register) {
+            self.effects.push(Effect::Close { link, refusal });
+            return;
+        }
+        let (agent, is_new) = self.enrol(&register);
+        self.links.insert(link, agent);
+        self.welcome(agent, &register);
+        if is_new {
+            self.announce(agent, AgentPhase::Joined);
+            self.happened(Event::MachinesJoined(vec![register.name.clone()]));
+        }
+        self.give_up_missing(agent, &register);
+        for message in self.outstanding.of(agent).cloned().collect::<Vec<_>>() {
+            self.tell(agent, message);
+        }
+        self.tell_cluster_to(agent);
+    }
+
+    fn admit(&self, register: &Register) -> Result<(), Refusal> {
+        if self.tables.end.is_some() && !self.tables.agents.iter().any(|agent| agent.id == register.agent_id) {
+            return Err(Refusal::Over);
+        }
+        if register.version != HOST_VERSION {
+            return Err(Refusal::Unfit(format!(
+                "agent `{}` is Forebay {}, the application manager is {HOST_VERSION}: install the same version on both",
+                register.name, register.version
+            )));
+        }
+        let known = self.tables.agents.iter().find(|agent| agent.name == register.name && agent.state != AgentState::Lost);
+        match known {
+            Some(agent) if agent.id != register.agent_id => Err(Refusal::Unfit(format!(
+                "another agent is called `{}`: give this one a name of its own with `--name`",
+                register.name
+            ))),
+            _ if self.was_lost(&register.agent_id) => Err(Refusal::Unfit(format!(
+                "agent `{}` was away for too long and its nodes were given up: start it anew",
+                register.name
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn was_lost(&self, agent_id: &str) -> bool {
+        self.tables.agents.iter().any(|agent| agent.id == agent_id && agent.state == AgentState::Lost)
+    }
+
+    /// The agent's index, and whether it is new.
+    fn enrol(&mut self, register: &Register) -> (usize, bool) {
+        if let Some(index) = self.tables.agents.iter().position(|agent| agent.id == register.agent_id) {
+            self.tables.agents[index].state = AgentState::Connected;
+            self.links.retain(|_, agent| *agent != index);
+            return (index, false);
+        }
+        self.tables.agents.push(AgentRecord {
+            id: register.agent_id.clone(),
+            name: register.name.clone(),
+            address: register.address.clone(),
+            interface: register.interface.clone(),
+            pid: register.pid,
+            room: room_of(register.resources.as_ref()),
+            state: AgentState::Connected,
+        });
+        self.changed();
+        (self.tables.agents.len() - 1, true)
+    }
+
+    fn welcome(&mut self, agent: usize, register: &Register) {
+        let limits = &self.prepared.job.limits;
+        let welcome = Welcome {
+            job: self.prepared.job.name.clone(),
+            run: self.setting.run.clone(),
+            heartbeat_interval_ms: HEARTBEAT_INTERVAL_MS,
+            outbox_number: self.outbox.get(&register.agent_id).copied().unwrap_or_default(),
+            orphan_grace_ms: u64::try_from(limits.orphan_grace.as_millis()).unwrap_or(u64::MAX),
+            unknown: held(register).filter(|held| !self.is_live(held)).cloned().collect(),
+            logs: Vec::new(),
+        };
+        self.tell(agent, ToAgent::Welcome(welcome));
+    }
+
+    fn is_live(&self, held: &HeldAttempt) -> bool {
+        let id = node_id(held.node.as_ref());
+        self.tables.node(&id).is_some_and(|node| node.phase.is_live() && node.attempt == held.attempt)
+    }
+
+    /// Attempts that the tables have running on this agent, while it neither has them nor has an end of theirs to tell.
+    fn give_up_missing(&mut self, agent: usize, register: &Register) {
+        let told = register.inventory.as_ref().map_or(0, |inventory| inventory.outbox_number);
+        let known = self.outbox.get(&register.agent_id).copied().unwrap_or_default();
+        if told > known {
+            return;
+        }
+        let held: Vec<(NodeId, u32)> =
+            held(register).map(|held| (node_id(held.node.as_ref()), held.attempt)).collect();
+        let missing = |(id, attempt): &(NodeId, u32)| !held.iter().any(|(node, number)| node == id && number == attempt);
+        let started = self.tables.nodes_on(agent).into_iter().filter_map(|id| {
+            let node = self.tables.node(&id)?;
+            (node.phase.is_live() && node.pid.is_some()).then_some((id, node.attempt))
+        });
+        let gone: Vec<NodeId> = started.filter(missing).map(|(id, _)| id).collect();
+        self.lose_nodes(gone);
+    }
+
+    pub(super) fn gone(&mut self, link: Link) {
+        let Some(agent) = self.links.remove(&link) else { return };
+        self.tables.agents[agent].state = AgentState::Away { lost_at_ms: self.now_ms + LOST_AFTER_MS };
+    }
+
+    pub(super) fn lose_agents(&mut self) {
+        for agent in 0..self.tables.agents.len() {
+            let state = self.tables.agents[agent].state;
+            if matches!(state, AgentState::Away { lost_at_ms } if lost_at_ms <= self.now_ms) {
+                self.tables.agents[agent].state = AgentState::Lost;
+                self.announce(agent, AgentPhase::Lost);
+                self.outstanding.forget(agent);
+                self.refused_by(agent, "the agent was lost");
+                self.lose_nodes(self.tables.nodes_on(agent));
+                self.changed();
+            }
+        }
+    }
+
+    fn lose_nodes(&mut self, nodes: Vec<NodeId>) {
+        for id in &nodes {
+            self.lost(id);
+        }
+        if !nodes.is_empty() {
+            self.happened(Event::NodesLost(nodes));
+        }
+    }
+
+    fn announce(&mut self, agent: usize, phase: AgentPhase) {
+        let record = &self.tables.agents[agent];
+        let event =
+            JobEvent::Agent { agent: record.name.clone(), address: record.address.clone(), pid: record.pid, phase };
+        self.emit(event);
+    }
+
+    // ----------------------------------------------------------------------------------------------- what they say
+
+    pub(super) fn agent_said(&mut self, link: Link, message: FromAgent) {
+        let Some(agent) = self.agent_of(link) else { return };
+        match message {
+            FromAgent::Outbox(entry) => self.outbox_entry(agent, entry),
+            FromAgent::Report(report) => self.reported(report),
+            FromAgent::Register(_) | FromAgent::Heartbeat(_) | FromAgent::Log(_) => {}
+        }
+    }
+
+    /// Each number counts once: an entry that was sent again is passed over.
+    fn outbox_entry(&mut self, agent: usize, entry: OutboxEntry) {
+        let known = self.outbox.entry(self.tables.agents[agent].id.clone()).or_default();
+        if entry.number <= *known {
+            return;
+        }
+        *known = entry.number;
+        self.changed();
+        match entry.event {
+            Some(Told::PlaceGranted(granted)) => self.place_granted(agent, granted),
+            Some(Told::PlaceRefused(refused)) => self.place_refused(agent, &refused),
+            Some(Told::AttemptStarted(started)) => self.attempt_started(agent, &started),
+            Some(Told::AttemptReady(ready)) => self.attempt_ready(&ready),
+            Some(Told::AttemptEnded(ended)) => self.attempt_ended(agent, ended),
+            Some(Told::Signal(signal)) => self.signalled(signal),
+            Some(Told::Done(done)) => self.said_done(&done),
+            Some(Told::FinishJob(finish)) => self.said_finish(finish),
+            Some(Told::Stalled(stalled)) => self.stalled(&stalled),
+            Some(Told::GenerationTaken(taken)) => self.generation_taken(&taken),
+            // An exception comes again with the end of its attempt; hello is for people who read the agent's log; saved
+            // and rolled back answer orders that this host does not give.
+            Some(Told::Exception(_) | Told::Hello(_) | Told::Saved(_) | Told::RolledBack(_)) | None => {}
+        }
+    }
+
+    /// Tells each agent what it need not keep any more.
+    pub(super) fn acknowledge(&mut self) {
+        for (link, agent) in &self.links {
+            if let Some(number) = self.outbox.get(&self.tables.agents[*agent].id) {
+                let message = ToAgent::Acknowledge(Acknowledge { outbox_number: *number });
+                self.effects.push(Effect::Send { link: *link, message });
+            }
+        }
+    }
+
+    /// The live attempt of this node, if it is this one: messages about another are stale.
+    pub(super) fn current(
+        &mut self,
+        node: Option<&crate::wire::node::NodeId>,
+        attempt: u32,
+    ) -> Option<(NodeId, &mut super::tables::NodeRecord)> {
+        let id = node_id(node);
+        let record = self.tables.node_mut(&id)?;
+        (record.attempt == attempt && record.phase != NodePhase::Exited).then_some((id, record))
+    }
+
+    fn tell_cluster_to(&mut self, agent: usize) {
+        if self.tables.generation > 0 {
+            let message = self.cluster_message();
+            self.tell(agent, message);
+        }
+    }
+
+    /// Everybody learns the cluster, or a change within it.
+    pub(super) fn tell_cluster(&mut self) {
+        let message = self.cluster_message();
+        self.tell_all(&message);
+    }
+
+    fn cluster_message(&self) -> ToAgent {
+        ToAgent::Cluster(crate::wire::cluster::ClusterSpec { cluster: Some(self.wire_cluster()) })
+    }
+}
+
+fn held(register: &Register) -> impl Iterator<Item = &HeldAttempt> {
+    register.inventory.iter().flat_map(|inventory| &inventory.attempts)
+}
+
+fn room_of(resources: Option<&Resources>) -> Room {
+    resources.map_or_else(Room::default, |resources| Room {
+        slots: resources.slots,
+        cores: resources.cores,
+        memory_bytes: resources.memory_bytes,
+        gpus: u32::try_from(resources.gpus.len()).unwrap_or(u32::MAX),
+    })
+}
+

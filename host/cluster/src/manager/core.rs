@@ -1,0 +1,333 @@
+//! The deciding core of the application manager: inputs in, effects out. It is given the time, reads nothing and sends
+//! nothing, so a simulation can drive it as well as the real loop.
+//!
+//! The types are [`Core`] (this file: events, decisions, journal entries), and its parts: agents and their outboxes
+//! (`agents`), what happens to nodes (`nodes`), what the state machine orders (`actions`), places (`placing`), new
+//! attempts (`launching`), and the end (`ending`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use forebay_plugin::{CallError, Event, JobView, Moment, NodeId, ValidDecision, unsupported};
+use sha2::{Digest, Sha256};
+
+use super::effect::{Effect, Input, Link, Ticket};
+use super::outstanding::Outstanding;
+use super::tables::{AgentState, Tables};
+use crate::events::{JobEvent, Outcome, TermSummary};
+use crate::journal::{DecisionRecord, Entry};
+use crate::preparation::{PluginSet, Prepared};
+
+/// What agents told is journaled at the latest after this, also when nothing had to be decided.
+const JOURNAL_WITHIN_MS: u64 = 1_000;
+/// A state machine whose decisions cause new events at once, over and over, is wrong.
+const DECISIONS_AT_ONCE_MAX: usize = 100;
+
+/// Fixed for one application manager.
+pub(crate) struct Setting {
+    /// Name of the run directory.
+    pub(crate) run: String,
+    /// Path of the run directory, for the summary.
+    pub(crate) run_dir: PathBuf,
+    pub(crate) term: u64,
+    pub(crate) pid: u32,
+    pub(crate) submitted_ms: u64,
+    /// How many agents with room `place` waits for.
+    pub(crate) awaited_agents: u32,
+    pub(crate) files: BTreeMap<String, Vec<crate::submission::SubmittedFile>>,
+}
+
+/// See the module.
+pub(crate) struct Core {
+    pub(super) setting: Setting,
+    pub(super) prepared: Prepared,
+    pub(super) plugins: PluginSet,
+    pub(super) tables: Tables,
+    pub(super) now_ms: u64,
+    /// Agents with an open stream, by link.
+    pub(super) links: BTreeMap<Link, usize>,
+    /// Orders that agents have not answered, sent again when one comes back.
+    pub(super) outstanding: Outstanding,
+    /// Attempts whose log is still coming.
+    pub(super) open_logs: BTreeSet<(String, u32)>,
+    /// Numbers of the outboxes that are in the tables, by agent id.
+    pub(super) outbox: BTreeMap<String, u64>,
+    pub(super) effects: Vec<Effect>,
+    state: Vec<u8>,
+    entry_number: u64,
+    pending: Vec<Event>,
+    tickets: Vec<(Ticket, u64)>,
+    unjournaled_since_ms: Option<u64>,
+    /// The summary is out.
+    pub(super) is_over: bool,
+}
+
+impl Core {
+    /// The core of a job's first application manager.
+    pub(crate) fn new(setting: Setting, prepared: Prepared, plugins: PluginSet) -> Self {
+        let mut tables = Tables::of_job(&prepared.spec);
+        tables.terms.push(TermSummary { term: setting.term, pid: setting.pid });
+        Self {
+            setting,
+            prepared,
+            plugins,
+            tables,
+            now_ms: 0,
+            links: BTreeMap::new(),
+            outstanding: Outstanding::default(),
+            open_logs: BTreeSet::new(),
+            outbox: BTreeMap::new(),
+            effects: Vec::new(),
+            state: Vec::new(),
+            entry_number: 0,
+            pending: Vec::new(),
+            tickets: Vec::new(),
+            unjournaled_since_ms: None,
+            is_over: false,
+        }
+    }
+
+    pub(crate) fn term(&self) -> u64 {
+        self.setting.term
+    }
+
+    /// Takes everything that has happened and says what to do about it.
+    pub(crate) fn handle(&mut self, now_ms: u64, inputs: Vec<Input>) -> Vec<Effect> {
+        self.now_ms = now_ms.max(self.tables.clock_ms);
+        self.tables.clock_ms = self.now_ms;
+        for input in inputs {
+            self.take(input);
+        }
+        self.let_time_pass();
+        self.decide_all();
+        self.journal_overdue();
+        self.end_when_quiet();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`Input::Tick`] is due, milliseconds since 1970; absent while only others can cause something.
+    pub(crate) fn next_wake_ms(&self) -> Option<u64> {
+        let away = self.tables.agents.iter().filter_map(|agent| match agent.state {
+            AgentState::Away { lost_at_ms } => Some(lost_at_ms),
+            AgentState::Connected | AgentState::Lost => None,
+        });
+        let end = self.tables.end.as_ref().map(|end| end.logs_until_ms.unwrap_or(end.nodes_until_ms));
+        away.chain(self.tables.timers.values().copied())
+            .chain(self.tables.placings.iter().map(|placing| placing.deadline_ms))
+            .chain(self.tables.stop_deadline_ms)
+            .chain(self.unjournaled_since_ms.map(|since| since + JOURNAL_WITHIN_MS))
+            .chain(end)
+            .min()
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Submitted => self.submitted(),
+            Input::Joined { link, register } => self.joined(link, register),
+            Input::Agent { link, message } => self.agent_said(link, message),
+            Input::Gone { link } => self.gone(link),
+            Input::LogClosed { node, attempt } => {
+                self.open_logs.remove(&(node, attempt));
+            }
+            Input::Stop(call) => self.stop_called(call),
+            Input::Tick => {}
+        }
+    }
+
+    fn submitted(&mut self) {
+        self.emit(JobEvent::Job {
+            job: self.prepared.job.name.clone(),
+            run_dir: self.setting.run_dir.clone(),
+            version: crate::submission::HOST_VERSION.into(),
+        });
+        self.emit(JobEvent::Am { term: self.setting.term, pid: self.setting.pid });
+        for warning in self.prepared.warnings.clone() {
+            let message = format!("{}: {}", warning.key, warning.message);
+            self.emit(JobEvent::Warning { message, hint: warning.hint });
+        }
+        self.happened(Event::Submitted);
+    }
+
+    fn let_time_pass(&mut self) {
+        self.lose_agents();
+        self.fire_timers();
+        self.settle_placings();
+        self.enforce_stop();
+    }
+
+    fn fire_timers(&mut self) {
+        let due: Vec<String> =
+            self.tables.timers.iter().filter(|(_, at)| **at <= self.now_ms).map(|(id, _)| id.clone()).collect();
+        for id in due {
+            self.tables.timers.remove(&id);
+            self.happened(Event::Timer(id));
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------ events and decisions
+
+    /// An event for the state machine. Nobody asks it once the job is ending.
+    pub(super) fn happened(&mut self, event: Event) {
+        if self.tables.end.is_none() {
+            self.pending.push(event);
+        }
+    }
+
+    /// Nodes became ready: one event for all that did at once.
+    pub(super) fn became_ready(&mut self, node: NodeId) {
+        if let Some(Event::NodesReady(nodes)) = self.pending.last_mut() {
+            nodes.push(node);
+        } else {
+            self.happened(Event::NodesReady(vec![node]));
+        }
+    }
+
+    /// Number that the next event of [`Core::happened`] will have.
+    pub(super) fn number_of_next_event(&self) -> u64 {
+        self.tables.next_event + self.pending.len() as u64
+    }
+
+    /// The person behind the ticket hears this number once it is journaled.
+    pub(super) fn answer_when_journaled(&mut self, ticket: Ticket, event_number: u64) {
+        self.tickets.push((ticket, event_number));
+        self.changed();
+    }
+
+    fn decide_all(&mut self) {
+        for _ in 0..DECISIONS_AT_ONCE_MAX {
+            if self.pending.is_empty() || self.tables.end.is_some() {
+                self.pending.clear();
+                return;
+            }
+            self.decide();
+        }
+        self.quarantine("its decisions cause new events without end".into(), None);
+    }
+
+    fn decide(&mut self) {
+        let events = std::mem::take(&mut self.pending);
+        let now = self.moment();
+        self.tables.next_event += events.len() as u64;
+        let view = self.tables.view();
+        match self.plugins.machine.decide(&self.prepared.spec, &now, &view, &self.state, &events) {
+            Err(error) => self.quarantine_of(&error),
+            Ok(decision) => {
+                if let Some(unsupported) = decision.actions.iter().find_map(unsupported) {
+                    return self.quarantine(unsupported.to_string(), None);
+                }
+                let record = record(&self.plugins.machine_sha256, now, view, events, &decision);
+                self.accept(record, &decision);
+            }
+        }
+    }
+
+    /// The decision takes effect: journal first, then the actions in their order.
+    fn accept(&mut self, record: DecisionRecord, decision: &ValidDecision) {
+        self.state.clone_from(&decision.state);
+        let first_event = record.now.event_number;
+        self.enter_phase(&decision.phase, decision.note.as_deref());
+        self.journal(Some(record));
+        for (position, action) in (0..).zip(&decision.actions) {
+            self.carry_out((first_event, position), action);
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        let event_number = self.tables.next_event;
+        let digest = Sha256::digest(format!("{} {event_number}", self.setting.run));
+        let seed = digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+        Moment { now_ms: self.now_ms, event_number, seed }
+    }
+
+    pub(super) fn enter_phase(&mut self, phase: &str, note: Option<&str>) {
+        if self.tables.phase != phase {
+            phase.clone_into(&mut self.tables.phase);
+            self.emit(JobEvent::Phase { phase: phase.into(), note: note.map(Into::into) });
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------- quarantine
+
+    pub(super) fn quarantine_of(&mut self, error: &CallError) {
+        let reason = chain(error);
+        self.quarantine(reason, error.hint().map(Into::into));
+    }
+
+    /// A plugin cannot be used any more. This host has no `resume` yet: the job ends, by name.
+    pub(super) fn quarantine(&mut self, reason: String, hint: Option<String>) {
+        self.emit(JobEvent::Quarantined { reason: reason.clone() });
+        self.fail_engine(format!("the plugin failed: {reason}"), hint);
+    }
+
+    // --------------------------------------------------------------------------------------------------- journal
+
+    /// Something is in the tables that is not in the journal.
+    pub(super) fn changed(&mut self) {
+        self.unjournaled_since_ms.get_or_insert(self.now_ms);
+    }
+
+    fn journal_overdue(&mut self) {
+        let overdue = self.unjournaled_since_ms.is_some_and(|since| since + JOURNAL_WITHIN_MS <= self.now_ms);
+        if overdue || !self.tickets.is_empty() {
+            self.journal(None);
+        }
+    }
+
+    /// Writes an entry; what was waiting for it is let go.
+    pub(super) fn journal(&mut self, decision: Option<DecisionRecord>) {
+        self.entry_number += 1;
+        self.unjournaled_since_ms = None;
+        self.effects.push(Effect::Journal(Box::new(Entry {
+            number: self.entry_number,
+            term: self.setting.term,
+            time_ms: self.now_ms,
+            decision,
+            state: self.state.clone(),
+            outbox: self.outbox.clone(),
+            tables: self.tables.clone(),
+        })));
+        self.acknowledge();
+        for (ticket, event_number) in std::mem::take(&mut self.tickets) {
+            self.effects.push(Effect::Answer { ticket, event_number });
+        }
+    }
+
+    // ---------------------------------------------------------------------------------------------------- output
+
+    pub(super) fn emit(&mut self, event: JobEvent) {
+        self.effects.push(Effect::Emit(event));
+    }
+
+    pub(super) fn ended(&mut self, outcome: Outcome) {
+        self.effects.push(Effect::Ended(outcome));
+    }
+}
+
+fn record(
+    plugin: &str,
+    now: Moment,
+    view: JobView,
+    events: Vec<Event>,
+    decision: &ValidDecision,
+) -> DecisionRecord {
+    DecisionRecord {
+        plugin: plugin.into(),
+        now,
+        view,
+        events,
+        phase: decision.phase.clone(),
+        note: decision.note.clone(),
+        actions: decision.actions.clone(),
+    }
+}
+
+/// An error with its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,76 @@
+//! What goes into the core and what comes out of it. The core does nothing else: it reads no clock, no file, no socket.
+
+use crate::events::{JobEvent, Outcome};
+use crate::journal::Entry;
+use crate::wire::cluster::agent_message::Message as FromAgent;
+use crate::wire::cluster::manager_message::Message as ToAgent;
+use crate::wire::cluster::Register;
+
+/// One open stream of an agent. A reconnected agent has a new one.
+pub(crate) type Link = u64;
+/// Somebody who waits for an answer.
+pub(crate) type Ticket = u64;
+
+/// Everything that can happen to a job.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// The job begins.
+    Submitted,
+    /// An agent has opened a stream.
+    Joined { link: Link, register: Register },
+    /// An agent has said something.
+    Agent { link: Link, message: FromAgent },
+    /// The stream is closed.
+    Gone { link: Link },
+    /// The whole log of an attempt is here.
+    LogClosed { node: String, attempt: u32 },
+    /// A person wants the end of the job.
+    Stop(StopCall),
+    /// Time has passed.
+    Tick,
+}
+
+/// See [`Input::Stop`].
+#[derive(Debug)]
+pub(crate) struct StopCall {
+    pub(crate) ticket: Ticket,
+    /// The client's own id: the same one acts once.
+    pub(crate) request: String,
+    pub(crate) way: StopWay,
+    pub(crate) reason: String,
+}
+
+/// How a job is to be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopWay {
+    /// SIGKILL, without a question.
+    Now,
+    /// The state machine is asked; what still runs after so many milliseconds is killed.
+    Orderly { deadline_ms: u64 },
+}
+
+/// What the shell has to do, in this order.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Write the entry, to disk, before anything that follows.
+    Journal(Box<Entry>),
+    /// Tell an agent.
+    Send { link: Link, message: ToAgent },
+    /// Refuse or end an agent's stream.
+    Close { link: Link, refusal: Refusal },
+    /// Tell people.
+    Emit(JobEvent),
+    /// The request is journaled under this number.
+    Answer { ticket: Ticket, event_number: u64 },
+    /// The job has ended; nothing follows.
+    Ended(Outcome),
+}
+
+/// Why an agent may not take part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It cannot, as it is.
+    Unfit(String),
+    /// The job is over.
+    Over,
+}

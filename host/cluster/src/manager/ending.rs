@@ -1,0 +1,181 @@
+//! How a job ends: as the state machine says, because somebody wants it, or because the host cannot go on. Whatever the
+//! way, every node is ended and every place is given back before the summary is written.
+
+use forebay_plugin::{Event, JobFailure, NodeId, NodePhase, StopRequest};
+
+use super::core::Core;
+use super::effect::{StopCall, StopWay};
+use super::tables::End;
+use crate::events::{JobEvent, Outcome};
+use crate::wire::cluster::JobEnded;
+use crate::wire::cluster::manager_message::Message as ToAgent;
+
+/// A node that is still there so long after its SIGKILL is given up: its agent does not answer.
+const GIVE_UP_AFTER_MS: u64 = 30_000;
+/// How long the end waits for the last lines of logs.
+const LOGS_WITHIN_MS: u64 = 3_000;
+
+/// How nodes are ended with their job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grace {
+    /// As their roles say.
+    OfRole,
+    /// SIGKILL at once.
+    None,
+}
+
+impl Core {
+    // ----------------------------------------------------------------------------------------- ways to the end
+
+    pub(super) fn succeed(&mut self) {
+        self.begin_end(Grace::OfRole, end(Outcome::Succeeded, "all work is done".into()));
+    }
+
+    pub(super) fn stopped(&mut self) {
+        let reason = self.stop_reason();
+        self.begin_end(Grace::OfRole, end(Outcome::Stopped, reason));
+    }
+
+    pub(super) fn fail_job(&mut self, failure: JobFailure) {
+        let exit = failure.node.as_ref().and_then(|id| self.tables.node(id)?.last_exit.as_ref());
+        let hint = exit.and_then(|exit| exit.verdict.hint.clone());
+        let failed = End { hint, node: failure.node, ..end(Outcome::Failed, failure.reason) };
+        self.begin_end(Grace::OfRole, failed);
+    }
+
+    /// The engine or a plugin failed, not the user's job.
+    pub(super) fn fail_engine(&mut self, reason: String, hint: Option<String>) {
+        let failed = End { hint, engine_failed: true, ..end(Outcome::Failed, reason) };
+        self.begin_end(Grace::OfRole, failed);
+    }
+
+    /// Somebody wants the end. The same request, asked again, acts once and gets the same number.
+    pub(super) fn stop_called(&mut self, call: StopCall) {
+        let known = self.tables.requests.get(&call.request).copied();
+        let number = known.unwrap_or_else(|| self.number_of_next_event());
+        self.answer_when_journaled(call.ticket, number);
+        if known.is_some() {
+            return;
+        }
+        self.tables.requests.insert(call.request, number);
+        self.emit(JobEvent::Stop { now: call.way == StopWay::Now, reason: call.reason.clone() });
+        self.tables.stop_reason.get_or_insert(call.reason);
+        match call.way {
+            StopWay::Now => self.kill_job(),
+            StopWay::Orderly { deadline_ms } => {
+                self.tables.stop_deadline_ms.get_or_insert(self.now_ms.saturating_add(deadline_ms));
+                self.happened(Event::StopRequested(StopRequest { request: number, deadline_ms }));
+            }
+        }
+    }
+
+    /// The deadline of an orderly stop has passed.
+    pub(super) fn enforce_stop(&mut self) {
+        if self.tables.stop_deadline_ms.is_some_and(|deadline| deadline <= self.now_ms) {
+            self.kill_job();
+        }
+    }
+
+    fn kill_job(&mut self) {
+        self.tables.stop_deadline_ms = None;
+        if self.tables.end.is_some() {
+            self.stop_everything(Grace::None);
+        } else {
+            let reason = self.stop_reason();
+            self.begin_end(Grace::None, end(Outcome::Stopped, reason));
+        }
+    }
+
+    fn stop_reason(&self) -> String {
+        self.tables.stop_reason.clone().unwrap_or_else(|| "the state machine stopped it".into())
+    }
+
+    // ------------------------------------------------------------------------------------------------- the end
+
+    fn begin_end(&mut self, grace: Grace, end: End) {
+        if self.tables.end.is_some() {
+            return;
+        }
+        self.tables.timers.clear();
+        self.tables.placings.clear();
+        let longest = self.stop_everything(grace);
+        let nodes_until_ms = self.now_ms.saturating_add(longest).saturating_add(GIVE_UP_AFTER_MS);
+        let phase = match end.outcome {
+            Outcome::Succeeded => "finishing",
+            Outcome::Failed => "failing",
+            Outcome::Stopped => "stopping",
+        };
+        let reason = end.reason.clone();
+        self.tables.end = Some(End { nodes_until_ms, ..end });
+        self.changed();
+        self.enter_phase(phase, Some(&reason));
+    }
+
+    /// Stops every live node; the longest grace that one of them has.
+    fn stop_everything(&mut self, grace: Grace) -> u64 {
+        let number = self.tables.next_event;
+        self.tables.next_event += 1;
+        let mut longest = 0;
+        for (part, id) in (0..).zip(self.tables.nodes_where(|node| node.phase.is_live())) {
+            let grace_ms = self.grace_ms(&id, grace);
+            longest = longest.max(grace_ms);
+            self.stop_live((number, part), &[id], grace_ms, "the job ends");
+        }
+        longest
+    }
+
+    fn grace_ms(&self, id: &NodeId, grace: Grace) -> u64 {
+        match (grace, self.prepared.job.role(&id.role)) {
+            (Grace::OfRole, Some(role)) => u64::try_from(role.limits.stop_grace.as_millis()).unwrap_or(u64::MAX),
+            (Grace::None, _) | (_, None) => 0,
+        }
+    }
+
+    /// Ends the job once nothing of it runs and its logs are here.
+    pub(super) fn end_when_quiet(&mut self) {
+        let Some(end) = self.tables.end.as_ref().filter(|_| !self.is_over) else { return };
+        let running = self.tables.nodes_where(|node| node.phase.is_live());
+        if !running.is_empty() && self.now_ms < end.nodes_until_ms {
+            return;
+        }
+        self.give_up_nodes(&running);
+        let logs_until = self.logs_until();
+        if self.open_logs.is_empty() || logs_until <= self.now_ms {
+            self.close();
+        }
+    }
+
+    fn give_up_nodes(&mut self, running: &[NodeId]) {
+        for id in running {
+            let message = format!("the agent of node `{id}` does not answer: its process may still run");
+            self.emit(JobEvent::Warning { message, hint: None });
+            if let Some(node) = self.tables.node_mut(id) {
+                node.phase = NodePhase::Absent;
+            }
+        }
+    }
+
+    fn logs_until(&mut self) -> u64 {
+        let until = self.now_ms + LOGS_WITHIN_MS;
+        self.tables.end.as_mut().map_or(until, |end| *end.logs_until_ms.get_or_insert(until))
+    }
+
+    fn close(&mut self) {
+        let Some(end) = self.tables.end.clone() else { return };
+        self.is_over = true;
+        let summary = self.summary(&end);
+        self.journal(None);
+        self.emit(JobEvent::Summary(summary));
+        let outcome = match end.outcome {
+            Outcome::Succeeded => "succeeded",
+            Outcome::Failed => "failed",
+            Outcome::Stopped => "stopped",
+        };
+        self.tell_all(&ToAgent::JobEnded(JobEnded { outcome: outcome.into() }));
+        self.ended(end.outcome);
+    }
+}
+
+fn end(outcome: Outcome, reason: String) -> End {
+    End { outcome, reason, hint: None, node: None, engine_failed: false, nodes_until_ms: 0, logs_until_ms: None }
+}

@@ -1,0 +1,219 @@
+//! Events for people and programs: to `events.jsonl`, and to everybody who watches. Lines of nodes' logs go to watchers
+//! alone: they have files of their own.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, mpsc};
+use tonic::Status;
+
+use crate::clock;
+use crate::events::{JobEvent, Line};
+use crate::run_directory::RunDirectory;
+use crate::wire::job::Event;
+
+/// Events that a slow watcher may be behind; what it misses, it reads from the file. Log lines are not read again.
+const LIVE_EVENTS: usize = 16_384;
+/// Messages on their way to one watcher.
+const WATCHER_EVENTS: usize = 256;
+
+/// One event as watchers get it.
+#[derive(Clone, Debug)]
+struct Told {
+    /// 0: a log line, which has no number.
+    sequence: u64,
+    json: Arc<str>,
+    is_last: bool,
+}
+
+/// Writer of the run's events. Cheap to clone the reading side of: see [`EventLog::watcher`].
+pub(crate) struct EventLog {
+    run: RunDirectory,
+    file: File,
+    sequence: u64,
+    live: broadcast::Sender<Told>,
+}
+
+impl EventLog {
+    /// Goes on behind the last whole line.
+    pub(crate) fn open(run: &RunDirectory) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(run.events_file())?;
+        let sequence = history(run, 0)?.last().map_or(0, |told| told.sequence);
+        Ok(Self { run: run.clone(), file, sequence, live: broadcast::channel(LIVE_EVENTS).0 })
+    }
+
+    /// Gives the event its number and time, writes it, and tells everybody.
+    pub(crate) fn emit(&mut self, event: JobEvent) -> io::Result<()> {
+        self.sequence += 1;
+        let is_last = matches!(event, JobEvent::Summary(_));
+        let line = Line { sequence: Some(self.sequence), time_ms: clock::now_ms(), event };
+        let json = serde_json::to_string(&line)?;
+        self.file.write_all(format!("{json}\n").as_bytes())?;
+        self.write_beside(&line, &json)?;
+        self.tell(Told { sequence: self.sequence, json: json.into(), is_last });
+        Ok(())
+    }
+
+    /// Reports have a file for each node, the summary one of its own.
+    fn write_beside(&self, line: &Line, json: &str) -> io::Result<()> {
+        match &line.event {
+            JobEvent::Report { node, .. } => {
+                let path = self.run.reports().join(format!("{}.jsonl", node.replace(':', "-")));
+                OpenOptions::new().create(true).append(true).open(path)?.write_all(format!("{json}\n").as_bytes())
+            }
+            JobEvent::Summary(summary) => {
+                let text = serde_json::to_vec_pretty(summary)?;
+                crate::submission::write(&self.run.summary_file(), &text).map_err(io::Error::other)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A line of a node, for those who watch now.
+    pub(crate) fn log_line(&self, event: JobEvent) {
+        let line = Line { sequence: None, time_ms: clock::now_ms(), event };
+        if let Ok(json) = serde_json::to_string(&line) {
+            self.tell(Told { sequence: 0, json: json.into(), is_last: false });
+        }
+    }
+
+    fn tell(&self, told: Told) {
+        // Nobody may be watching.
+        let _ = self.live.send(told);
+    }
+
+    pub(crate) fn watcher(&self) -> Watcher {
+        Watcher { run: self.run.clone(), live: self.live.clone() }
+    }
+}
+
+/// Makes streams of events, history first.
+#[derive(Clone)]
+pub(crate) struct Watcher {
+    run: RunDirectory,
+    live: broadcast::Sender<Told>,
+}
+
+impl Watcher {
+    /// Everything after the event of this number, until the summary.
+    pub(crate) fn watch(&self, after: u64) -> mpsc::Receiver<Result<Event, Status>> {
+        let (sender, receiver) = mpsc::channel(WATCHER_EVENTS);
+        let watch = Watch { run: self.run.clone(), live: self.live.subscribe(), sender, seen: after };
+        tokio::spawn(watch.run());
+        receiver
+    }
+}
+
+struct Watch {
+    run: RunDirectory,
+    live: broadcast::Receiver<Told>,
+    sender: mpsc::Sender<Result<Event, Status>>,
+    seen: u64,
+}
+
+/// Nothing more is to be sent: the summary is out, or the watcher has gone.
+struct Over;
+
+impl Watch {
+    async fn run(mut self) {
+        let _ = self.tell_all().await;
+    }
+
+    async fn tell_all(&mut self) -> Result<(), Over> {
+        self.catch_up().await?;
+        loop {
+            match self.live.recv().await {
+                Ok(told) => self.pass_on(told).await?,
+                Err(broadcast::error::RecvError::Lagged(_)) => self.catch_up().await?,
+                Err(broadcast::error::RecvError::Closed) => return self.catch_up().await,
+            }
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<(), Over> {
+        for told in history(&self.run, self.seen).map_err(|_| Over)? {
+            self.pass_on(told).await?;
+        }
+        Ok(())
+    }
+
+    async fn pass_on(&mut self, told: Told) -> Result<(), Over> {
+        if told.sequence != 0 && told.sequence <= self.seen {
+            return Ok(());
+        }
+        self.seen = self.seen.max(told.sequence);
+        let event = Event { sequence: told.sequence, json: told.json.to_string() };
+        self.sender.send(Ok(event)).await.map_err(|_| Over)?;
+        if told.is_last { Err(Over) } else { Ok(()) }
+    }
+}
+
+/// Whole lines of the file after the event of this number.
+fn history(run: &RunDirectory, after: u64) -> io::Result<Vec<Told>> {
+    let file = match File::open(run.events_file()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    let mut told = Vec::new();
+    for json in BufReader::new(file).lines() {
+        let json = json?;
+        let Ok(line) = serde_json::from_str::<Line>(&json) else { continue };
+        let Some(sequence) = line.sequence.filter(|sequence| *sequence > after) else { continue };
+        let is_last = matches!(line.event, JobEvent::Summary(_));
+        told.push(Told { sequence, json: json.into(), is_last });
+    }
+    Ok(told)
+}
+
+/// The summary of a run that has ended.
+pub fn read_summary(run: &RunDirectory) -> io::Result<crate::events::Summary> {
+    Ok(serde_json::from_slice(&fs::read(run.summary_file())?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const WATCHDOG: Duration = Duration::from_secs(20);
+
+    fn phase(phase: &str) -> JobEvent {
+        JobEvent::Phase { phase: phase.into(), note: None }
+    }
+
+    async fn next(watch: &mut mpsc::Receiver<Result<Event, Status>>) -> Option<u64> {
+        let event = tokio::time::timeout(WATCHDOG, watch.recv()).await.expect("no event came");
+        event.map(|event| event.unwrap().sequence)
+    }
+
+    #[tokio::test]
+    async fn history_comes_first_and_nothing_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(folder.path(), "job").unwrap();
+        let mut log = EventLog::open(&run).unwrap();
+        log.emit(phase("placing")).unwrap();
+        log.emit(phase("starting")).unwrap();
+        let mut all = log.watcher().watch(0);
+        let mut late = log.watcher().watch(1);
+        log.emit(phase("running")).unwrap();
+        for expected in 1..=3 {
+            assert_eq!(next(&mut all).await, Some(expected));
+        }
+        for expected in 2..=3 {
+            assert_eq!(next(&mut late).await, Some(expected));
+        }
+        drop(log);
+        assert_eq!(next(&mut all).await, None);
+    }
+
+    #[test]
+    fn a_reopened_log_goes_on_counting() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(folder.path(), "job").unwrap();
+        EventLog::open(&run).unwrap().emit(phase("placing")).unwrap();
+        let mut again = EventLog::open(&run).unwrap();
+        again.emit(phase("starting")).unwrap();
+        assert_eq!(history(&run, 0).unwrap().last().map(|told| told.sequence), Some(2));
+    }
+}

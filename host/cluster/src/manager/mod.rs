@@ -1,0 +1,140 @@
+//! The application manager of one job: [`run`] is its process.
+//!
+//! One loop takes everything that happens as mail, hands it to the core, and carries out what the core answers, in
+//! order: journal, messages to agents, events for people. The core (`core` and the modules that add to it) decides and
+//! does no input or output; the services, the event log and the log store do that and decide nothing.
+
+mod actions;
+mod agents;
+mod cluster_spec;
+mod core;
+mod effect;
+mod ending;
+mod event_log;
+mod launching;
+mod log_store;
+mod nodes;
+mod outstanding;
+mod placement;
+mod placing;
+mod service;
+mod shell;
+mod summary;
+mod tables;
+
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
+use forebay_plugin::{HostError, PluginHost};
+use tokio::sync::mpsc;
+
+pub use self::event_log::read_summary;
+pub use self::tables::Tables;
+
+use self::core::{Core, Setting};
+use self::event_log::EventLog;
+use self::service::Services;
+use self::shell::{Servers, Shell};
+use crate::events::Outcome;
+use crate::journal::{Journal, JournalError, LocalJournal};
+use crate::preparation::{PluginSet, PluginSetError, PrepareError, prepare};
+use crate::run_directory::RunDirectory;
+use crate::submission::{Submission, SubmissionError};
+use crate::token::{Token, TokenError};
+
+/// Mail that waits for the loop; senders wait when it is full.
+const MAIL: usize = 4096;
+
+/// What an application manager needs.
+pub struct Options {
+    /// The run that it takes charge of.
+    pub run: RunDirectory,
+    /// Its term; it fails where somebody has it already.
+    pub term: u64,
+    /// `RUN/am.sock`, bound by the engine so that it outlives a term.
+    pub unix: UnixListener,
+    /// Further addresses that agents on other machines reach.
+    pub tcp: Vec<TcpListener>,
+    /// Where compiled plugins are kept; absent: nowhere.
+    pub plugin_cache: Option<PathBuf>,
+}
+
+/// Why an application manager ended without ending its job.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagerError {
+    /// The submission cannot be read.
+    #[error(transparent)]
+    Submission(#[from] SubmissionError),
+    /// The job token cannot be read.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// There is no WebAssembly to be had.
+    #[error("cannot set up the plugin host")]
+    PluginHost(#[source] HostError),
+    /// The plugins cannot be used.
+    #[error(transparent)]
+    Plugins(#[from] PluginSetError),
+    /// The job cannot be prepared any more.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The journal cannot be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Another term has decided something already, and this host cannot take up its work.
+    #[error("the run has a journal: taking up a job is not supported by this version of the host")]
+    HasHistory,
+    /// The run directory or a socket failed.
+    #[error("cannot {what}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ManagerError {
+    fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { what, source }
+    }
+}
+
+/// Takes charge of a run until its job has ended.
+pub async fn run(options: Options) -> Result<Outcome, ManagerError> {
+    let mut journal = LocalJournal::open(&options.run.journal())?;
+    journal.claim_term(options.term, std::process::id())?;
+    if journal.last()?.is_some() {
+        return Err(ManagerError::HasHistory);
+    }
+    let core = core_of(&options)?;
+    let token = Token::read_file(&options.run.token_file())?;
+    let events = EventLog::open(&options.run).map_err(ManagerError::io("open the events"))?;
+    let (mail, letters) = mpsc::channel(MAIL);
+    let services = Services::new(mail, events.watcher(), token, &options.run);
+    let servers = Servers::start(services, options.unix, options.tcp)?;
+    let shell = Shell::new(core, Box::new(journal), events, &options.run);
+    let outcome = shell.run(letters).await?;
+    servers.stop().await;
+    Ok(outcome)
+}
+
+fn core_of(options: &Options) -> Result<Core, ManagerError> {
+    let (job, submission) = Submission::load(&options.run)?;
+    let host = PluginHost::new(options.plugin_cache.clone()).map_err(ManagerError::PluginHost)?;
+    let sources = submission.plugin_sources(&options.run)?;
+    let plugins = PluginSet::load(&host, &job, &sources, &submission.grants)?;
+    let prepared = prepare(&job, &plugins)?;
+    let setting = Setting {
+        run: options.run.name(),
+        run_dir: options.run.root().into(),
+        term: options.term,
+        pid: std::process::id(),
+        submitted_ms: submission.submitted_ms,
+        awaited_agents: submission.agents,
+        files: submission.files,
+    };
+    Ok(Core::new(setting, prepared, plugins))
+}

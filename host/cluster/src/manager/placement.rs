@@ -1,0 +1,125 @@
+//! Which machine each node goes to: all nodes of a `place`, or none.
+
+use std::cmp::Reverse;
+use std::fmt::Write;
+
+use super::tables::Room;
+
+/// A node that wants a place.
+#[derive(Clone, Debug)]
+pub(crate) struct Need {
+    /// `worker:0`, for messages.
+    pub(crate) node: String,
+    /// What it takes of its machine; one slot.
+    pub(crate) takes: Room,
+}
+
+/// A machine that may be used, with what it has left.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    /// Its name, for messages.
+    pub(crate) name: String,
+    /// Left for nodes.
+    pub(crate) free: Room,
+}
+
+impl Room {
+    pub(crate) fn holds(&self, need: &Self) -> bool {
+        need.slots <= self.slots
+            && need.cores <= self.cores
+            && need.memory_bytes <= self.memory_bytes
+            && need.gpus <= self.gpus
+    }
+
+    pub(crate) fn less(&self, need: &Self) -> Self {
+        Self {
+            slots: self.slots.saturating_sub(need.slots),
+            cores: self.cores.saturating_sub(need.cores),
+            memory_bytes: self.memory_bytes.saturating_sub(need.memory_bytes),
+            gpus: self.gpus.saturating_sub(need.gpus),
+        }
+    }
+}
+
+/// For each need the index of its machine. Nodes are spread: each goes where most slots are left, and among equals to the
+/// machine that joined first. The error says what is missing.
+pub(crate) fn assign(needs: &[Need], candidates: &[Candidate]) -> Result<Vec<usize>, String> {
+    let mut free: Vec<Room> = candidates.iter().map(|candidate| candidate.free).collect();
+    let mut chosen = Vec::with_capacity(needs.len());
+    for need in needs {
+        let fitting = free.iter().enumerate().filter(|(_, room)| room.holds(&need.takes));
+        let Some((best, _)) = fitting.min_by_key(|(index, room)| (Reverse(room.slots), *index)) else {
+            return Err(missing(need, chosen.len(), needs.len(), candidates, &free));
+        };
+        free[best] = free[best].less(&need.takes);
+        chosen.push(best);
+    }
+    Ok(chosen)
+}
+
+fn missing(need: &Need, placed: usize, wanted: usize, candidates: &[Candidate], free: &[Room]) -> String {
+    let mut text = format!("no room for node `{}`, which takes {}", need.node, describe(&need.takes));
+    if wanted > 1 {
+        let _ = write!(text, " ({placed} of {wanted} nodes found room)");
+    }
+    if candidates.is_empty() {
+        text.push_str("; there is no agent to use");
+    }
+    for (candidate, room) in candidates.iter().zip(free) {
+        let _ = write!(text, "; agent `{}` has {} left", candidate.name, describe(room));
+    }
+    text
+}
+
+fn describe(room: &Room) -> String {
+    let mut parts = vec![count(u64::from(room.slots), "slot")];
+    if room.cores > 0 {
+        parts.push(count(u64::from(room.cores), "core"));
+    }
+    if room.memory_bytes > 0 {
+        parts.push(format!("{} MiB of memory", room.memory_bytes >> 20));
+    }
+    if room.gpus > 0 {
+        parts.push(count(u64::from(room.gpus), "GPU"));
+    }
+    parts.join(", ")
+}
+
+fn count(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn need(node: &str, cores: u32) -> Need {
+        Need { node: node.into(), takes: Room { slots: 1, cores, memory_bytes: 0, gpus: 0 } }
+    }
+
+    fn candidate(name: &str, slots: u32, cores: u32) -> Candidate {
+        Candidate { name: name.into(), free: Room { slots, cores, memory_bytes: 0, gpus: 0 } }
+    }
+
+    #[test]
+    fn nodes_are_spread_over_machines() {
+        let needs: Vec<Need> = (0..4).map(|index| need(&format!("worker:{index}"), 0)).collect();
+        let machines = [candidate("a", 64, 0), candidate("b", 64, 0)];
+        assert_eq!(assign(&needs, &machines), Ok(vec![0, 1, 0, 1]));
+    }
+
+    #[test]
+    fn a_machine_without_room_is_passed_over() {
+        let machines = [candidate("a", 64, 1), candidate("b", 2, 8)];
+        assert_eq!(assign(&[need("worker:0", 4), need("worker:1", 4)], &machines), Ok(vec![1, 1]));
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let machines = [candidate("a", 64, 5)];
+        let text = assign(&[need("worker:0", 4), need("worker:1", 4)], &machines).unwrap_err();
+        insta::assert_snapshot!(text, @"no room for node `worker:1`, which takes 1 slot, 4 cores (1 of 2 nodes found room); agent `a` has 63 slots, 1 core left");
+        insta::assert_snapshot!(assign(&[need("a:0", 0)], &[]).unwrap_err(), @"no room for node `a:0`, which takes 1 slot; there is no agent to use");
+    }
+}

@@ -1,0 +1,193 @@
+//! The two services of the application manager. They know nothing of the job: everything goes to its loop as mail.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::effect::{Link, StopWay};
+use super::event_log::Watcher;
+use crate::run_directory::RunDirectory;
+use crate::token::Token;
+use crate::wire::cluster::agent_message::Message as FromAgent;
+use crate::wire::cluster::discovery_server::Discovery;
+use crate::wire::cluster::{AgentMessage, FetchRequest, FileChunk, ManagerMessage, Register};
+use crate::wire::job::job_control_server::JobControl;
+use crate::wire::job::{
+    Accepted, DescribeRequest, Description, RestartRequest, ResumeRequest, ScaleRequest, StopRequest, WatchRequest,
+};
+
+/// How long a new stream may take to say who it is.
+const REGISTER_WITHIN: Duration = Duration::from_secs(10);
+/// Commands on their way to one agent. One that takes none any more is cut off and has to come back.
+const AGENT_COMMANDS: usize = 16_384;
+/// A staged file travels in pieces of this size.
+const FILE_CHUNK_BYTES: usize = 256 << 10;
+/// Of an orderly stop that says no deadline.
+const STOP_WITHIN_MS: u64 = 30_000;
+/// Longest id and reason of a request.
+const REQUEST_TEXT_MAX: usize = 1_000;
+
+/// What the services tell the loop.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    Join { link: Link, register: Register, commands: mpsc::Sender<Result<ManagerMessage, Status>> },
+    Agent { link: Link, message: FromAgent },
+    Gone { link: Link },
+    Stop { request: String, way: StopWay, reason: String, answer: oneshot::Sender<u64> },
+    Describe { answer: oneshot::Sender<String> },
+}
+
+/// Both services. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Services {
+    mail: mpsc::Sender<Mail>,
+    watcher: Watcher,
+    token: Token,
+    staged: PathBuf,
+    links: Arc<AtomicU64>,
+}
+
+type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Services {
+    pub(crate) fn new(mail: mpsc::Sender<Mail>, watcher: Watcher, token: Token, run: &RunDirectory) -> Self {
+        Self { mail, watcher, token, staged: run.staged(), links: Arc::default() }
+    }
+
+    async fn post(&self, mail: Mail) -> Result<(), Status> {
+        self.mail.send(mail).await.map_err(|_| over())
+    }
+
+    async fn ask<T>(&self, mail: impl FnOnce(oneshot::Sender<T>) -> Mail) -> Result<T, Status> {
+        let (answer, answered) = oneshot::channel();
+        self.post(mail(answer)).await?;
+        answered.await.map_err(|_| over())
+    }
+}
+
+fn over() -> Status {
+    Status::unavailable("the job has ended")
+}
+
+#[tonic::async_trait]
+impl Discovery for Services {
+    type AttachStream = Out<ManagerMessage>;
+    type FetchStream = Out<FileChunk>;
+
+    async fn attach(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::AttachStream>, Status> {
+        self.token.check(&request)?;
+        let mut inbound = request.into_inner();
+        let register = first_message(&mut inbound).await?;
+        let link = self.links.fetch_add(1, Ordering::Relaxed) + 1;
+        let (commands, outbound) = mpsc::channel(AGENT_COMMANDS);
+        self.post(Mail::Join { link, register, commands }).await?;
+        tokio::spawn(forward(inbound, link, self.mail.clone()));
+        Ok(Response::new(Box::pin(ReceiverStream::new(outbound))))
+    }
+
+    async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
+        self.token.check(&request)?;
+        let sha256 = request.into_inner().sha256;
+        if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Status::invalid_argument("not a SHA-256 in hexadecimal"));
+        }
+        let file = tokio::fs::File::open(self.staged.join(&sha256)).await;
+        let file = file.map_err(|_| Status::not_found(format!("this run has no file `{sha256}`")))?;
+        let (sender, receiver) = mpsc::channel(4);
+        tokio::spawn(send_file(file, sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+async fn first_message(inbound: &mut Streaming<AgentMessage>) -> Result<Register, Status> {
+    let first = tokio::time::timeout(REGISTER_WITHIN, inbound.message()).await;
+    match first.map_err(|_| Status::deadline_exceeded("no `register` came"))?? {
+        Some(AgentMessage { message: Some(FromAgent::Register(register)) }) => Ok(register),
+        _ => Err(Status::invalid_argument("the first message has to be `register`")),
+    }
+}
+
+async fn forward(mut inbound: Streaming<AgentMessage>, link: Link, mail: mpsc::Sender<Mail>) {
+    while let Ok(Some(said)) = inbound.message().await {
+        let Some(message) = said.message else { continue };
+        if mail.send(Mail::Agent { link, message }).await.is_err() {
+            return;
+        }
+    }
+    // The loop may have ended with the job.
+    let _ = mail.send(Mail::Gone { link }).await;
+}
+
+async fn send_file(mut file: tokio::fs::File, sender: mpsc::Sender<Result<FileChunk, Status>>) {
+    loop {
+        let mut content = vec![0; FILE_CHUNK_BYTES];
+        let chunk = match file.read(&mut content).await {
+            Ok(0) => return,
+            Ok(length) => {
+                content.truncate(length);
+                Ok(FileChunk { content })
+            }
+            Err(error) => Err(Status::internal(format!("cannot read the file: {error}"))),
+        };
+        let failed = chunk.is_err();
+        if sender.send(chunk).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl JobControl for Services {
+    type WatchStream = Out<crate::wire::job::Event>;
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        self.token.check(&request)?;
+        let events = self.watcher.watch(request.into_inner().after);
+        Ok(Response::new(Box::pin(ReceiverStream::new(events))))
+    }
+
+    async fn describe(&self, request: Request<DescribeRequest>) -> Result<Response<Description>, Status> {
+        self.token.check(&request)?;
+        let json = self.ask(|answer| Mail::Describe { answer }).await?;
+        Ok(Response::new(Description { json }))
+    }
+
+    async fn stop(&self, request: Request<StopRequest>) -> Result<Response<Accepted>, Status> {
+        self.token.check(&request)?;
+        let StopRequest { request, now, deadline_ms, reason } = request.into_inner();
+        if request.is_empty() || request.len().max(reason.len()) > REQUEST_TEXT_MAX {
+            return Err(Status::invalid_argument("`request` has to be an id of 1 to 1000 bytes, `reason` at most 1000"));
+        }
+        let deadline_ms = if deadline_ms == 0 { STOP_WITHIN_MS } else { deadline_ms };
+        let way = if now { StopWay::Now } else { StopWay::Orderly { deadline_ms } };
+        let event_number = self.ask(|answer| Mail::Stop { request, way, reason, answer }).await?;
+        Ok(Response::new(Accepted { event_number }))
+    }
+
+    async fn scale(&self, request: Request<ScaleRequest>) -> Result<Response<Accepted>, Status> {
+        self.token.check(&request)?;
+        Err(unsupported("scale", "a running job keeps its size"))
+    }
+
+    async fn restart(&self, request: Request<RestartRequest>) -> Result<Response<Accepted>, Status> {
+        self.token.check(&request)?;
+        Err(unsupported("restart", "a node that has ended is not started again"))
+    }
+
+    async fn resume(&self, request: Request<ResumeRequest>) -> Result<Response<Accepted>, Status> {
+        self.token.check(&request)?;
+        Err(unsupported("resume", "a job whose plugin fails ends"))
+    }
+}
+
+fn unsupported(verb: &str, why: &str) -> Status {
+    Status::unimplemented(format!("`{verb}` is not supported by this version of the host: {why}"))
+}

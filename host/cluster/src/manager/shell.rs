@@ -1,0 +1,240 @@
+//! The loop around the core, and the servers that fill its mailbox.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::Status;
+use tonic::transport::Server;
+
+use super::ManagerError;
+use super::core::Core;
+use super::effect::{Effect, Input, Link, Refusal, StopCall, Ticket};
+use super::event_log::EventLog;
+use super::log_store::LogStore;
+use super::service::{Mail, Services};
+use crate::clock;
+use crate::connect::MESSAGE_BYTES_MAX;
+use crate::events::{JobEvent, Outcome};
+use crate::journal::Journal;
+use crate::run_directory::RunDirectory;
+use crate::wire::cluster::agent_message::Message as FromAgent;
+use crate::wire::cluster::discovery_server::DiscoveryServer;
+use crate::wire::cluster::manager_message::Message as ToAgent;
+use crate::wire::cluster::{LogAcknowledge, LogChunk, ManagerMessage};
+use crate::wire::job::job_control_server::JobControlServer;
+use crate::wire::{node_id, to_wire};
+
+/// Mail that is handled in one step of the core: a burst of reports must not keep events waiting.
+const MAIL_AT_ONCE: usize = 256;
+/// Streams that are still open so long after the end are cut.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The loop.
+pub(super) struct Shell {
+    core: Core,
+    journal: Box<dyn Journal>,
+    events: EventLog,
+    logs: LogStore,
+    term: u64,
+    commands: BTreeMap<Link, mpsc::Sender<Result<ManagerMessage, Status>>>,
+    answers: BTreeMap<Ticket, oneshot::Sender<u64>>,
+    tickets: Ticket,
+}
+
+impl Shell {
+    pub(super) fn new(core: Core, journal: Box<dyn Journal>, events: EventLog, run: &RunDirectory) -> Self {
+        let term = core.term();
+        Self {
+            core,
+            journal,
+            events,
+            logs: LogStore::new(run),
+            term,
+            commands: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            tickets: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut letters: mpsc::Receiver<Mail>) -> Result<Outcome, ManagerError> {
+        let mut outcome = self.step(vec![Input::Submitted])?;
+        while outcome.is_none() {
+            let mail = self.next_mail(&mut letters).await;
+            outcome = tokio::task::block_in_place(|| {
+                let inputs = self.open(mail)?;
+                self.step(inputs)
+            })?;
+        }
+        Ok(outcome.unwrap_or(Outcome::Failed))
+    }
+
+    /// Everything that is there, or nothing when it is time for a tick.
+    async fn next_mail(&self, letters: &mut mpsc::Receiver<Mail>) -> Vec<Mail> {
+        let mut mail = Vec::new();
+        match self.core.next_wake_ms() {
+            None => {
+                letters.recv_many(&mut mail, MAIL_AT_ONCE).await;
+            }
+            Some(at_ms) => {
+                let rest = Duration::from_millis(at_ms.saturating_sub(clock::now_ms()).max(1));
+                let received = tokio::time::timeout(rest, letters.recv_many(&mut mail, MAIL_AT_ONCE)).await;
+                received.unwrap_or_default();
+            }
+        }
+        mail
+    }
+
+    fn step(&mut self, inputs: Vec<Input>) -> Result<Option<Outcome>, ManagerError> {
+        let mut effects = VecDeque::from(self.core.handle(clock::now_ms(), inputs));
+        let mut outcome = None;
+        while let Some(effect) = effects.pop_front() {
+            if let Effect::Ended(how) = effect {
+                outcome = Some(how);
+            } else {
+                self.perform(effect)?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    // --------------------------------------------------------------------------------------------------- what comes
+
+    fn open(&mut self, mail: Vec<Mail>) -> Result<Vec<Input>, ManagerError> {
+        let mut inputs = Vec::with_capacity(mail.len());
+        for letter in mail {
+            if let Some(input) = self.input(letter)? {
+                inputs.push(input);
+            }
+        }
+        Ok(inputs)
+    }
+
+    fn input(&mut self, letter: Mail) -> Result<Option<Input>, ManagerError> {
+        Ok(match letter {
+            Mail::Join { link, register, commands } => {
+                self.commands.insert(link, commands);
+                Some(Input::Joined { link, register })
+            }
+            Mail::Agent { link, message: FromAgent::Log(chunk) } => self.store_log(link, &chunk)?,
+            Mail::Agent { link, message } => Some(Input::Agent { link, message }),
+            Mail::Gone { link } => {
+                self.commands.remove(&link);
+                Some(Input::Gone { link })
+            }
+            Mail::Stop { request, way, reason, answer } => {
+                self.tickets += 1;
+                self.answers.insert(self.tickets, answer);
+                Some(Input::Stop(StopCall { ticket: self.tickets, request, way, reason }))
+            }
+            Mail::Describe { answer } => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.core.describe().to_string());
+                None
+            }
+        })
+    }
+
+    fn store_log(&mut self, link: Link, chunk: &LogChunk) -> Result<Option<Input>, ManagerError> {
+        let stored = self.logs.store(chunk).map_err(ManagerError::io("write a node's log"))?;
+        for line in stored.lines {
+            self.events.log_line(JobEvent::Log { node: stored.node.clone(), attempt: chunk.attempt, line });
+        }
+        let node = Some(to_wire(&node_id(chunk.node.as_ref())));
+        let held = LogAcknowledge { node, attempt: chunk.attempt, offset: stored.length };
+        self.send(link, ToAgent::LogAcknowledge(held));
+        Ok(stored.is_closed.then_some(Input::LogClosed { node: stored.node, attempt: chunk.attempt }))
+    }
+
+    // -------------------------------------------------------------------------------------------------- what is done
+
+    fn perform(&mut self, effect: Effect) -> Result<(), ManagerError> {
+        match effect {
+            Effect::Journal(entry) => self.journal.append(&entry)?,
+            Effect::Send { link, message } => self.send(link, message),
+            Effect::Close { link, refusal } => self.close(link, refusal),
+            Effect::Emit(event) => {
+                tracing::info!(event = %serde_json::to_string(&event).unwrap_or_default());
+                self.events.emit(event).map_err(ManagerError::io("write an event"))?;
+            }
+            Effect::Answer { ticket, event_number } => {
+                if let Some(answer) = self.answers.remove(&ticket) {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(event_number);
+                }
+            }
+            Effect::Ended(_) => {}
+        }
+        Ok(())
+    }
+
+    /// An agent that takes no commands any more is cut off; it comes back and hears everything again.
+    fn send(&mut self, link: Link, message: ToAgent) {
+        let message = ManagerMessage { term: self.term, message: Some(message) };
+        let sent = self.commands.get(&link).map(|commands| commands.try_send(Ok(message)));
+        if matches!(sent, Some(Err(_))) {
+            tracing::warn!(link, "an agent takes no commands: its stream is cut");
+            self.commands.remove(&link);
+        }
+    }
+
+    fn close(&mut self, link: Link, refusal: Refusal) {
+        let status = match refusal {
+            Refusal::Unfit(why) => Status::failed_precondition(why),
+            Refusal::Over => Status::failed_precondition("the job is over"),
+        };
+        if let Some(commands) = self.commands.remove(&link) {
+            // It may have gone by itself.
+            let _ = commands.try_send(Err(status));
+        }
+    }
+}
+
+/// The servers of all listeners.
+pub(super) struct Servers {
+    tasks: JoinSet<Result<(), tonic::transport::Error>>,
+    stop: watch::Sender<()>,
+}
+
+impl Servers {
+    pub(super) fn start(services: Services, unix: UnixListener, tcp: Vec<TcpListener>) -> Result<Self, ManagerError> {
+        let failed = || ManagerError::io("listen");
+        let (stop, stopped) = watch::channel(());
+        let mut tasks = JoinSet::new();
+        unix.set_nonblocking(true).map_err(failed())?;
+        let unix = UnixListenerStream::new(tokio::net::UnixListener::from_std(unix).map_err(failed())?);
+        tasks.spawn(router(services.clone()).serve_with_incoming_shutdown(unix, until(stopped.clone())));
+        for listener in tcp {
+            listener.set_nonblocking(true).map_err(failed())?;
+            let incoming = TcpListenerStream::new(tokio::net::TcpListener::from_std(listener).map_err(failed())?);
+            tasks.spawn(router(services.clone()).serve_with_incoming_shutdown(incoming, until(stopped.clone())));
+        }
+        Ok(Self { tasks, stop })
+    }
+
+    /// Lets open streams say their last words.
+    pub(super) async fn stop(mut self) {
+        // Every server may have ended by itself.
+        let _ = self.stop.send(());
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(GOODBYE_WITHIN, all).await.is_err() {
+            tracing::warn!("some streams were still open at the end");
+        }
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<()>) {
+    // An error means that the sender is gone: stop as well.
+    let _ = stopped.changed().await;
+}
+
+fn router(services: Services) -> tonic::transport::server::Router {
+    let discovery = DiscoveryServer::new(services.clone())
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    Server::builder().add_service(discovery).add_service(JobControlServer::new(services))
+}

@@ -1,0 +1,257 @@
+//! What the host knows of a job: plain data, written with each journal entry, changed only by the core.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use forebay_plugin::{
+    DataflowPhase, ExitReport, JobSpec, JobView, NodeId, NodePhase, NodeView, RoleView, Verdict, VerdictKind,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::events::{AttemptSummary, Outcome, TermSummary};
+
+/// Everything that survives an application manager.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tables {
+    /// Number that the next event gets.
+    pub(crate) next_event: u64,
+    /// Latest time that the state machine was told; it never goes backwards.
+    pub(crate) clock_ms: u64,
+    /// Newest published cluster; 0: none.
+    pub(crate) generation: u64,
+    /// Changes within the generation.
+    pub(crate) revision: u64,
+    /// Members of the newest generation.
+    pub(crate) members: Vec<NodeId>,
+    /// In the order of the job, implied roles last.
+    pub(crate) roles: Vec<RoleRecord>,
+    /// In the order in which they joined; an agent that is gone stays, so that an index keeps its meaning.
+    pub(crate) agents: Vec<AgentRecord>,
+    /// Wanted places that are not all granted yet.
+    pub(crate) placings: Vec<Placing>,
+    /// When each timer of the state machine fires, milliseconds since 1970.
+    pub(crate) timers: BTreeMap<String, u64>,
+    /// The state machine's word for where the job is.
+    pub(crate) phase: String,
+    /// Requests of people that were taken, by the client's id.
+    pub(crate) requests: BTreeMap<String, u64>,
+    /// When an asked-for orderly stop becomes a kill.
+    pub(crate) stop_deadline_ms: Option<u64>,
+    /// Who asked for the stop, or why.
+    pub(crate) stop_reason: Option<String>,
+    /// The job is ending, and how.
+    pub(crate) end: Option<End>,
+    /// Application managers so far.
+    pub(crate) terms: Vec<TermSummary>,
+}
+
+/// One role.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RoleRecord {
+    pub(crate) name: String,
+    pub(crate) nodes: Vec<NodeRecord>,
+}
+
+/// One node over all of its attempts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NodeRecord {
+    pub(crate) phase: NodePhase,
+    pub(crate) attempt: u32,
+    /// Generation that the live process has taken.
+    pub(crate) generation: u64,
+    pub(crate) place: Option<Place>,
+    pub(crate) pid: Option<u32>,
+    /// It said that its work is done.
+    pub(crate) done: bool,
+    /// Highest step over all attempts.
+    pub(crate) progress: u64,
+    /// A start was ordered, by this action, while the attempt before was still stopping.
+    pub(crate) start_when_ended: Option<(u64, u32)>,
+    pub(crate) last: Option<VerdictKind>,
+    pub(crate) ran_ms: u64,
+    pub(crate) attempts: Vec<AttemptSummary>,
+    pub(crate) last_report: BTreeMap<String, serde_json::Value>,
+    /// How the newest ended attempt ended, for the summary.
+    pub(crate) last_exit: Option<Exit>,
+}
+
+/// See [`NodeRecord::last_exit`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Exit {
+    pub(crate) report: ExitReport,
+    pub(crate) verdict: Verdict,
+}
+
+/// Machine and ports of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// Index into [`Tables::agents`].
+    pub(crate) agent: usize,
+    /// In the order of the role's policy.
+    pub(crate) ports: Vec<(String, u16)>,
+}
+
+/// One agent process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AgentRecord {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) interface: String,
+    pub(crate) pid: u32,
+    pub(crate) room: Room,
+    pub(crate) state: AgentState,
+}
+
+/// Whether an agent can be told something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum AgentState {
+    /// Its stream is open.
+    Connected,
+    /// Its stream broke; it is lost at this time unless it comes back.
+    Away { lost_at_ms: u64 },
+    /// Its nodes are gone.
+    Lost,
+}
+
+impl AgentState {
+    /// For people.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Away { .. } => "away",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// What a machine has, or has left, for nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Room {
+    pub(crate) slots: u32,
+    pub(crate) cores: u32,
+    pub(crate) memory_bytes: u64,
+    pub(crate) gpus: u32,
+}
+
+/// A `place` on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Placing {
+    /// `(event number, position)` of the action.
+    pub(crate) action: (u64, u32),
+    pub(crate) nodes: Vec<NodeId>,
+    /// Names of machines not to use.
+    pub(crate) avoid: BTreeSet<String>,
+    pub(crate) deadline_ms: u64,
+    /// Agents that were asked and have not answered, by index. Empty while there is no room.
+    pub(crate) asked: BTreeSet<usize>,
+    /// How often agents were asked: a part of their action's id.
+    pub(crate) rounds: u32,
+}
+
+/// How the job is ending.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct End {
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) node: Option<NodeId>,
+    pub(crate) engine_failed: bool,
+    /// Nodes whose agent has not ended them then are given up.
+    pub(crate) nodes_until_ms: u64,
+    /// Logs that are not complete then are left as they are; set when the last node has ended.
+    pub(crate) logs_until_ms: Option<u64>,
+}
+
+impl Default for NodeRecord {
+    fn default() -> Self {
+        Self {
+            phase: NodePhase::Absent,
+            attempt: 0,
+            generation: 0,
+            place: None,
+            pid: None,
+            done: false,
+            progress: 0,
+            start_when_ended: None,
+            last: None,
+            ran_ms: 0,
+            attempts: Vec::new(),
+            last_report: BTreeMap::new(),
+            last_exit: None,
+        }
+    }
+}
+
+impl NodeRecord {
+    /// The host counts its work as done, whatever happens to its process.
+    pub(crate) fn finished(&self) -> bool {
+        self.done || self.last == Some(VerdictKind::Finished)
+    }
+
+    fn view(&self) -> NodeView {
+        NodeView {
+            phase: self.phase,
+            attempt: self.attempt,
+            generation: self.generation,
+            machine: self.place.as_ref().and_then(|place| u32::try_from(place.agent).ok()),
+            last: self.last,
+            done: self.done,
+            progress: self.progress,
+            ran_ms: self.ran_ms,
+        }
+    }
+}
+
+impl Tables {
+    /// Those of a job that has just been submitted.
+    pub(crate) fn of_job(spec: &JobSpec) -> Self {
+        let role = |role: &forebay_plugin::RoleSpec| RoleRecord {
+            name: role.name.clone(),
+            nodes: (0..role.nodes).map(|_| NodeRecord::default()).collect(),
+        };
+        Self { next_event: 1, roles: spec.roles.iter().map(role).collect(), ..Self::default() }
+    }
+
+    /// What the state machine is shown.
+    pub(crate) fn view(&self) -> JobView {
+        let role = |role: &RoleRecord| RoleView {
+            role: role.name.clone(),
+            nodes: role.nodes.iter().map(NodeRecord::view).collect(),
+            input_ended: false,
+        };
+        JobView {
+            dataflow: DataflowPhase::None,
+            generation: self.generation,
+            last_checkpoint: None,
+            roles: self.roles.iter().map(role).collect(),
+            machines: self.agents.iter().map(|agent| agent.name.clone()).collect(),
+        }
+    }
+
+    pub(crate) fn node(&self, id: &NodeId) -> Option<&NodeRecord> {
+        let role = self.roles.iter().find(|role| role.name == id.role)?;
+        role.nodes.get(usize::try_from(id.index).ok()?)
+    }
+
+    pub(crate) fn node_mut(&mut self, id: &NodeId) -> Option<&mut NodeRecord> {
+        let role = self.roles.iter_mut().find(|role| role.name == id.role)?;
+        role.nodes.get_mut(usize::try_from(id.index).ok()?)
+    }
+
+    /// Every node with its id, in the order of the job.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &NodeRecord)> {
+        self.roles.iter().flat_map(|role| {
+            (0..).zip(&role.nodes).map(|(index, node)| (NodeId::new(role.name.clone(), index), node))
+        })
+    }
+
+    /// Nodes that fulfil a condition.
+    pub(crate) fn nodes_where(&self, condition: impl Fn(&NodeRecord) -> bool) -> Vec<NodeId> {
+        self.nodes().filter(|(_, node)| condition(node)).map(|(id, _)| id).collect()
+    }
+
+    /// Nodes that have a place on this agent.
+    pub(crate) fn nodes_on(&self, agent: usize) -> Vec<NodeId> {
+        self.nodes_where(|node| node.place.as_ref().is_some_and(|place| place.agent == agent))
+    }
+}

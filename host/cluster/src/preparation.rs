@@ -1,0 +1,257 @@
+//! From a job to what the state machine is told: plugins are loaded, each node runner prepares its own roles, policies
+//! and implied roles are put together. `check` does this before a run, each application manager again.
+//!
+//! A node runner sees only the roles that it runs: in `prepare`, in `plan`, and in the cluster it is given.
+
+use std::collections::BTreeMap;
+
+use forebay_job::{Guarantee as JobGuarantee, Job, Program, Role};
+use forebay_plugin::{
+    CallError, CheckedMachine, CheckedRunner, Grants, Guarantee, JobSpec, Limits, LoadError, Loaded, Manifest, ManifestError,
+    PluginHost, Preparation, Problem, RoleSpec, Severity,
+};
+
+use crate::submission::{PluginSource, machine_name, required_plugins};
+
+/// The plugins of one job, ready to be called.
+pub struct PluginSet {
+    /// Decides.
+    pub machine: CheckedMachine,
+    /// Content hash of the component that decides.
+    pub machine_sha256: String,
+    /// By the name that roles give.
+    pub runners: BTreeMap<String, CheckedRunner>,
+}
+
+/// Why the plugins of a job cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginSetError {
+    /// A name that the job gives was not resolved.
+    #[error("the job needs the plugin `{0}`, which was not submitted")]
+    Absent(String),
+    /// Its manifest does not parse.
+    #[error("the manifest of plugin `{name}` is not valid")]
+    Manifest {
+        /// As the job names it.
+        name: String,
+        /// Why.
+        #[source]
+        source: ManifestError,
+    },
+    /// It is not a plugin that this host can run.
+    #[error("plugin `{name}` cannot be loaded")]
+    Load {
+        /// As the job names it.
+        name: String,
+        /// Why.
+        #[source]
+        source: LoadError,
+    },
+    /// It lacks the part that the job wants of it.
+    #[error("plugin `{name}` has no {part}")]
+    Part {
+        /// As the job names it.
+        name: String,
+        /// `state machine` or `node runner`.
+        part: &'static str,
+    },
+    /// The operator's grants do not parse.
+    #[error("the grants are not valid")]
+    Grants(#[source] ManifestError),
+}
+
+impl PluginSetError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Part { part: "node runner", .. } => Some("name it at `[am] plugin`, and another one for the role".into()),
+            Self::Part { .. } => Some("name it at `framework` or `roles.NAME.plugin`, and another one at `[am] plugin`".into()),
+            _ => None,
+        }
+    }
+}
+
+impl PluginSet {
+    /// Loads everything that `job` needs out of `sources`.
+    pub fn load(host: &PluginHost, job: &Job, sources: &[PluginSource], grants: &str) -> Result<Self, PluginSetError> {
+        let grants = Grants::parse(grants).map_err(PluginSetError::Grants)?;
+        let loaded = required_plugins(job)
+            .into_iter()
+            .map(|name| load_one(host, &name, sources).map(|plugin| (name, plugin)))
+            .collect::<Result<BTreeMap<_, _>, _>>()?;
+        let (machine, machine_sha256) = machine_of(&loaded, machine_name(job))?;
+        let mut runners = BTreeMap::new();
+        for role in &job.roles {
+            if !runners.contains_key(&role.plugin) {
+                runners.insert(role.plugin.clone(), runner_of(&loaded, &role.plugin, &grants)?);
+            }
+        }
+        Ok(Self { machine, machine_sha256, runners })
+    }
+}
+
+struct LoadedPlugin {
+    plugin: Loaded,
+    manifest: Manifest,
+}
+
+fn load_one(host: &PluginHost, name: &str, sources: &[PluginSource]) -> Result<LoadedPlugin, PluginSetError> {
+    let source = sources
+        .iter()
+        .find(|source| source.name == name)
+        .ok_or_else(|| PluginSetError::Absent(name.to_owned()))?;
+    let manifest = Manifest::parse(&source.manifest)
+        .map_err(|source| PluginSetError::Manifest { name: name.to_owned(), source })?;
+    let plugin = host
+        .load(&source.component, &manifest)
+        .map_err(|source| PluginSetError::Load { name: name.to_owned(), source })?;
+    Ok(LoadedPlugin { plugin, manifest })
+}
+
+fn machine_of(
+    loaded: &BTreeMap<String, LoadedPlugin>,
+    name: &str,
+) -> Result<(CheckedMachine, String), PluginSetError> {
+    let lacks = || PluginSetError::Part { name: name.to_owned(), part: "state machine" };
+    let plugin = loaded.get(name).ok_or_else(|| PluginSetError::Absent(name.to_owned()))?;
+    let machine = plugin.plugin.state_machine().ok_or_else(lacks)?;
+    Ok((CheckedMachine::new(machine, Limits::default()), plugin.plugin.digest().to_owned()))
+}
+
+fn runner_of(
+    loaded: &BTreeMap<String, LoadedPlugin>,
+    name: &str,
+    grants: &Grants,
+) -> Result<CheckedRunner, PluginSetError> {
+    let lacks = || PluginSetError::Part { name: name.to_owned(), part: "node runner" };
+    let plugin = loaded.get(name).ok_or_else(|| PluginSetError::Absent(name.to_owned()))?;
+    let runner = plugin.plugin.node_runner().ok_or_else(lacks)?;
+    Ok(CheckedRunner::new(runner, plugin.manifest.clone(), grants.clone(), Limits::default()))
+}
+
+/// A job with everything its node runners add.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// With implied roles, which run what their plugin says with the interpreter of the role that implied them.
+    pub job: Job,
+    /// What plugins are told: all roles, with policies.
+    pub spec: JobSpec,
+    /// Some node runner wants nobody to read past a barrier before the checkpoint is committed.
+    pub hold_at_barrier: bool,
+    /// For people; the job may run.
+    pub warnings: Vec<Problem>,
+}
+
+/// Why a job was not prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The job has mistakes, all of them listed.
+    #[error("the job has {} mistakes", .0.len())]
+    Problems(Vec<Problem>),
+    /// A plugin failed.
+    #[error(transparent)]
+    Plugin(#[from] CallError),
+}
+
+/// Asks every node runner of the job about its own roles.
+pub fn prepare(job: &Job, plugins: &PluginSet) -> Result<Prepared, PrepareError> {
+    let mut prepared =
+        Prepared { job: job.clone(), spec: job_spec(job), hold_at_barrier: false, warnings: Vec::new() };
+    let mut errors = Vec::new();
+    for (name, runner) in &plugins.runners {
+        let answer = runner.prepare(&spec_of_runner(&prepared.spec, job, name))?;
+        let (mut bad, mut warnings): (Vec<_>, Vec<_>) =
+            answer.problems.iter().cloned().partition(|problem| problem.severity == Severity::Error);
+        prepared.warnings.append(&mut warnings);
+        if bad.is_empty() {
+            bad = adopt(&mut prepared, name, &answer);
+        }
+        errors.append(&mut bad);
+    }
+    if errors.is_empty() { Ok(prepared) } else { Err(PrepareError::Problems(errors)) }
+}
+
+/// Puts one runner's answer into the job; the problems are implied roles whose name is taken by another runner's role.
+fn adopt(prepared: &mut Prepared, runner: &str, answer: &Preparation) -> Vec<Problem> {
+    let mut clashes = Vec::new();
+    for implied in &answer.implied {
+        if prepared.job.role(&implied.name).is_some() {
+            clashes.push(clash(runner, &implied.name));
+        } else if let Some(role) = implied_role(&prepared.job, runner, implied) {
+            prepared.job.roles.push(role);
+            prepared.spec.roles.push(implied.clone());
+        }
+    }
+    for policy in &answer.policies {
+        if let Some(role) = prepared.spec.roles.iter_mut().find(|role| role.name == policy.role) {
+            role.policy = Some(policy.clone());
+        }
+    }
+    prepared.hold_at_barrier |= answer.hold_at_barrier;
+    clashes
+}
+
+fn clash(runner: &str, role: &str) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        key: format!("roles.{role}"),
+        message: format!("the node runner `{runner}` adds a role `{role}` of its own, and the job has one of that name"),
+        hint: Some("rename the role of the job".into()),
+    }
+}
+
+/// Implied roles have no section in the job file: the first role of their runner lends interpreter and limits.
+fn implied_role(job: &Job, runner: &str, spec: &RoleSpec) -> Option<Role> {
+    let lender = job.roles.iter().find(|role| role.plugin == runner)?;
+    Some(Role {
+        name: spec.name.clone(),
+        nodes: spec.nodes,
+        nodes_min: spec.nodes_min,
+        nodes_max: spec.nodes_max,
+        properties: spec.properties.iter().cloned().collect(),
+        program: Program::Plugin,
+        arguments: Vec::new(),
+        environment: BTreeMap::new(),
+        files: Vec::new(),
+        resources: forebay_job::Resources::default(),
+        input: None,
+        ..lender.clone()
+    })
+}
+
+/// The whole job as plugins see it, without policies.
+fn job_spec(job: &Job) -> JobSpec {
+    let mut properties = job.properties.clone();
+    properties.extend(job.manager.properties.clone());
+    JobSpec {
+        name: job.name.clone(),
+        guarantee: match job.guarantee {
+            JobGuarantee::None => Guarantee::None,
+            JobGuarantee::AtLeastOnce => Guarantee::AtLeastOnce,
+            JobGuarantee::ExactlyOnce => Guarantee::ExactlyOnce,
+        },
+        roles: job.roles.iter().map(role_spec).collect(),
+        properties: properties.into_iter().collect(),
+    }
+}
+
+fn role_spec(role: &Role) -> RoleSpec {
+    RoleSpec {
+        name: role.name.clone(),
+        nodes: role.nodes,
+        nodes_min: role.nodes_min,
+        nodes_max: role.nodes_max,
+        has_input: role.input.is_some(),
+        has_output: false,
+        gpus_per_node: role.resources.gpus,
+        policy: None,
+        properties: role.properties.clone().into_iter().collect(),
+    }
+}
+
+/// The job with the roles of one runner alone.
+pub(crate) fn spec_of_runner(spec: &JobSpec, job: &Job, runner: &str) -> JobSpec {
+    let runs = |name: &str| job.role(name).is_some_and(|role| role.plugin == runner);
+    let roles = spec.roles.iter().filter(|role| runs(&role.name)).cloned().collect();
+    JobSpec { roles, ..spec.clone() }
+}
