@@ -30,11 +30,11 @@ const NETWORK: [&str; 5] = [
     "/etc/apt",
 ];
 /// The variables that go with them.
-const NETWORK_VARIABLES: [&str; 3] = ["PIP_", "UV_", "RUSTUP_DIST"];
+const NETWORK_VARIABLES: [&str; 4] = ["PIP_", "RUSTUP_DIST", "SSL_CERT_FILE", "UV_"];
 
 /// Makes the chroot and runs demo and test in it, twice each.
 pub(crate) fn run(workspace: &Workspace, at: &Path, mirror: Option<&str>) -> Result<()> {
-    check_machine()?;
+    check_machine(at)?;
     let mut progress = Progress::new(3);
     progress.step("Debian 12", |step| {
         let mut debootstrap = Command::new("debootstrap");
@@ -54,7 +54,7 @@ pub(crate) fn run(workspace: &Workspace, at: &Path, mirror: Option<&str>) -> Res
     })?;
     progress.step("toolchain", |step| {
         step.says("copying it");
-        copy_toolchain(at)?;
+        copy_toolchain(workspace, at)?;
         NETWORK
             .iter()
             .filter(|path| Path::new(path).exists())
@@ -94,7 +94,12 @@ pub(crate) fn run(workspace: &Workspace, at: &Path, mirror: Option<&str>) -> Res
     Ok(())
 }
 
-fn check_machine() -> Result<()> {
+fn check_machine(at: &Path) -> Result<()> {
+    let shown = at.display();
+    ensure!(
+        !at.exists(),
+        "`{shown}` exists\nhint: `rm -rf --one-file-system {shown}`, or another folder with `--at`"
+    );
     let root = output(Command::new("id").arg("-u")).is_ok_and(|user| user.trim() == "0");
     let debootstrap = output(Command::new("debootstrap").arg("--version")).is_ok();
     ensure!(
@@ -105,12 +110,20 @@ fn check_machine() -> Result<()> {
 }
 
 /// The toolchain in use, without the target that set-up must add.
-fn copy_toolchain(at: &Path) -> Result<()> {
-    let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
+fn copy_toolchain(workspace: &Workspace, at: &Path) -> Result<()> {
+    let sysroot = output(workspace.command("rustc").args(["--print", "sysroot"]))?;
     let sysroot = fs::canonicalize(sysroot.trim())?;
     let rustup =
         PathBuf::from(output(Command::new("sh").args(["-c", "command -v rustup"]))?.trim());
-    let name = env::var("RUSTUP_TOOLCHAIN").context("cargo was not started by rustup")?;
+    let active = output(
+        workspace
+            .command("rustup")
+            .args(["show", "active-toolchain"]),
+    )?;
+    let name = active
+        .split_whitespace()
+        .next()
+        .context("rustup names no toolchain")?;
     let home = at.join(HOME.trim_start_matches('/'));
     let (toolchains, programs) = (home.join(".rustup/toolchains"), home.join(".cargo/bin"));
     fs::create_dir_all(&toolchains)?;

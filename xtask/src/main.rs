@@ -73,7 +73,7 @@ enum Verb {
     Tidy,
     /// Run demo and test, twice each, in a fresh clone on a bare Debian 12 (a chroot; needs root and debootstrap)
     Bare {
-        /// The folder of the chroot; it is made anew and kept afterwards
+        /// The folder of the chroot; it must not exist yet, and is kept afterwards
         #[arg(long, value_name = "DIR", default_value = "/var/tmp/forebay-bare")]
         at: PathBuf,
         /// The Debian mirror (default: the one that debootstrap takes)
