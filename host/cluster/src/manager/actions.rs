@@ -18,7 +18,7 @@ impl Core {
     pub(super) fn carry_out(&mut self, id: Id, action: &Action) {
         match action {
             Action::Place(request) => self.place(id, request),
-            Action::Release(nodes) => self.release(id, nodes),
+            Action::Release(nodes) => self.release(Some(id), nodes),
             Action::Publish(nodes) => self.publish(nodes),
             Action::Start(nodes) => self.start(id, nodes),
             Action::Stop(order) => self.stop_nodes(id, order),
@@ -56,7 +56,8 @@ impl Core {
         self.settle_placings();
     }
 
-    pub(super) fn release(&mut self, action: Id, nodes: &[NodeId]) {
+    /// Gives places back; without an action where the host itself takes back what it had asked for.
+    pub(super) fn release(&mut self, action: Option<Id>, nodes: &[NodeId]) {
         let mut by_agent: BTreeMap<usize, Vec<_>> = BTreeMap::new();
         for id in nodes {
             let Some(node) = self.tables.node_mut(id) else { continue };
@@ -67,7 +68,7 @@ impl Core {
             self.show(id);
         }
         for (part, (agent, nodes)) in (0..).zip(by_agent) {
-            self.tell(agent, ToAgent::Release(Release { action: Some(action_id(action, part)), nodes }));
+            self.tell(agent, ToAgent::Release(Release { action: action.map(|id| action_id(id, part)), nodes }));
         }
     }
 

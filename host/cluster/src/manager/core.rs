@@ -91,7 +91,7 @@ impl Core {
         self.setting.term
     }
 
-    /// Takes everything that has happened and says what to do about it.
+    /// Takes everything that has happened, the passing of time included, and says what to do about it.
     pub(crate) fn handle(&mut self, now_ms: u64, inputs: Vec<Input>) -> Vec<Effect> {
         self.now_ms = now_ms.max(self.tables.clock_ms);
         self.tables.clock_ms = self.now_ms;
@@ -105,7 +105,7 @@ impl Core {
         std::mem::take(&mut self.effects)
     }
 
-    /// When [`Input::Tick`] is due, milliseconds since 1970; absent while only others can cause something.
+    /// When [`Core::handle`] is due again though nothing has come, milliseconds since 1970; absent while only others can cause something.
     pub(crate) fn next_wake_ms(&self) -> Option<u64> {
         let away = self.tables.agents.iter().filter_map(|agent| match agent.state {
             AgentState::Away { lost_at_ms } => Some(lost_at_ms),
@@ -130,7 +130,6 @@ impl Core {
                 self.open_logs.remove(&(node, attempt));
             }
             Input::Stop(call) => self.stop_called(call),
-            Input::Tick => {}
         }
     }
 

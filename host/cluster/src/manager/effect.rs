@@ -26,8 +26,6 @@ pub(crate) enum Input {
     LogClosed { node: String, attempt: u32 },
     /// A person wants the end of the job.
     Stop(StopCall),
-    /// Time has passed.
-    Tick,
 }
 
 /// See [`Input::Stop`].

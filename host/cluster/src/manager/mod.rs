@@ -21,6 +21,8 @@ mod service;
 mod shell;
 mod summary;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::TcpListener;

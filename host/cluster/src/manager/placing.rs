@@ -141,7 +141,7 @@ impl Core {
     /// A place that nobody waits for any more.
     fn hand_back(&mut self, agent: usize, granted: &PlaceGranted) {
         let nodes = granted.places.iter().filter_map(|held| held.node.clone()).collect();
-        self.tell(agent, ToAgent::Release(Release { action: granted.action, nodes }));
+        self.tell(agent, ToAgent::Release(Release { action: None, nodes }));
     }
 
     fn placing_of(&self, action: &cluster::ActionId) -> Option<usize> {
@@ -193,7 +193,7 @@ impl Core {
 
     /// Nothing of it stays held.
     fn give_up(&mut self, placing: &Placing, missing: String) {
-        self.release(placing.action, &placing.nodes);
+        self.release(None, &placing.nodes);
         self.happened(Event::PlaceFailed(placing.nodes.clone(), missing));
     }
 }
