@@ -27,6 +27,12 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// The script has begun and not ended.
+    pub(crate) fn runs_script(&self) -> bool {
+        let welcome = self.welcome.as_ref();
+        welcome.is_some_and(|welcome| welcome.refusal.is_empty()) && self.closing.is_none()
+    }
+
     /// The first reason stays.
     pub(crate) fn request_stop(&mut self, reason: String) {
         self.stop.get_or_insert(reason);

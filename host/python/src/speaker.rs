@@ -48,17 +48,11 @@ impl Speaker {
 
     /// Speaks until this process closes the conversation or the agent is gone.
     pub(crate) fn run(mut self) {
-        let ending = self.converse();
-        let reason = ending
-            .as_ref()
-            .map_or_else(|lost| lost.0.clone(), |()| "the node has ended".to_owned());
+        let lost = self.converse().err();
         let orphaned = self.shared.update(|state| {
-            state.over = Some(reason);
-            ending.is_err()
-                && state
-                    .welcome
-                    .as_ref()
-                    .is_some_and(|welcome| welcome.refusal.is_empty())
+            let orphaned = lost.is_some() && state.runs_script();
+            state.over = Some(lost.map_or_else(|| "the node has ended".to_owned(), |lost| lost.0));
+            orphaned
         });
         if orphaned {
             self.end_process();

@@ -191,7 +191,9 @@ class Stop(unittest.TestCase):
         with Agent(script) as agent:
             agent.welcome()
             self.assertEqual(agent.line(), "False")
+            agent.expect("attached")
             agent.stop_notice("the job is stopped")
+            agent.settle()
             agent.process.send_signal(signal.SIGTERM)
             self.assertEqual((agent.line(), agent.line()), ("the job is stopped", "True"))
             self.assertEqual(agent.ended(), (0, ""))

@@ -133,13 +133,17 @@ class Processes(unittest.TestCase):
     def test_programs_that_a_node_starts_have_no_part_in_the_conversation(self):
         script = """
             import os, subprocess, sys
-            look = "import os, sys; print('FOREBAY_NODE_FD' in os.environ, 'forebay' in sys.modules)"
+            look = (
+                "import os, sys; entries = os.scandir('/proc/self/fd'); "
+                "sockets = [entry.name for entry in entries if os.readlink(entry.path).startswith('socket:')]; "
+                "print('FOREBAY_NODE_FD' in os.environ, 'forebay' in sys.modules, sockets)"
+            )
             subprocess.run([sys.executable, "-c", look], close_fds=False)
-            os.system(f'"{sys.executable}" -c "{look}"')
+            os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", look)
         """
         with Agent(script) as agent:
             agent.welcome()
-            self.assertEqual((agent.line(), agent.line()), ("False False", "False False"))
+            self.assertEqual((agent.line(), agent.line()), ("False False []", "False False []"))
             self.assertEqual(agent.rest(), [])
 
     def test_a_forked_child_is_silent_and_says_so(self):
