@@ -1,0 +1,201 @@
+//! Everything that can be wrong with a job before it runs, found in one go: what the file says, what lies on the disk,
+//! which plugins there are, and what they make of their roles.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use forebay_cluster::preparation::{PluginSet, PluginSetError, PrepareError, prepare};
+use forebay_cluster::submission::{PluginSource, machine_name, required_plugins};
+use forebay_job::{Diagnostic, Document, Job, TEXT_BYTES_MAX, has_error};
+use forebay_plugin::{PluginHost, Problem, Severity};
+
+use crate::failure::{Failure, chain};
+use crate::folders;
+use crate::plugins::Finder;
+
+/// A job that may run.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// Without implied roles.
+    pub(crate) job: Job,
+    /// Everything that it needs.
+    pub(crate) plugins: Vec<PluginSource>,
+    /// For people; the job may run.
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// Stable codes of the problems that are found here; docs/job-file.md has the others.
+mod code {
+    pub(super) const MISSING: &str = "plugin/missing";
+    pub(super) const UNUSABLE: &str = "plugin/unusable";
+    pub(super) const FAILED: &str = "plugin/failed";
+    pub(super) const REFUSED: &str = "plugin/refused";
+}
+
+/// Reads a job file, or standard input where it is named `-`.
+pub(crate) fn read(file: &Path) -> Result<Document, Failure> {
+    if file != Path::new("-") {
+        return Document::read(file).map_err(|error| Failure::from_input(&error));
+    }
+    let failed = |error: io::Error| {
+        Failure::input("cannot read the job from standard input").caused_by(Some(&error))
+    };
+    let base = std::env::current_dir().map_err(failed)?;
+    let mut text = String::new();
+    io::stdin()
+        .take(TEXT_BYTES_MAX as u64 + 1)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    Ok(Document::parse(text, "<stdin>", base))
+}
+
+/// Checks the whole job. All problems, or the job with its plugins.
+///
+/// Compiles every plugin that it needs: tens of milliseconds each, less when it was compiled before.
+pub(crate) fn check(
+    document: &Document,
+    grants: &str,
+) -> Result<Result<Checked, Vec<Diagnostic>>, Failure> {
+    let host = PluginHost::new(folders::compiled_plugins())
+        .map_err(|error| Failure::from_engine(&error))?;
+    let checked = document.check();
+    let Some(draft) = checked.draft().cloned() else {
+        return Ok(Err(checked.diagnostics));
+    };
+    let mut found = draft.check_files();
+    let plugins = find_plugins(document, &draft, &mut found);
+    ask_plugins(&host, &draft, &plugins, grants, &mut found)?;
+    let mut problems = checked.diagnostics;
+    problems.extend(found.into_iter().map(|problem| document.locate(problem)));
+    problems.sort_by_key(|problem| problem.location.as_ref().map(|place| place.span.start));
+    let refused = has_error(&problems);
+    Ok(if refused {
+        Err(problems)
+    } else {
+        Ok(Checked {
+            job: draft,
+            plugins,
+            warnings: problems,
+        })
+    })
+}
+
+fn find_plugins(
+    document: &Document,
+    job: &Job,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<PluginSource> {
+    let finder = Finder::new(document.base());
+    let mut sources = Vec::new();
+    for name in required_plugins(job) {
+        match finder.find(&name) {
+            Ok(found) => sources.push(found.source),
+            Err(error) => {
+                let problem =
+                    Diagnostic::error(code::MISSING, key_of(job, &name), sentence(&error));
+                problems.push(hinted(problem, error.hint()));
+            }
+        }
+    }
+    sources
+}
+
+/// Loads the plugins and lets the node runners look at their roles. One that does not load is left out, with its roles,
+/// so that the others have their say too.
+fn ask_plugins(
+    host: &PluginHost,
+    job: &Job,
+    plugins: &[PluginSource],
+    grants: &str,
+    problems: &mut Vec<Diagnostic>,
+) -> Result<(), Failure> {
+    let mut job = job.clone();
+    for name in required_plugins(&job) {
+        if !plugins.iter().any(|plugin| plugin.name == name) {
+            leave_out(&mut job, &name);
+        }
+    }
+    loop {
+        match PluginSet::load(host, &job, plugins, grants) {
+            Ok(set) => {
+                problems.extend(prepare_all(&job, &set));
+                return Ok(());
+            }
+            Err(error) => {
+                let Some(name) = plugin_of(&error).map(str::to_owned) else {
+                    return Err(Failure::from_input(&error));
+                };
+                let problem =
+                    Diagnostic::error(code::UNUSABLE, key_of(&job, &name), sentence(&error));
+                problems.push(hinted(problem, error.hint()));
+                if !leave_out(&mut job, &name) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Takes everything that needs a plugin out of the job; false if nothing did.
+fn leave_out(job: &mut Job, plugin: &str) -> bool {
+    let roles = job.roles.len();
+    job.roles.retain(|role| role.plugin != plugin);
+    let decides = job.manager.plugin.as_deref() == Some(plugin);
+    if decides {
+        job.manager.plugin = None;
+    }
+    decides || job.roles.len() < roles
+}
+
+fn plugin_of(error: &PluginSetError) -> Option<&str> {
+    match error {
+        PluginSetError::Absent(name)
+        | PluginSetError::Manifest { name, .. }
+        | PluginSetError::Load { name, .. }
+        | PluginSetError::Part { name, .. } => Some(name),
+        PluginSetError::Grants(_) => None,
+    }
+}
+
+fn prepare_all(job: &Job, set: &PluginSet) -> Vec<Diagnostic> {
+    match prepare(job, set) {
+        Ok(prepared) => prepared.warnings.into_iter().map(diagnostic).collect(),
+        Err(PrepareError::Problems(problems)) => problems.into_iter().map(diagnostic).collect(),
+        Err(PrepareError::Plugin(error)) => {
+            let problem =
+                Diagnostic::error(code::FAILED, key_of(job, &error.plugin), sentence(&error));
+            vec![hinted(problem, error.hint().map(str::to_owned))]
+        }
+    }
+}
+
+fn diagnostic(problem: Problem) -> Diagnostic {
+    let diagnostic = match problem.severity {
+        Severity::Error => Diagnostic::error(code::REFUSED, problem.key, problem.message),
+        Severity::Warning => Diagnostic::warning(code::REFUSED, problem.key, problem.message),
+    };
+    hinted(diagnostic, problem.hint)
+}
+
+fn hinted(problem: Diagnostic, hint: Option<String>) -> Diagnostic {
+    match hint {
+        Some(hint) => problem.with_hint(hint),
+        None => problem,
+    }
+}
+
+/// The key that brings this plugin into the job.
+fn key_of(job: &Job, plugin: &str) -> String {
+    if machine_name(job) == plugin {
+        return "am.plugin".into();
+    }
+    if job.framework.as_deref() == Some(plugin) {
+        return "framework".into();
+    }
+    let role = job.roles.iter().find(|role| role.plugin == plugin);
+    role.map_or(String::new(), |role| format!("roles.{}.plugin", role.name))
+}
+
+fn sentence(error: &dyn std::error::Error) -> String {
+    chain(Some(error)).join(": ")
+}

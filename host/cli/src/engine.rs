@@ -1,0 +1,289 @@
+//! `forebay run` after the job was checked: a run directory, an application manager as a process of its own, the agent
+//! of this machine inside this one, and a view of what happens. The engine decides nothing about the job: it passes on
+//! what people ask for, and sees to it that nothing is left behind.
+
+mod agent_task;
+mod listeners;
+mod manager_process;
+mod renderer;
+mod salvage;
+mod signals;
+mod stopping;
+mod watching;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use forebay_cluster::events::{JobEvent, Outcome, Summary};
+use forebay_cluster::run_directory::RunDirectory;
+use forebay_cluster::submission::Submission;
+
+use crate::checking::Checked;
+use crate::failure::Failure;
+use crate::machine::Machine;
+use crate::text::shell_word;
+use crate::view::{Received, View};
+use agent_task::AgentTask;
+use listeners::{Listeners, remove_socket};
+use manager_process::ManagerProcess;
+use renderer::Renderer;
+use stopping::{Next, Stopping};
+use watching::Watching;
+
+pub(crate) use agent_task::launcher;
+pub(crate) use listeners::refuse_plain_text;
+pub(crate) use salvage::{Wreck, end_without_run};
+pub(crate) use signals::{Asked, SUSPEND_REFUSED, Signals};
+
+/// The first and, in this version, only term.
+const TERM: u64 = 1;
+/// How long the agent may take to notice that the job is over, and to clean up.
+const AGENT_ENDS_WITHIN: Duration = Duration::from_secs(15);
+/// How long events of a manager that is gone may take to arrive.
+const EVENTS_ARRIVE_WITHIN: Duration = Duration::from_secs(2);
+/// How long the application manager may take to leave once it has written the summary.
+const MANAGER_LEAVES_WITHIN: Duration = Duration::from_secs(10);
+
+/// How a job is to be run.
+pub(crate) struct Settings {
+    /// Folder of all runs.
+    pub(crate) runs: PathBuf,
+    /// Where agents of other machines may join.
+    pub(crate) listen: Option<SocketAddr>,
+    /// How many agents are awaited.
+    pub(crate) agents: u32,
+    /// What nodes may use of this machine.
+    pub(crate) machine: Machine,
+    /// Text of the operator's grants.
+    pub(crate) grants: String,
+    /// Who shows what happens.
+    pub(crate) view: Box<dyn View>,
+}
+
+/// Runs a job to its end, whatever the end is. An error means that it never began.
+///
+/// Must be driven by a thread that lives as long as the process.
+pub(crate) async fn run(
+    checked: &Checked,
+    settings: Settings,
+    signals: Signals,
+) -> Result<Summary, Failure> {
+    let run = prepare(checked, &settings)?;
+    log_to(&run);
+    let ended = match Engine::start(checked, run.clone(), settings, signals).await {
+        Ok(engine) => Ok(engine.serve().await),
+        Err(failure) => {
+            write_end(&run, &salvage::summary(&run, Wreck::of(&failure)));
+            Err(failure)
+        }
+    };
+    remove_socket(&run);
+    ended
+}
+
+/// What cannot be written is lost; people are told all the same.
+fn write_end(run: &RunDirectory, summary: &Summary) {
+    if let Err(error) = salvage::write(run, summary) {
+        tracing::error!("cannot write the end of the run: {error}");
+    }
+}
+
+fn prepare(checked: &Checked, settings: &Settings) -> Result<RunDirectory, Failure> {
+    let run = RunDirectory::create(&settings.runs, &checked.job.name).map_err(|error| {
+        Failure::from_input(&error)
+            .with_hint("choose a folder that you may write to with `--runs DIR`")
+    })?;
+    Submission::stage(
+        &run,
+        &checked.job,
+        &checked.plugins,
+        settings.grants.clone(),
+        settings.agents,
+    )
+    .map_err(|error| Failure::from_input(&error))?;
+    Ok(run)
+}
+
+/// What the agent and its libraries have to say goes to a file: the terminal belongs to the view.
+fn log_to(run: &RunDirectory) {
+    if let Ok(file) = std::fs::File::create(run.logs().join("engine.log")) {
+        crate::logging::to_file(file);
+    }
+}
+
+/// Everything that belongs to one running job.
+struct Engine {
+    run: RunDirectory,
+    signals: Signals,
+    manager: ManagerProcess,
+    agent: AgentTask,
+    watching: Watching,
+    renderer: Renderer,
+    stopping: Stopping,
+    /// Held for a later term; dropped, nobody could join any more.
+    _listeners: Listeners,
+}
+
+impl Engine {
+    async fn start(
+        checked: &Checked,
+        run: RunDirectory,
+        settings: Settings,
+        signals: Signals,
+    ) -> Result<Self, Failure> {
+        let listeners = Listeners::bind(&run, settings.listen)?;
+        let agent = agent_task::Plan::new(&run, &settings.machine, settings.listen)?;
+        let manager = ManagerProcess::spawn(&run, TERM, &listeners)?;
+        let control = watching::connect(&run).await?;
+        let renderer = Renderer::start(settings.view);
+        if let Some(address) = listeners.tcp_address() {
+            renderer.remark(how_to_join(&run, address));
+        }
+        Ok(Self {
+            watching: Watching::start(control.clone(), renderer.queue()),
+            agent: agent.start(),
+            stopping: Stopping::new(control, checked.job.limits.stop_within),
+            run,
+            signals,
+            manager,
+            renderer,
+            _listeners: listeners,
+        })
+    }
+
+    /// Until the job has ended and everything of it is gone.
+    async fn serve(mut self) -> Summary {
+        let summary = match self.until_ended().await {
+            Ok(summary) => summary,
+            Err(wreck) => self.clean_up_after(wreck).await,
+        };
+        self.agent.finish(AGENT_ENDS_WITHIN).await;
+        if tokio::time::timeout(MANAGER_LEAVES_WITHIN, self.manager.exited())
+            .await
+            .is_err()
+        {
+            self.manager.kill();
+        }
+        self.show_the_rest().await;
+        summary
+    }
+
+    async fn until_ended(&mut self) -> Result<Summary, Wreck> {
+        loop {
+            let next = tokio::select! {
+                biased;
+                told = self.watching.ended() => match told {
+                    Some(summary) => return Ok(summary),
+                    None => self.watch_again(),
+                },
+                ended = self.manager.exited() => return self.manager_gone(&ended).await,
+                asked = self.signals.next() => self.asked(asked),
+                () = self.renderer.unread() => self.stopping.quietly("nobody reads the output any more"),
+                failure = self.agent.failed() => self.agent_failed(&failure),
+                () = self.stopping.deadline() => Next::GiveUp("the application manager does not end the job".into()),
+            };
+            if let Next::GiveUp(reason) = next {
+                return Err(Wreck {
+                    outcome: Outcome::Stopped,
+                    engine_failed: false,
+                    reason,
+                    hint: None,
+                });
+            }
+        }
+    }
+
+    fn watch_again(&mut self) -> Next {
+        self.watching.again();
+        Next::GoOn
+    }
+
+    fn asked(&mut self, asked: Asked) -> Next {
+        match asked {
+            Asked::Suspend => {
+                self.renderer.remark(SUSPEND_REFUSED);
+                Next::GoOn
+            }
+            Asked::Stop(reason) => {
+                let (next, remark) = self.stopping.asked(reason);
+                self.renderer.remark(remark);
+                next
+            }
+        }
+    }
+
+    /// Without the agent of this machine the job cannot go on as it was meant.
+    fn agent_failed(&mut self, failure: &Failure) -> Next {
+        self.renderer.remark(failure.to_string());
+        self.stopping.quietly(&format!(
+            "the agent of the engine failed: {}",
+            failure.sentence()
+        ))
+    }
+
+    /// What it told before it went is shown; if that was not the end, its death is.
+    async fn manager_gone(&mut self, ended: &io::Result<ExitStatus>) -> Result<Summary, Wreck> {
+        if let Ok(Some(summary)) =
+            tokio::time::timeout(EVENTS_ARRIVE_WITHIN, self.watching.ended()).await
+        {
+            return Ok(summary);
+        }
+        self.watching.give_up();
+        for event in salvage::events_after(&self.run, self.watching.seen()) {
+            let told = event.clone();
+            self.renderer.event(event);
+            if let JobEvent::Summary(summary) = told.line.event {
+                return Ok(summary);
+            }
+        }
+        Err(Wreck {
+            outcome: Outcome::Failed,
+            engine_failed: true,
+            reason: self.manager.cause_of_death(ended),
+            hint: Some(format!(
+                "its log is `{}`; run the job again",
+                self.run.manager_log(TERM).display()
+            )),
+        })
+    }
+
+    /// Ends everything by force and writes the end that nobody else writes.
+    async fn clean_up_after(&mut self, wreck: Wreck) -> Summary {
+        self.agent.kill();
+        self.agent.finish(AGENT_ENDS_WITHIN).await;
+        self.manager.kill();
+        self.watching.give_up();
+        let summary = salvage::summary(&self.run, wreck);
+        write_end(&self.run, &summary);
+        if let Ok(end) = Received::new(salvage::line(self.watching.seen() + 1, summary.clone())) {
+            self.renderer.event(end);
+        }
+        summary
+    }
+
+    /// A reader that is slow is waited for, unless somebody asks for the end again.
+    async fn show_the_rest(self) {
+        let Self {
+            renderer,
+            watching,
+            stopping,
+            mut signals,
+            ..
+        } = self;
+        drop((watching, stopping));
+        tokio::select! {
+            () = renderer.finish() => {}
+            _ = signals.stop() => {}
+        }
+    }
+}
+
+fn how_to_join(run: &RunDirectory, address: SocketAddr) -> String {
+    format!(
+        "agents join with: forebay agent --am {address} --token-file {}",
+        shell_word(&run.token_file().to_string_lossy())
+    )
+}

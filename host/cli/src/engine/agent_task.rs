@@ -1,0 +1,131 @@
+//! The agent of this machine, inside the engine.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use forebay_cluster::agent::{self, AgentError, Ended, Options, PortRange, Stop};
+use forebay_cluster::connect::ManagerAddress;
+use forebay_cluster::run_directory::RunDirectory;
+use forebay_cluster::token::Token;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::failure::Failure;
+use crate::machine::Machine;
+
+/// The application manager is started beside the agent: loading plugins is all that it may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(60);
+
+/// What the agent will be; found out before anything is started.
+pub(super) struct Plan(Option<Options>);
+
+impl Plan {
+    /// Without slots there is no agent. `listen`: where agents of other machines join.
+    pub(super) fn new(
+        run: &RunDirectory,
+        machine: &Machine,
+        listen: Option<SocketAddr>,
+    ) -> Result<Self, Failure> {
+        let resources = machine.resources();
+        if resources.slots == 0 {
+            return Ok(Self(None));
+        }
+        let (address, interface) = address(run, machine, listen)?;
+        let token =
+            Token::read_file(&run.token_file()).map_err(|error| Failure::from_engine(&error))?;
+        Ok(Self(Some(Options {
+            manager: run.address(),
+            token,
+            name: None,
+            address,
+            interface,
+            resources,
+            folder: run.agent(),
+            nodes: run.nodes(),
+            output: run.output(),
+            launcher: launcher()?,
+            ports: PortRange::of_this_machine(),
+            in_engine: true,
+            connect_within: CONNECT_WITHIN,
+        })))
+    }
+
+    pub(super) fn start(self) -> AgentTask {
+        let (stop, stopped) = watch::channel(Stop::No);
+        AgentTask {
+            task: self
+                .0
+                .map(|options| tokio::spawn(agent::run(options, stopped))),
+            stop,
+        }
+    }
+}
+
+/// The program that agents start nodes through: this one.
+pub(crate) fn launcher() -> Result<std::path::PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::engine("cannot find the forebay program").caused_by(Some(&error)))
+}
+
+/// Nodes of other machines reach ours where their agents reach the application manager, unless something else is said.
+fn address(
+    run: &RunDirectory,
+    machine: &Machine,
+    listen: Option<SocketAddr>,
+) -> Result<(std::net::IpAddr, String), Failure> {
+    match listen {
+        None => machine.address_towards(&run.address()),
+        Some(listen) if listen.ip().is_unspecified() => {
+            machine.address_towards(&ManagerAddress::Tcp(listen))
+        }
+        Some(listen) => machine
+            .or_at(listen.ip())
+            .address_towards(&ManagerAddress::Tcp(listen)),
+    }
+}
+
+/// The agent at work, or none.
+pub(super) struct AgentTask {
+    task: Option<JoinHandle<Result<Ended, AgentError>>>,
+    stop: watch::Sender<Stop>,
+}
+
+impl AgentTask {
+    /// Comes back when the agent could not do its work; never otherwise.
+    pub(super) async fn failed(&mut self) -> Failure {
+        let ended = match &mut self.task {
+            Some(task) => task.await,
+            None => std::future::pending().await,
+        };
+        self.task = None;
+        match ended {
+            Ok(Ok(_)) => std::future::pending().await,
+            Ok(Err(error)) => error
+                .hint()
+                .into_iter()
+                .fold(Failure::from_engine(&error), Failure::with_hint),
+            Err(error) => Failure::engine("the agent of the engine broke").caused_by(Some(&error)),
+        }
+    }
+
+    /// Kills every node.
+    pub(super) fn kill(&self) {
+        // Nobody listens where there is no agent any more.
+        let _ = self.stop.send(Stop::Now);
+    }
+
+    /// Waits for the agent to notice the end of the job and to clean up; kills what is left after `within`.
+    pub(super) async fn finish(&mut self, within: Duration) {
+        let Some(mut task) = self.task.take() else {
+            return;
+        };
+        if tokio::time::timeout(within, &mut task).await.is_ok() {
+            return;
+        }
+        self.kill();
+        if tokio::time::timeout(within, &mut task).await.is_err() {
+            // Its nodes end by themselves once nobody holds them any more.
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The stream of events from the application manager to the view.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use forebay_cluster::connect::{JobControl, job_control};
+use forebay_cluster::events::{JobEvent, Summary};
+use forebay_cluster::run_directory::RunDirectory;
+use forebay_cluster::token::Token;
+use forebay_cluster::wire::job::WatchRequest;
+use tokio::task::JoinHandle;
+
+use super::renderer::Queue;
+use crate::failure::Failure;
+use crate::view::Received;
+
+/// Between two tries to watch a manager that is alive but whose stream broke.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Connects to the manager of a run. The engine has bound the socket: the call waits until the manager serves it.
+pub(super) async fn connect(run: &RunDirectory) -> Result<JobControl, Failure> {
+    let token =
+        Token::read_file(&run.token_file()).map_err(|error| Failure::from_engine(&error))?;
+    job_control(&run.address(), &token).await.map_err(|error| {
+        Failure::engine("cannot reach the application manager").caused_by(Some(&error))
+    })
+}
+
+/// Watches until the summary, or until the stream breaks.
+pub(super) struct Watching {
+    control: JobControl,
+    queue: Queue,
+    task: JoinHandle<Option<Summary>>,
+    seen: Arc<AtomicU64>,
+}
+
+impl Watching {
+    pub(super) fn start(control: JobControl, queue: Queue) -> Self {
+        let seen = Arc::new(AtomicU64::new(0));
+        let task = tokio::spawn(watch(control.clone(), queue.clone(), seen.clone()));
+        Self {
+            control,
+            queue,
+            task,
+            seen,
+        }
+    }
+
+    /// The summary, or nothing where the stream broke before it.
+    pub(super) async fn ended(&mut self) -> Option<Summary> {
+        (&mut self.task).await.ok().flatten()
+    }
+
+    /// Goes on behind the last event that came.
+    pub(super) fn again(&mut self) {
+        let (control, queue, seen) = (self.control.clone(), self.queue.clone(), self.seen.clone());
+        self.task = tokio::spawn(async move {
+            tokio::time::sleep(AGAIN_AFTER).await;
+            watch(control, queue, seen).await
+        });
+    }
+
+    /// Number of the last event that came.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Acquire)
+    }
+
+    /// Watches no more.
+    pub(super) fn give_up(&self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+async fn watch(mut control: JobControl, queue: Queue, seen: Arc<AtomicU64>) -> Option<Summary> {
+    let after = seen.load(Ordering::Acquire);
+    let mut events = match control.watch(WatchRequest { after }).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => {
+            tracing::warn!("cannot watch the job: {}", status.message());
+            return None;
+        }
+    };
+    while let Ok(Some(event)) = events.message().await {
+        let Ok(received) = Received::parse(event.json) else {
+            tracing::warn!(
+                "event {} is not one that this version knows",
+                event.sequence
+            );
+            continue;
+        };
+        let summary = match received.event() {
+            JobEvent::Summary(summary) => Some(summary.clone()),
+            _ => None,
+        };
+        queue.put(received).await;
+        seen.fetch_max(event.sequence, Ordering::AcqRel);
+        if summary.is_some() {
+            return summary;
+        }
+    }
+    None
+}

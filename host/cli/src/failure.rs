@@ -1,0 +1,124 @@
+//! Why a command did not do what was asked, as people read it.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::exit::Exit;
+use crate::text::neutral;
+
+/// An error at the end of its way: text, causes, hint and exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What the command exits with.
+    pub(crate) exit: Exit,
+    /// What failed, on which named thing.
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) hint: Option<String>,
+    causes: Vec<String>,
+}
+
+impl Failure {
+    /// The user's job, input or command line is at fault.
+    pub(crate) fn input(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::JobFailed,
+            message: message.into(),
+            hint: None,
+            causes: Vec::new(),
+        }
+    }
+
+    /// Forebay is at fault.
+    pub(crate) fn engine(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::EngineFailed,
+            ..Self::input(message)
+        }
+    }
+
+    /// Somebody stopped it before it began.
+    pub(crate) fn stopped(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Stopped,
+            ..Self::input(message)
+        }
+    }
+
+    /// `error` with its chain of causes, the user being at fault.
+    pub(crate) fn from_input(error: &dyn Error) -> Self {
+        Self::input(error.to_string()).caused_by(error.source())
+    }
+
+    /// `error` with its chain of causes, Forebay being at fault.
+    pub(crate) fn from_engine(error: &dyn Error) -> Self {
+        Self::engine(error.to_string()).caused_by(error.source())
+    }
+
+    /// Adds an error and its own causes.
+    pub(crate) fn caused_by(mut self, error: Option<&dyn Error>) -> Self {
+        self.causes.extend(chain(error));
+        self
+    }
+
+    /// Says what to do about it.
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Message and causes in one line.
+    pub(crate) fn sentence(&self) -> String {
+        std::iter::once(&self.message)
+            .chain(&self.causes)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(": ")
+    }
+}
+
+/// An error and its causes, each said once: some errors repeat their cause in their own text.
+pub(crate) fn chain(error: Option<&dyn Error>) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = error;
+    while let Some(error) = next {
+        next = error.source();
+        let text = error.to_string();
+        if !texts.last().is_some_and(|last| last.contains(&text)) {
+            texts.push(text);
+        }
+    }
+    texts
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "error: {}", neutral(&self.message))?;
+        for cause in &self.causes {
+            write!(formatter, "\n  cause: {}", neutral(cause))?;
+        }
+        self.hint
+            .iter()
+            .try_for_each(|hint| write!(formatter, "\n  hint: {}", neutral(hint)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read `token`")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn a_failure_says_what_why_and_what_to_do() {
+        let error = Outer(io::Error::other("no such\u{1b}[31m file"));
+        let failure = Failure::from_input(&error).with_hint("make one");
+        insta::assert_snapshot!(failure, @"");
+        assert_eq!(failure.exit.code(), 1);
+        assert_eq!(Failure::from_engine(&error).exit.code(), 2);
+    }
+}

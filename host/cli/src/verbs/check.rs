@@ -1,0 +1,60 @@
+//! `forebay check`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::grants::GrantsArgument;
+use crate::output::{Format, FormatArgument, print_json, tell, written};
+use crate::text::neutral;
+use crate::{checking, problems};
+
+/// Says everything that is wrong with a job file, and runs nothing
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  forebay check examples/roles-abc/job.toml")]
+pub(crate) struct Check {
+    /// The job file; `-`: standard input
+    file: PathBuf,
+    #[command(flatten)]
+    grants: GrantsArgument,
+    #[command(flatten)]
+    format: FormatArgument,
+}
+
+/// The last line of `--format json`.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename = "checked")]
+struct CheckedLine<'a> {
+    file: &'a str,
+    errors: usize,
+    warnings: usize,
+}
+
+impl Check {
+    pub(crate) fn execute(self) -> Result<Exit, Failure> {
+        let document = checking::read(&self.file)?;
+        let checked = checking::check(&document, &self.grants.text()?)?;
+        let (exit, found) = match checked {
+            Ok(checked) => (Exit::Done, checked.warnings),
+            Err(found) => (Exit::JobFailed, found),
+        };
+        let format = self.format.format;
+        let errors = found.iter().filter(|problem| problem.is_error()).count();
+        let shown = problems::show(&found, &document, format).and_then(|()| match format {
+            Format::Json => print_json(&CheckedLine {
+                file: document.file(),
+                errors,
+                warnings: found.len() - errors,
+            }),
+            Format::Text => tell(&format!(
+                "{} in {}",
+                problems::tally(&found),
+                neutral(document.file())
+            )),
+        });
+        written(shown).map(|_| exit)
+    }
+}

@@ -1,0 +1,197 @@
+//! `forebay status`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use forebay_cluster::events::Summary;
+use forebay_cluster::run_directory::RunDirectory;
+use forebay_cluster::wire::job::DescribeRequest;
+use serde_json::{Map, Value, json};
+
+use crate::control;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Format, FormatArgument, print, print_json, written};
+use crate::runs::{self, State};
+use crate::text::{Palette, duration, neutral, table};
+use crate::view;
+
+/// Says how a run stands: what its application manager knows, or how it ended
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  forebay status\n  forebay status --format json digits-20260101-120000"
+)]
+pub(crate) struct Status {
+    /// Folder or name of the run [default: the newest below `.forebay/runs`]
+    run: Option<PathBuf>,
+    #[command(flatten)]
+    format: FormatArgument,
+}
+
+impl Status {
+    pub(crate) async fn execute(self) -> Result<Exit, Failure> {
+        let run = runs::find(self.run.as_deref())?;
+        let status = match runs::state_of(&run) {
+            (State::Running, _) => describe(&run).await?,
+            (state, summary) => ended(&run, state, summary.as_ref()),
+        };
+        written(match self.format.format {
+            Format::Json => print_json(&status),
+            Format::Text => print(&text(&status)),
+        })
+    }
+}
+
+/// What the application manager says; what it wrote, where it ended in this moment.
+async fn describe(run: &RunDirectory) -> Result<Map<String, Value>, Failure> {
+    match ask(run).await {
+        Ok(described) => Ok(described),
+        Err(failure) => match runs::summary_of(run) {
+            Some(summary) => Ok(ended(run, summary.outcome.into(), Some(&summary))),
+            None => Err(failure),
+        },
+    }
+}
+
+async fn ask(run: &RunDirectory) -> Result<Map<String, Value>, Failure> {
+    let mut manager = control::connect(run).await?;
+    let answer = control::within(manager.describe(DescribeRequest {})).await?;
+    let damaged = |error| {
+        Failure::engine("the application manager gives no valid answer").caused_by(Some(&error))
+    };
+    let mut status: Map<String, Value> =
+        serde_json::from_str(&answer.into_inner().json).map_err(|error| damaged(error))?;
+    status.insert("state".into(), State::Running.word().into());
+    Ok(status)
+}
+
+fn ended(run: &RunDirectory, state: State, summary: Option<&Summary>) -> Map<String, Value> {
+    let status =
+        json!({ "kind": "status", "run_dir": run.root(), "state": state, "summary": summary });
+    status.as_object().cloned().unwrap_or_default()
+}
+
+fn text(status: &Map<String, Value>) -> String {
+    let mut text = table(&facts(status));
+    let rows: Vec<_> = items(status, "nodes").map(node_row).collect();
+    if !rows.is_empty() {
+        text.push_str("nodes\n");
+        text.extend(table(&rows).lines().map(|line| format!("  {line}\n")));
+    }
+    let summary = status
+        .get("summary")
+        .cloned()
+        .and_then(|summary| serde_json::from_value(summary).ok());
+    if let Some(summary) = summary {
+        text.push_str(&view::screen(&summary, Palette::of_stdout()));
+        text.push('\n');
+    }
+    text
+}
+
+fn facts(status: &Map<String, Value>) -> Vec<Vec<String>> {
+    let fact = |name: &str, text: String| vec![name.to_owned(), text];
+    let mut rows = vec![
+        fact("run", word(status, "run_dir")),
+        fact("state", word(status, "state")),
+    ];
+    if status.contains_key("phase") {
+        let running = duration(Duration::from_millis(
+            status
+                .get("running_ms")
+                .and_then(Value::as_u64)
+                .unwrap_or(0),
+        ));
+        rows.push(fact("job", word(status, "job")));
+        rows.push(fact(
+            "phase",
+            format!("{}, for {running}", word(status, "phase")),
+        ));
+        rows.push(fact(
+            "manager",
+            format!("term {}, pid {}", word(status, "term"), word(status, "pid")),
+        ));
+    }
+    let agents = items(status, "agents").map(|agent| {
+        fact(
+            "agent",
+            format!(
+                "{} ({}), {}",
+                word(agent, "agent"),
+                word(agent, "address"),
+                word(agent, "state")
+            ),
+        )
+    });
+    rows.extend(agents);
+    rows
+}
+
+fn node_row(node: &Map<String, Value>) -> Vec<String> {
+    let pid = word(node, "pid");
+    let pid = if pid.is_empty() {
+        pid
+    } else {
+        format!("pid {pid}")
+    };
+    let attempt = match node.get("attempt").and_then(Value::as_u64) {
+        None | Some(0) => String::new(),
+        Some(attempt) => format!("attempt {attempt}"),
+    };
+    let report = node
+        .get("last_report")
+        .cloned()
+        .and_then(|report| serde_json::from_value(report).ok());
+    let report = report
+        .map(|report| view::last_report(&report))
+        .unwrap_or_default();
+    vec![
+        word(node, "node"),
+        word(node, "phase"),
+        attempt,
+        pid,
+        word(node, "agent"),
+        report,
+    ]
+}
+
+fn items<'a>(
+    status: &'a Map<String, Value>,
+    name: &str,
+) -> impl Iterator<Item = &'a Map<String, Value>> {
+    status
+        .get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object)
+}
+
+/// A value as a word; nothing where it is absent.
+fn word(object: &Map<String, Value>, name: &str) -> String {
+    match object.get(name) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => neutral(text).into_owned(),
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_running_job_is_described_with_its_nodes() {
+        let status = json!({
+            "kind": "status", "state": "running", "job": "digits", "run_dir": "/runs/digits-1", "phase": "running",
+            "term": 1, "pid": 11, "generation": 1, "running_ms": 12_345,
+            "agents": [{ "agent": "mill", "address": "127.0.0.1", "pid": 10, "state": "connected" }],
+            "nodes": [
+                { "node": "worker:0", "phase": "ready", "attempt": 1, "pid": 12, "agent": "mill", "last_report": { "step": 3, "loss": 0.5 } },
+                { "node": "ps:0", "phase": "absent", "attempt": 0, "pid": null, "agent": null, "last_report": {} },
+            ],
+        });
+        insta::assert_snapshot!(text(status.as_object().unwrap()), @"");
+    }
+}

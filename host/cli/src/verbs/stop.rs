@@ -1,0 +1,81 @@
+//! `forebay stop`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use forebay_cluster::run_directory::RunDirectory;
+use forebay_cluster::wire::job::StopRequest;
+use serde::Serialize;
+
+use crate::control;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Format, FormatArgument, print_json, tell, written};
+use crate::runs::{self, State};
+
+/// Asks a running job to end, and comes back when that is noted
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  forebay stop\n  forebay stop --now digits-20260101-120000")]
+pub(crate) struct Stop {
+    /// Folder or name of the run [default: the newest below `.forebay/runs`]
+    run: Option<PathBuf>,
+    /// Kill every node at once, and do not ask the state machine
+    #[arg(long)]
+    now: bool,
+    #[command(flatten)]
+    format: FormatArgument,
+}
+
+/// The answer of `--format json`.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename = "stopping")]
+struct Stopping {
+    run: String,
+    now: bool,
+    event_number: u64,
+}
+
+impl Stop {
+    pub(crate) async fn execute(self) -> Result<Exit, Failure> {
+        let run = runs::find(self.run.as_deref())?;
+        let (state, _) = runs::state_of(&run);
+        if state != State::Running {
+            return Err(Failure::input(format!(
+                "the run `{}` is not running: it is {}",
+                run.name(),
+                state.word()
+            )));
+        }
+        let event_number = ask(&run, self.now).await?;
+        written(match self.format.format {
+            Format::Json => print_json(&Stopping {
+                run: run.name(),
+                now: self.now,
+                event_number,
+            }),
+            Format::Text => tell(&format!(
+                "asked `{}` to stop; `forebay status {}` shows how far it is",
+                run.name(),
+                run.name()
+            )),
+        })
+    }
+}
+
+async fn ask(run: &RunDirectory, now: bool) -> Result<u64, Failure> {
+    let mut manager = control::connect(run).await?;
+    let request = StopRequest {
+        request: format!(
+            "stop-{}-{}",
+            std::process::id(),
+            jiff::Timestamp::now().as_nanosecond()
+        ),
+        now,
+        deadline_ms: 0,
+        reason: "`forebay stop` was called".into(),
+    };
+    Ok(control::within(manager.stop(request))
+        .await?
+        .into_inner()
+        .event_number)
+}

@@ -1,0 +1,296 @@
+//! The state of a job as a few lines: what the live view shows. No terminal in here.
+
+use std::collections::BTreeMap;
+
+use forebay_cluster::events::{JobEvent, NodeEvent};
+
+use super::words;
+use crate::text::{Colour, Palette, neutral};
+
+/// Job and nodes as they stand.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    job: String,
+    phase: String,
+    note: String,
+    /// In the order in which they were first heard of.
+    nodes: Vec<Row>,
+    positions: BTreeMap<String, usize>,
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    node: String,
+    phase: String,
+    attempt: u32,
+    report: String,
+    verdict: Option<String>,
+}
+
+impl Board {
+    /// Takes an event in.
+    pub(super) fn apply(&mut self, event: &JobEvent) {
+        match event {
+            JobEvent::Job { job, .. } => self.job = neutral(job).into_owned(),
+            JobEvent::Phase { phase, note } => {
+                self.phase = neutral(phase).into_owned();
+                self.note = note
+                    .as_deref()
+                    .map(neutral)
+                    .unwrap_or_default()
+                    .into_owned();
+            }
+            JobEvent::Node(event) => self.apply_node(event),
+            JobEvent::Report {
+                node,
+                attempt,
+                step,
+                values,
+            } => {
+                let row = self.row(node);
+                row.attempt = *attempt;
+                row.report = words::report(*step, values);
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_node(&mut self, event: &NodeEvent) {
+        let row = self.row(&event.node);
+        if event.attempt > row.attempt {
+            row.report.clear();
+        }
+        row.attempt = event.attempt;
+        row.phase = neutral(&event.phase).into_owned();
+        row.verdict.clone_from(&event.verdict);
+    }
+
+    fn row(&mut self, node: &str) -> &mut Row {
+        let position = *self.positions.entry(node.to_owned()).or_insert_with(|| {
+            self.nodes.push(Row {
+                node: neutral(node).into_owned(),
+                ..Row::default()
+            });
+            self.nodes.len() - 1
+        });
+        &mut self.nodes[position]
+    }
+
+    /// `digits: running, 3 of 4 nodes ready`
+    pub(super) fn header(&self, palette: Palette) -> String {
+        let job = palette.paint(Colour::Strong, &self.job);
+        let mut parts = vec![if self.phase.is_empty() {
+            "beginning".to_owned()
+        } else {
+            self.phase.clone()
+        }];
+        if !self.nodes.is_empty() {
+            let ready = self.nodes.iter().filter(|row| row.phase == "ready").count();
+            parts.push(format!("{ready} of {} nodes ready", self.nodes.len()));
+        }
+        parts.extend(Some(self.note.clone()).filter(|note| !note.is_empty()));
+        format!("{job}: {}", parts.join(", "))
+    }
+
+    /// A line a node, at most `lines_max`, the last of them for those that have no room.
+    pub(super) fn rows(&self, lines_max: usize, palette: Palette) -> Vec<String> {
+        let width = self
+            .nodes
+            .iter()
+            .map(|row| row.node.chars().count())
+            .max()
+            .unwrap_or(0);
+        let lines = |rows: &[Row]| {
+            rows.iter()
+                .map(|row| row.line(width, palette))
+                .collect::<Vec<_>>()
+        };
+        if self.nodes.len() <= lines_max {
+            return lines(&self.nodes);
+        }
+        let shown = lines_max.saturating_sub(1);
+        let mut lines = lines(&self.nodes[..shown]);
+        lines.push(format!("... and {} more", self.nodes.len() - shown));
+        lines
+    }
+}
+
+impl Row {
+    fn line(&self, width: usize, palette: Palette) -> String {
+        let phase = format!("{:<8}", self.phase);
+        let phase = match (self.phase.as_str(), self.verdict.as_deref()) {
+            ("exited", Some("finished" | "stopped")) => palette.paint(Colour::Faint, &phase),
+            ("exited", _) => palette.paint(Colour::Bad, &phase),
+            ("ready", _) => palette.paint(Colour::Good, &phase),
+            _ => phase,
+        };
+        let attempt = if self.attempt > 1 {
+            format!("  attempt {}", self.attempt)
+        } else {
+            String::new()
+        };
+        let report = if self.report.is_empty() {
+            String::new()
+        } else {
+            format!("  {}", self.report)
+        };
+        format!("  {:<width$}  {phase}{attempt}{report}", self.node)
+            .trim_end()
+            .to_owned()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use forebay_cluster::events::{
+        AgentPhase, AttemptSummary, Line, NodeSummary, Outcome, Summary, TermSummary,
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::view::{Received, Shown};
+
+    /// A short run, told from its first line to its last.
+    pub(in crate::view) fn story() -> Vec<Shown> {
+        let node = |phase: &str, pid| {
+            JobEvent::Node(NodeEvent {
+                node: "worker:0".into(),
+                attempt: u32::from(phase != "placed"),
+                phase: phase.into(),
+                pid,
+                agent: Some("mill".into()),
+                ending: None,
+                verdict: None,
+                reason: None,
+            })
+        };
+        let report = |step| JobEvent::Report {
+            node: "worker:0".into(),
+            attempt: 1,
+            step: Some(step),
+            values: BTreeMap::from([("loss".into(), json!(0.5))]),
+        };
+        let exited = JobEvent::Node(NodeEvent {
+            node: "worker:0".into(),
+            attempt: 1,
+            phase: "exited".into(),
+            pid: None,
+            agent: Some("mill".into()),
+            ending: Some("exit code 0".into()),
+            verdict: Some("finished".into()),
+            reason: None,
+        });
+        let events = [
+            JobEvent::Job {
+                job: "digits".into(),
+                run_dir: "/runs/digits-1".into(),
+                version: "0.1.0".into(),
+            },
+            JobEvent::Am { term: 1, pid: 11 },
+            JobEvent::Agent {
+                agent: "mill".into(),
+                address: "127.0.0.1".into(),
+                pid: 10,
+                phase: AgentPhase::Joined,
+            },
+            JobEvent::Phase {
+                phase: "placing".into(),
+                note: Some("1 node waits".into()),
+            },
+            node("placed", None),
+            node("starting", Some(12)),
+            node("ready", Some(12)),
+            JobEvent::Phase {
+                phase: "running".into(),
+                note: None,
+            },
+            JobEvent::Log {
+                node: "worker:0".into(),
+                attempt: 1,
+                line: "hello \u{1b}[31mred".into(),
+            },
+            report(1),
+            report(2),
+            JobEvent::Warning {
+                message: "the log of `worker:0` is full".into(),
+                hint: Some("raise `log_bytes`".into()),
+            },
+            exited,
+            JobEvent::Summary(summary()),
+        ];
+        let line = |(sequence, event)| Line {
+            sequence: Some(sequence),
+            time_ms: 1000 * sequence,
+            event,
+        };
+        let shown = |line| Shown::Event(Box::new(Received::new(line).unwrap()));
+        let mut story: Vec<_> = (1..).zip(events).map(line).map(shown).collect();
+        story.insert(9, Shown::Remark("the job cannot be suspended".into()));
+        story
+    }
+
+    fn summary() -> Summary {
+        Summary {
+            outcome: Outcome::Succeeded,
+            reason: "every role has finished".into(),
+            hint: None,
+            cause: None,
+            engine_failed: false,
+            duration_ms: 12_345,
+            run_dir: "/runs/digits-1".into(),
+            terms: vec![TermSummary { term: 1, pid: 11 }],
+            nodes: vec![NodeSummary {
+                node: "worker:0".into(),
+                attempts: vec![AttemptSummary {
+                    attempt: 1,
+                    pid: Some(12),
+                    ending: "exit code 0".into(),
+                    verdict: "finished".into(),
+                }],
+                last_report: BTreeMap::from([
+                    ("step".into(), json!(2)),
+                    ("loss".into(), json!(0.5)),
+                ]),
+            }],
+        }
+    }
+
+    fn board(nodes: usize) -> Board {
+        let mut board = Board::default();
+        for shown in story() {
+            if let Shown::Event(event) = shown {
+                board.apply(event.event());
+            }
+        }
+        for index in 1..nodes {
+            board.apply(&JobEvent::Node(NodeEvent {
+                node: format!("worker:{index}"),
+                attempt: 2,
+                phase: "ready".into(),
+                pid: Some(1),
+                agent: None,
+                ending: None,
+                verdict: None,
+                reason: None,
+            }));
+        }
+        board
+    }
+
+    fn shown(board: &Board) -> String {
+        let palette = Palette::default();
+        [vec![board.header(palette)], board.rows(4, palette)]
+            .concat()
+            .join("\n")
+    }
+
+    #[test]
+    fn a_line_a_node_says_phase_attempt_and_last_report() {
+        insta::assert_snapshot!(shown(&board(2)), @"");
+    }
+
+    #[test]
+    fn more_nodes_than_lines_are_counted() {
+        insta::assert_snapshot!(shown(&board(16)), @"");
+    }
+}

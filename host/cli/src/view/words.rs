@@ -1,0 +1,202 @@
+//! Events in words, for views.
+
+use std::collections::BTreeMap;
+
+use forebay_cluster::events::{AgentPhase, JobEvent, NodeEvent};
+use serde_json::Value;
+
+use crate::text::{Colour, Palette, neutral};
+
+/// Most values of a report that are shown in one line.
+const VALUES_SHOWN_MAX: usize = 8;
+
+/// One line for an event, if it is worth one. Reports and summaries are told elsewhere.
+pub(super) fn of(event: &JobEvent, palette: Palette) -> Option<String> {
+    Some(match event {
+        JobEvent::Job { job, run_dir, .. } => format!(
+            "job `{}`, run {}",
+            neutral(job),
+            neutral(&run_dir.to_string_lossy())
+        ),
+        JobEvent::Am { term, pid } => format!("application manager: term {term}, pid {pid}"),
+        JobEvent::Agent {
+            agent,
+            address,
+            phase,
+            ..
+        } => agent_line(agent, address, *phase),
+        JobEvent::Phase { phase, note } => phase_line(phase, note.as_deref()),
+        JobEvent::Node(event) => node_line(event, palette),
+        JobEvent::Log { node, line, .. } => log_line(node, line, palette),
+        JobEvent::Signal {
+            node,
+            name,
+            payload,
+            ..
+        } => {
+            format!(
+                "{} signals `{}`: {}",
+                neutral(node),
+                neutral(name),
+                neutral(payload)
+            )
+        }
+        JobEvent::Warning { message, hint } => warning(message, hint.as_deref(), palette),
+        JobEvent::Stop { now: false, reason } => format!("stopping: {}", neutral(reason)),
+        JobEvent::Stop { now: true, reason } => format!("killing every node: {}", neutral(reason)),
+        JobEvent::Quarantined { reason } => palette.paint(
+            Colour::Bad,
+            &format!("the plugin failed: {}", neutral(reason)),
+        ),
+        JobEvent::Cluster { .. } | JobEvent::Report { .. } | JobEvent::Summary(_) => return None,
+    })
+}
+
+/// Whether people want to see it go by even while a live view stands below.
+pub(super) fn goes_by(event: &JobEvent) -> bool {
+    match event {
+        JobEvent::Node(event) => {
+            event.phase == "exited" && event.verdict.as_deref() != Some("finished")
+        }
+        JobEvent::Agent { phase, .. } => *phase == AgentPhase::Lost,
+        JobEvent::Am { .. } | JobEvent::Phase { .. } => false,
+        _ => true,
+    }
+}
+
+fn agent_line(agent: &str, address: &str, phase: AgentPhase) -> String {
+    let what = match phase {
+        AgentPhase::Joined => "joined",
+        AgentPhase::Lost => "is lost",
+    };
+    format!("agent {} ({}) {what}", neutral(agent), neutral(address))
+}
+
+fn phase_line(phase: &str, note: Option<&str>) -> String {
+    let note = note.map_or(String::new(), |note| format!(": {}", neutral(note)));
+    format!("job is {}{note}", neutral(phase))
+}
+
+fn node_line(event: &NodeEvent, palette: Palette) -> String {
+    let text = format!(
+        "{} {}{}",
+        neutral(&event.node),
+        neutral(&event.phase),
+        node_details(event)
+    );
+    match event.verdict.as_deref() {
+        Some("finished" | "stopped") | None => text,
+        Some(_) => palette.paint(Colour::Bad, &text),
+    }
+}
+
+fn node_details(event: &NodeEvent) -> String {
+    let mut details = Vec::new();
+    if event.attempt > 0 {
+        details.push(format!("attempt {}", event.attempt));
+    }
+    details.extend(event.pid.map(|pid| format!("pid {pid}")));
+    details.extend(
+        event
+            .agent
+            .iter()
+            .map(|agent| format!("on {}", neutral(agent))),
+    );
+    details.extend(
+        event
+            .ending
+            .iter()
+            .map(|ending| neutral(ending).into_owned()),
+    );
+    details.extend(
+        event
+            .verdict
+            .iter()
+            .map(|verdict| neutral(verdict).into_owned()),
+    );
+    let reason = event.reason.as_deref().filter(|reason| !reason.is_empty());
+    let reason = reason.map_or(String::new(), |reason| format!(": {}", neutral(reason)));
+    if details.is_empty() {
+        reason
+    } else {
+        format!(" ({}){reason}", details.join(", "))
+    }
+}
+
+fn log_line(node: &str, line: &str, palette: Palette) -> String {
+    format!(
+        "{} {}",
+        palette.paint(Colour::Faint, &format!("{} |", neutral(node))),
+        neutral(line)
+    )
+}
+
+fn warning(message: &str, hint: Option<&str>, palette: Palette) -> String {
+    let hint = hint.map_or(String::new(), |hint| format!("\n  hint: {}", neutral(hint)));
+    format!(
+        "{} {}{hint}",
+        palette.paint(Colour::Warning, "warning:"),
+        neutral(message)
+    )
+}
+
+/// `step 120, loss 0.53`
+pub(super) fn report(step: Option<u64>, values: &BTreeMap<String, Value>) -> String {
+    let step = step.map(|step| format!("step {step}"));
+    let shown = values
+        .iter()
+        .filter(|(name, _)| *name != "step")
+        .take(VALUES_SHOWN_MAX);
+    let values =
+        shown.map(|(name, value)| format!("{} {}", neutral(name), neutral(&value_text(value))));
+    step.into_iter()
+        .chain(values)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The same out of a summary, where the step is among the values.
+pub(crate) fn last_report(values: &BTreeMap<String, Value>) -> String {
+    report(values.get("step").and_then(Value::as_u64), values)
+}
+
+/// Numbers with as many digits as help, everything else as it is.
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => {
+            let number = number.as_f64().unwrap_or_default();
+            let magnitude = number.abs();
+            if magnitude != 0.0 && !(1e-3..1e6).contains(&magnitude) {
+                format!("{number:.3e}")
+            } else {
+                let text = format!("{number:.4}");
+                text.trim_end_matches('0').trim_end_matches('.').to_owned()
+            }
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn reports_are_short() {
+        let values: BTreeMap<_, _> = [
+            ("loss", json!(0.531_249)),
+            ("rate", json!(1e-5)),
+            ("note", json!("a\u{1b}b")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        insta::assert_snapshot!(report(Some(120), &values), @"");
+        assert_eq!(
+            report(None, &BTreeMap::from([("accuracy".into(), json!(1.0))])),
+            "accuracy 1"
+        );
+    }
+}
