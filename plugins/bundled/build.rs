@@ -1,6 +1,6 @@
 //! Builds the bundled plugins as components and writes the table that the library embeds.
 //!
-//! `FOREBAY_BUNDLED=DIR` takes `NAME.wasm` and `NAME.toml` from a folder and builds nothing: for machines without the
+//! `FOREBAY_BUNDLED=DIR` takes `NAME.wasm` and `NAME.toml` from a folder (an absolute path) and builds nothing: for machines without the
 //! WebAssembly target.
 
 use std::env;
@@ -8,6 +8,7 @@ use std::error::Error;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use forebay_plugin_build::build_guests;
 
@@ -15,8 +16,15 @@ use forebay_plugin_build::build_guests;
 const PLUGINS: [&str; 4] = ["standard-machine", "tensorflow", "pytorch", "mxnet"];
 const OVERRIDE: &str = "FOREBAY_BUNDLED";
 
-fn main() -> Result<(), String> {
-    run().map_err(|error| error.to_string())
+fn main() -> ExitCode {
+    let Err(error) = run() else {
+        return ExitCode::SUCCESS;
+    };
+    println!(
+        "cargo::error={}",
+        error.to_string().replace('\n', "\ncargo::error=")
+    );
+    ExitCode::FAILURE
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
@@ -26,9 +34,9 @@ fn run() -> Result<(), Box<dyn Error>> {
         .parent()
         .ok_or("`bundled` has no folder above it")?;
     let table = match env::var_os(OVERRIDE) {
-        Some(folder) => prebuilt(&fs::canonicalize(folder)?),
-        None => built(plugins, &out)?,
-    };
+        Some(folder) => prebuilt(Path::new(&folder)),
+        None => built(plugins, &out),
+    }?;
     fs::write(out.join("bundled.rs"), text(&table)?)?;
     Ok(())
 }
@@ -39,16 +47,21 @@ struct Entry {
     manifest: PathBuf,
 }
 
-fn prebuilt(folder: &Path) -> Vec<Entry> {
+fn prebuilt(folder: &Path) -> Result<Vec<Entry>, Box<dyn Error>> {
     println!("cargo::rerun-if-changed={}", folder.display());
-    let file = |name: &str, ending: &str| folder.join(format!("{name}.{ending}"));
-    PLUGINS
-        .map(|name| Entry {
+    let file = |name: &str, ending: &str| {
+        let path = folder.join(format!("{name}.{ending}"));
+        let found = fs::canonicalize(&path);
+        found.map_err(|error| format!("`{OVERRIDE}`: cannot use `{}`: {error}", path.display()))
+    };
+    let entry = |name| {
+        Ok(Entry {
             name,
-            component: file(name, "wasm"),
-            manifest: file(name, "toml"),
+            component: file(name, "wasm")?,
+            manifest: file(name, "toml")?,
         })
-        .into()
+    };
+    PLUGINS.into_iter().map(entry).collect()
 }
 
 fn built(plugins: &Path, out: &Path) -> Result<Vec<Entry>, Box<dyn Error>> {
@@ -88,7 +101,7 @@ fn with_hint(error: &forebay_plugin_build::Error) -> String {
     format!("{error}{cause}{hint}\nhint: or set `{OVERRIDE}` to a folder with the built plugins")
 }
 
-fn text(table: &[Entry]) -> Result<String, std::fmt::Error> {
+fn text(table: &[Entry]) -> Result<String, Box<dyn Error>> {
     let mut text = String::from("&[\n");
     for Entry {
         name,
@@ -96,6 +109,7 @@ fn text(table: &[Entry]) -> Result<String, std::fmt::Error> {
         manifest,
     } in table
     {
+        let (component, manifest) = (utf8(component)?, utf8(manifest)?);
         writeln!(
             text,
             "    BundledPlugin {{ name: {name:?}, component: include_bytes!({component:?}), manifest: include_str!({manifest:?}) }},"
@@ -103,4 +117,9 @@ fn text(table: &[Entry]) -> Result<String, std::fmt::Error> {
     }
     text.push_str("]\n");
     Ok(text)
+}
+
+fn utf8(path: &Path) -> Result<&str, String> {
+    path.to_str()
+        .ok_or_else(|| format!("the path `{}` is not UTF-8", path.display()))
 }

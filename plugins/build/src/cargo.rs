@@ -99,3 +99,37 @@ fn run(command: &mut Command, program: &str) -> Result<Output, Error> {
         source,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    /// Cargo runs this test with the variables that it gives to build scripts, too.
+    #[test]
+    fn what_the_outer_cargo_says_of_its_own_run_is_left_out() {
+        assert!(env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let command = clean(Command::new("cargo"));
+        let settings: Vec<_> = command.get_envs().collect();
+        assert!(settings.contains(&(OsStr::new("CARGO_MANIFEST_DIR"), None)));
+        assert!(settings.contains(&(OsStr::new("RUSTC_WRAPPER"), Some(OsStr::new("")))));
+        assert!(
+            !settings
+                .iter()
+                .any(|(name, _)| *name == "CARGO_HOME" || *name == "PATH")
+        );
+    }
+
+    /// `true` stands for a compiler that knows no such target.
+    #[test]
+    fn a_missing_target_is_named_with_the_command_that_installs_it() {
+        let error = check_target("true", Path::new(".")).unwrap_err();
+        assert!(matches!(error, Error::NoTarget));
+        assert!(
+            error
+                .hint()
+                .is_some_and(|hint| hint.contains("rustup target add wasm32-unknown-unknown"))
+        );
+    }
+}
