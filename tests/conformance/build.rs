@@ -74,8 +74,9 @@ fn constants(workspace: &Path, out: &Path, names: &[String]) -> Result<String, B
         writeln!(text, "/// The guest `{name}`.")?;
         writeln!(
             text,
-            "pub const {constant}: Guest = Guest {{ component: include_bytes!({:?}), manifest: include_str!({manifest:?}) }};",
-            guest.path
+            "pub const {constant}: Guest = Guest {{ component: include_bytes!({:?}), manifest: include_str!({:?}) }};",
+            guest.path.to_string_lossy(),
+            manifest.to_string_lossy()
         )?;
     }
     Ok(text)

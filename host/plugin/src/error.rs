@@ -62,7 +62,7 @@ pub enum Fault {
     #[error(transparent)]
     Plugin(#[from] PluginError),
     /// It trapped or panicked.
-    #[error("it stopped in the middle: {cause}{}", log_text(.log))]
+    #[error("{}", trap_text(cause, log))]
     Trap {
         /// What WebAssembly says.
         cause: String,
@@ -83,9 +83,13 @@ pub enum Fault {
     Host(String),
 }
 
-fn log_text(log: &[String]) -> String {
-    log.last()
-        .map_or_else(String::new, |line| format!("; its last log line: {line}"))
+/// The SDK's panic hook logs before the trap, which by itself says nothing.
+fn trap_text(cause: &str, log: &[String]) -> String {
+    match log.last() {
+        Some(line) if line.starts_with("panicked at") => format!("it {line}"),
+        Some(line) => format!("it stopped in the middle: {cause}; its last log line: {line}"),
+        None => format!("it stopped in the middle: {cause}"),
+    }
 }
 
 /// A part of an answer that is not valid; the whole answer is refused.

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use crate::types::words;
 
 /// Ceilings of one call of a plugin, and of what it may answer.
@@ -11,8 +9,8 @@ pub struct Limits {
     /// Instructions of one call, roughly one unit each. Default 2,000,000,000 (a few seconds).
     /// The same for the same call on every machine, so it gives the verdict.
     pub fuel: u64,
-    /// Wall-clock time of one call, kept to a tenth of a second. Default 30 s. Only a backstop behind `fuel`.
-    pub deadline: Duration,
+    /// Wall-clock milliseconds of one call, kept to a tenth of a second. Default 30,000. Only a backstop behind `fuel`.
+    pub deadline_ms: u64,
     /// Bytes of all linear memories of an instance. Default 256 MiB.
     pub memory_bytes: usize,
     /// Elements of all tables of an instance. Default 100,000.
@@ -33,17 +31,18 @@ pub struct Limits {
     pub plan_bytes: usize,
     /// Problems that one `prepare` reports. Default 1,000.
     pub problems: usize,
-    /// Bytes of one text for people (phase, note, reason, message, hint). Default 4 KiB.
+    /// Bytes of one text for people in a decision or preparation (note, reason, message, hint). Default 4 KiB. A verdict
+    /// has half of it, and what a plugin is told of an exit a quarter, so that each can quote what it was told.
     pub text_bytes: usize,
-    /// Longest time that a plugin may ask the host to wait: timers, deadlines, graces. Default 366 days.
-    pub wait: Duration,
+    /// Most milliseconds that a plugin may ask the host to wait: timers, deadlines, graces. Default 366 days.
+    pub wait_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             fuel: 2_000_000_000,
-            deadline: Duration::from_secs(30),
+            deadline_ms: 30_000,
             memory_bytes: 256 << 20,
             table_elements: 100_000,
             instances: 100,
@@ -55,7 +54,7 @@ impl Default for Limits {
             plan_bytes: 16 << 20,
             problems: 1_000,
             text_bytes: 4 << 10,
-            wait: Duration::from_hours(366 * 24),
+            wait_ms: 366 * 24 * 60 * 60 * 1_000,
         }
     }
 }
@@ -65,8 +64,8 @@ words! {
     LimitKind {
         /// [`Limits::fuel`]
         Fuel = "fuel",
-        /// [`Limits::deadline`]
-        Deadline = "deadline",
+        /// [`Limits::deadline_ms`]
+        DeadlineMs = "deadline-ms",
         /// [`Limits::memory_bytes`]
         MemoryBytes = "memory-bytes",
         /// [`Limits::table_elements`]
@@ -94,7 +93,7 @@ words! {
 pub struct LimitExceeded {
     /// Which limit.
     pub limit: LimitKind,
-    /// Its value, in the unit of the field of [`Limits`] (milliseconds for times).
+    /// Its value, in the unit that its name or the field of [`Limits`] says.
     pub allowed: u64,
     /// What was asked for, where that is known.
     pub used: Option<u64>,

@@ -178,6 +178,32 @@ fn cluster(job: &JobSpec) -> (ClusterSpec, Vec<LaunchRequest>) {
 
 /// Every way to end has a verdict.
 fn check_exits(runner: &CheckedRunner, job: &JobSpec, failures: &mut Failures) {
+    for role in &job.roles {
+        for report in exits(&NodeId::new(&role.name, 0)) {
+            if let Err(failure) = runner.interpret_exit(job, &report) {
+                let (node, ending, cause) = (&report.node, &report.ending, report.cause);
+                let why = chain(&failure);
+                failures.expect(
+                    false,
+                    format!("`{node}` ended with {ending:?}, {cause}: {why}"),
+                );
+            }
+        }
+    }
+}
+
+fn exits(node: &NodeId) -> Vec<ExitReport> {
+    let plain = |ending| ExitReport {
+        node: node.clone(),
+        attempt: 1,
+        ending,
+        cause: KnownCause::None,
+        error: None,
+        last_lines: vec!["last words".to_owned(), "\u{7}é\r50%".repeat(5_000)],
+        was_ready: true,
+        input_left: false,
+        ran_ms: 1,
+    };
     let endings = [
         Ending::Code(0),
         Ending::Code(1),
@@ -187,49 +213,27 @@ fn check_exits(runner: &CheckedRunner, job: &JobSpec, failures: &mut Failures) {
         Ending::NotStarted("no such file".to_owned()),
     ];
     let causes = [
-        KnownCause::None,
         KnownCause::OutOfMemory,
         KnownCause::Stalled,
         KnownCause::StartTimeout,
     ];
-    let error = |message: &str| ScriptError {
-        kind: "ValueError".to_owned(),
-        message: message.to_owned(),
-        traceback: "Traceback (most recent call last):\n".to_owned(),
-    };
-    let errors = [
-        None,
-        Some(error("\u{1b}[31mno\0")),
-        Some(error(&"long ".repeat(20_000))),
-        Some(error("")),
-    ];
-    for role in &job.roles {
-        for ending in &endings {
-            for cause in causes {
-                for error in &errors {
-                    let report = ExitReport {
-                        node: NodeId::new(&role.name, 0),
-                        attempt: 1,
-                        ending: ending.clone(),
-                        cause,
-                        error: error.clone(),
-                        last_lines: vec!["last words".to_owned(), "\u{7}é\r50%".repeat(5_000)],
-                        was_ready: true,
-                        input_left: false,
-                        ran_ms: 1,
-                    };
-                    if let Err(failure) = runner.interpret_exit(job, &report) {
-                        let node = &report.node;
-                        failures.expect(
-                            false,
-                            format!(
-                                "`{node}` ended with {ending:?}, {cause}: {}",
-                                chain(&failure)
-                            ),
-                        );
-                    }
-                }
-            }
-        }
-    }
+    let messages = ["", "\u{1b}[31mno\0", &"long ".repeat(20_000)];
+    let killed = causes.map(|cause| ExitReport {
+        cause,
+        ..plain(Ending::Signal(9))
+    });
+    let raised = messages.map(|message| ExitReport {
+        error: Some(ScriptError {
+            kind: "ValueError".to_owned(),
+            message: message.to_owned(),
+            traceback: "Traceback (most recent call last):\n".to_owned(),
+        }),
+        ..plain(Ending::Code(1))
+    });
+    endings
+        .map(plain)
+        .into_iter()
+        .chain(killed)
+        .chain(raised)
+        .collect()
 }

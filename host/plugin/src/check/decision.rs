@@ -26,7 +26,7 @@ pub(super) fn check(
     )?;
     LimitExceeded::check(LimitKind::Actions, limits.actions, decision.actions.len())?;
     text::word("phase", &decision.phase)
-        .and_then(|()| text::optional("note", decision.note.as_deref(), limits))
+        .and_then(|()| text::optional("note", decision.note.as_deref(), limits.text_bytes))
         .map_err(|why| invalid("the decision", why))?;
     let mut effects = Effects::new(job, view, events, limits);
     for (position, action) in decision.actions.iter().enumerate() {
@@ -134,7 +134,7 @@ impl<'a> Effects<'a> {
     }
 
     fn place(&mut self, request: &'a PlaceRequest) -> Check {
-        text::wait("deadline", request.deadline_ms, self.limits)?;
+        text::wait("deadline", request.deadline_ms, self.limits.wait_ms)?;
         self.each(&request.nodes, |effects, node, phase| {
             if phase.has_place() {
                 return Err(format!("`{node}` has a place already: release it first"));
@@ -197,7 +197,7 @@ impl<'a> Effects<'a> {
 
     /// A node without a live process is left alone.
     fn stop(&mut self, order: &'a StopOrder) -> Check {
-        text::wait("grace", order.grace_ms, self.limits)?;
+        text::wait("grace", order.grace_ms, self.limits.wait_ms)?;
         self.each(&order.nodes, |effects, node, phase| {
             if phase.is_live() {
                 effects.phases.insert(node, NodePhase::Stopping);
@@ -270,11 +270,11 @@ impl<'a> Effects<'a> {
 
     fn set_timer(&self, order: &TimerOrder) -> Check {
         text::word("timer id", &order.id)?;
-        text::wait("time", order.after_ms, self.limits)
+        text::wait("time", order.after_ms, self.limits.wait_ms)
     }
 
     fn refuse(&mut self, refusal: &Refusal) -> Check {
-        text::required("reason", &refusal.reason, self.limits)?;
+        text::required("reason", &refusal.reason, self.limits.text_bytes)?;
         if self.requests.remove(&refusal.request) {
             return Ok(());
         }
@@ -295,7 +295,7 @@ impl<'a> Effects<'a> {
                 ))
             }
             (JobEnd::Failed(failure), _) => {
-                text::required("reason", &failure.reason, self.limits)?;
+                text::required("reason", &failure.reason, self.limits.text_bytes)?;
                 failure
                     .node
                     .as_ref()

@@ -147,7 +147,10 @@ impl CheckedRunner {
     ) -> Result<Valid<Verdict>, CallError> {
         let quotable = text::quotable(report, self.limits.text_bytes / 4);
         let verdict = self.runner.interpret_exit(job, &quotable)?;
-        self.finish(Call::InterpretExit, check_verdict(&verdict, &self.limits))?;
+        self.finish(
+            Call::InterpretExit,
+            check_verdict(&verdict, self.limits.text_bytes / 2),
+        )?;
         Ok(Valid(verdict))
     }
 
@@ -156,13 +159,13 @@ impl CheckedRunner {
     }
 }
 
-fn check_verdict(verdict: &Verdict, limits: &Limits) -> Result<(), Fault> {
+fn check_verdict(verdict: &Verdict, bytes_max: usize) -> Result<(), Fault> {
     let check = || {
         if verdict.kind == VerdictKind::Stopped {
             return Err("only the host may say `stopped`".to_owned());
         }
-        text::required("reason", &verdict.reason, limits)?;
-        text::optional("hint", verdict.hint.as_deref(), limits)
+        text::required("reason", &verdict.reason, bytes_max)?;
+        text::optional("hint", verdict.hint.as_deref(), bytes_max)
     };
     check().map_err(|why| invalid("the verdict", why))
 }

@@ -21,9 +21,9 @@ pub(super) fn check(
 fn check_problems(problems: &[Problem], limits: &Limits) -> Result<(), Fault> {
     LimitExceeded::check(LimitKind::Problems, limits.problems, problems.len())?;
     for (position, problem) in problems.iter().enumerate() {
-        text::bounded("key", &problem.key, limits)
-            .and_then(|()| text::required("message", &problem.message, limits))
-            .and_then(|()| text::optional("hint", problem.hint.as_deref(), limits))
+        text::bounded("key", &problem.key, limits.text_bytes)
+            .and_then(|()| text::required("message", &problem.message, limits.text_bytes))
+            .and_then(|()| text::optional("hint", problem.hint.as_deref(), limits.text_bytes))
             .map_err(|why| invalid(format!("the problem at position {position}"), why))?;
     }
     Ok(())

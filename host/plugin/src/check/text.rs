@@ -1,30 +1,29 @@
 //! Texts that a plugin writes for people, and texts of users that it may quote in them.
 
-use crate::limits::Limits;
 use crate::types::{ExitReport, ScriptError};
 
 /// Longest name of a phase or timer, in bytes.
 const WORD_BYTES_MAX: usize = 128;
 
 /// A text that has to be there.
-pub(super) fn required(what: &str, text: &str, limits: &Limits) -> Result<(), String> {
+pub(super) fn required(what: &str, text: &str, bytes_max: usize) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err(format!("its {what} is empty"));
     }
-    bounded(what, text, limits)
+    bounded(what, text, bytes_max)
 }
 
 /// A text that may be left out, but not empty.
-pub(super) fn optional(what: &str, text: Option<&str>, limits: &Limits) -> Result<(), String> {
-    text.map_or(Ok(()), |text| required(what, text, limits))
+pub(super) fn optional(what: &str, text: Option<&str>, bytes_max: usize) -> Result<(), String> {
+    text.map_or(Ok(()), |text| required(what, text, bytes_max))
 }
 
 /// A text that may be empty.
-pub(super) fn bounded(what: &str, text: &str, limits: &Limits) -> Result<(), String> {
-    let (used, allowed) = (text.len(), limits.text_bytes);
-    if used > allowed {
+pub(super) fn bounded(what: &str, text: &str, bytes_max: usize) -> Result<(), String> {
+    let used = text.len();
+    if used > bytes_max {
         return Err(format!(
-            "its {what} has {used} bytes, more than the limit `text-bytes` of {allowed}"
+            "its {what} has {used} bytes, more than the limit `text-bytes` of {bytes_max}"
         ));
     }
     if text.chars().any(is_unprintable) {
@@ -56,11 +55,10 @@ pub(super) fn word(what: &str, word: &str) -> Result<(), String> {
 }
 
 /// A time that the host has to wait.
-pub(super) fn wait(what: &str, wait_ms: u64, limits: &Limits) -> Result<(), String> {
-    let allowed = limits.wait.as_millis();
-    if u128::from(wait_ms) > allowed {
+pub(super) fn wait(what: &str, wait_ms: u64, wait_ms_max: u64) -> Result<(), String> {
+    if wait_ms > wait_ms_max {
         return Err(format!(
-            "its {what} of {wait_ms} ms is longer than the limit `wait` of {allowed} ms"
+            "its {what} of {wait_ms} ms is longer than the limit `wait-ms` of {wait_ms_max}"
         ));
     }
     Ok(())
@@ -71,8 +69,8 @@ fn is_unprintable(character: char) -> bool {
 }
 
 /// The report with texts that a plugin may quote without breaking its own limits.
-pub(super) fn quotable(report: &ExitReport, text_bytes: usize) -> ExitReport {
-    let quote = |text: &str| quotable_text(text, text_bytes);
+pub(super) fn quotable(report: &ExitReport, bytes_max: usize) -> ExitReport {
+    let quote = |text: &str| quotable_text(text, bytes_max);
     ExitReport {
         last_lines: report.last_lines.iter().map(|line| quote(line)).collect(),
         error: report.error.as_ref().map(|error| ScriptError {

@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use wasmtime::{Engine, ResourceLimiter, Store, Trap};
 
 use super::chain;
-use super::worker::TICK;
+use super::worker::TICK_MS;
 use crate::error::{Call, Fault};
 use crate::limits::{LimitExceeded, LimitKind, Limits};
 
@@ -46,18 +45,14 @@ pub(super) fn new_store(
     let mut store = Store::new(engine, state);
     store.limiter(|state| state);
     store.set_fuel(limits.fuel)?;
-    store.set_epoch_deadline(ticks(limits.deadline));
+    store.set_epoch_deadline(ticks(limits.deadline_ms));
     store.set_hostcall_fuel(limits.answer_bytes);
     Ok(store)
 }
 
 /// One more than fits: the clock may tick right after the start.
-fn ticks(deadline: Duration) -> u64 {
-    millis(deadline).div_ceil(millis(TICK)).saturating_add(1)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn ticks(deadline_ms: u64) -> u64 {
+    deadline_ms.div_ceil(TICK_MS).saturating_add(1)
 }
 
 impl ResourceLimiter for CallState {
@@ -204,7 +199,7 @@ pub(super) fn exceeded(error: &wasmtime::Error, limits: &Limits) -> Option<Limit
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => return beyond(LimitKind::Fuel, limits.fuel),
         Some(Trap::Interrupt) => {
-            return beyond(LimitKind::Deadline, millis(limits.deadline));
+            return beyond(LimitKind::DeadlineMs, limits.deadline_ms);
         }
         Some(Trap::StackOverflow) => {
             return beyond(LimitKind::StackBytes, limits.stack_bytes as u64);

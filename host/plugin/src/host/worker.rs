@@ -10,7 +10,7 @@ use std::time::Duration;
 use wasmtime::Engine;
 
 /// How exactly deadlines are kept.
-pub(super) const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK_MS: u64 = 100;
 
 /// Stack that the host's own functions need beside the guest's: with less than `max_wasm_stack` left on the calling
 /// thread, an endless recursion of a guest would abort the process.
@@ -71,7 +71,7 @@ impl Clock {
         let tick = move || {
             while !has_ended.load(Ordering::Acquire) {
                 if is_running.load(Ordering::Acquire) {
-                    thread::sleep(TICK);
+                    thread::sleep(Duration::from_millis(TICK_MS));
                     engine.increment_epoch();
                 } else {
                     thread::park();

@@ -40,9 +40,12 @@ const INFO: &str = "interface plugin-info { record description { id: string, ver
 
 #[test]
 fn what_is_no_component() {
-    insta::assert_snapshot!(load(b""), @"");
-    insta::assert_snapshot!(load(b"(component)"), @"");
-    insta::assert_snapshot!(load(b"\0asm\x01\0\0\0"), @"");
+    insta::assert_snapshot!(load(b""), @"it is not WebAssembly");
+    insta::assert_snapshot!(load(b"(component)"), @"it is not WebAssembly");
+    insta::assert_snapshot!(load(b"\0asm\x01\0\0\0"), @r"
+    it is a core WebAssembly module, not a component
+    hint: make it a component, for example with `wasm-tools component new`
+    ");
 }
 
 #[test]
@@ -71,7 +74,10 @@ fn one_that_wants_wasi() {
          package wasi:clocks@0.2.0 { interface wall-clock { now: func() -> u64; } }
          package wasi:random@0.2.0 { interface random { get: func() -> u64; } }",
     );
-    insta::assert_snapshot!(load(&subject), @"");
+    insta::assert_snapshot!(load(&subject), @r"
+    it wants WASI, which plugins do not get: it imports `wasi:clocks/wall-clock@0.2.0`, `wasi:random/random@0.2.0`
+    hint: build it for `wasm32-unknown-unknown`, without files, clocks and random numbers
+    ");
 }
 
 #[test]
@@ -80,13 +86,13 @@ fn one_that_wants_something_else() {
         "package forebay:plugin@0.1.0; interface weather {{ rain: func() -> bool; }} interface node-runner {{ plan: func(); }} {INFO}
          world subject {{ import weather; export plugin-info; export node-runner; }}"
     ));
-    insta::assert_snapshot!(load(&subject), @"");
+    insta::assert_snapshot!(load(&subject), @"it imports `forebay:plugin/weather@0.1.0`, which this host does not have");
 }
 
 #[test]
 fn one_that_is_no_plugin() {
-    insta::assert_snapshot!(load(&component("package a:b; world subject { export x: func(); }")), @"");
-    insta::assert_snapshot!(load(&component("package a:b; world subject { }")), @"");
+    insta::assert_snapshot!(load(&component("package a:b; world subject { export x: func(); }")), @"it is no engine plugin: it exports `x`");
+    insta::assert_snapshot!(load(&component("package a:b; world subject { }")), @"it is no engine plugin: it exports nothing");
 }
 
 #[test]
@@ -96,9 +102,18 @@ fn one_without_or_with_another_version() {
             "package {package}; {INFO} world subject {{ export plugin-info; }}"
         ))
     };
-    insta::assert_snapshot!(load(&of("forebay:plugin")), @"");
-    insta::assert_snapshot!(load(&of("forebay:plugin@0.9.0")), @"");
-    insta::assert_snapshot!(load(&of("forebay:plugin@0.1.1")), @"");
+    insta::assert_snapshot!(load(&of("forebay:plugin")), @r"
+    its export `forebay:plugin/plugin-info` has no version
+    hint: build it against the plugin interface of this host
+    ");
+    insta::assert_snapshot!(load(&of("forebay:plugin@0.9.0")), @r"
+    it speaks version 0.9.0 of the plugin interface; this host speaks 0.1.0
+    hint: build it against the plugin interface of this host
+    ");
+    insta::assert_snapshot!(load(&of("forebay:plugin@0.1.1")), @r"
+    it speaks version 0.1.1 of the plugin interface; this host speaks 0.1.0
+    hint: build it against the plugin interface of this host
+    ");
 }
 
 #[test]
@@ -108,8 +123,8 @@ fn one_with_a_part_missing() {
             "package forebay:plugin@0.1.0; {INFO} interface node-runner {{ plan: func(); }} world subject {{ {exports} }}"
         ))
     };
-    insta::assert_snapshot!(load(&of("export node-runner;")), @"");
-    insta::assert_snapshot!(load(&of("export plugin-info;")), @"");
+    insta::assert_snapshot!(load(&of("export node-runner;")), @"it does not export `forebay:plugin/plugin-info@0.1.0`");
+    insta::assert_snapshot!(load(&of("export plugin-info;")), @"it does not export `forebay:plugin/node-runner@0.1.0`");
 }
 
 /// It says that it speaks 0.1.0, but one record has a field more: linking alone would not notice.
@@ -121,7 +136,10 @@ fn one_that_lies_about_its_version() {
          interface node-runner { prepare: func(); plan: func(); interpret-exit: func(); }
          world subject { export plugin-info; export node-runner; }",
     );
-    insta::assert_snapshot!(load(&subject), @"");
+    insta::assert_snapshot!(load(&subject), @r"
+    it does not speak the version of the plugin interface that it names: failed to convert function to given type: type mismatch with results: expected record of 3 fields, found 4 fields
+    hint: build it against the plugin interface of this host
+    ");
 }
 
 /// The right functions, but the very first traps.
@@ -136,14 +154,26 @@ fn one_that_cannot_say_what_it_is() {
         .replace("package forebay:plugin@0.1.0;", "");
     let text = format!("package forebay:plugin@0.1.0;\n{texts}")
         .replace("world node-runner-plugin", "world subject");
-    insta::assert_snapshot!(load(&component(&text)), @"");
+    insta::assert_snapshot!(load(&component(&text)), @"it does not say what it is: `describe` of plugin `faults` failed: it stopped in the middle: wasm trap: wasm `unreachable` instruction executed");
 }
 
 #[test]
 fn one_that_is_not_what_its_manifest_says() {
     let with = |from: &str, to: &str| load_as(FAULTS.component, &FAULTS.manifest.replace(from, to));
-    insta::assert_snapshot!(with("id = \"faults\"", "id = \"virtues\""), @"");
-    insta::assert_snapshot!(with("0.1.0", "0.2.0"), @"");
-    insta::assert_snapshot!(with("faults-1", "faults-2"), @"");
-    insta::assert_snapshot!(with("state-format", "# state-format"), @"");
+    insta::assert_snapshot!(with("id = \"faults\"", "id = \"virtues\""), @r"
+    its id is `faults`, but its `plugin.toml` says `virtues`
+    hint: component and `plugin.toml` have to be of one build
+    ");
+    insta::assert_snapshot!(with("0.1.0", "0.2.0"), @r"
+    its version is `0.1.0`, but its `plugin.toml` says `0.2.0`
+    hint: component and `plugin.toml` have to be of one build
+    ");
+    insta::assert_snapshot!(with("faults-1", "faults-2"), @r"
+    its state-format is `faults-1`, but its `plugin.toml` says `faults-2`
+    hint: component and `plugin.toml` have to be of one build
+    ");
+    insta::assert_snapshot!(with("state-format", "# state-format"), @r"
+    its state-format is `faults-1`, but its `plugin.toml` says ``
+    hint: component and `plugin.toml` have to be of one build
+    ");
 }

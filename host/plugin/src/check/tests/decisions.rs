@@ -163,7 +163,7 @@ fn places_and_releases() {
     release a live node: the action at position 0 (`release`) is not valid: `worker:0` is ready: stop it and wait for its end first
     stop and release: the action at position 1 (`release`) is not valid: `worker:0` is stopping: stop it and wait for its end first
     release what has no place: valid
-    deadline of a thousand years: the action at position 0 (`place`) is not valid: its deadline of 31536000000000 ms is longer than the limit `wait` of 31622400000 ms
+    deadline of a thousand years: the action at position 0 (`place`) is not valid: its deadline of 31536000000000 ms is longer than the limit `wait-ms` of 31622400000
     ");
 }
 
@@ -275,7 +275,7 @@ fn timers_refusals_and_custom_actions() {
     longest id: valid
     longer id: the action at position 0 (`set-timer`) is not valid: its timer id has 129 bytes, more than 128
     cancel nothing: the action at position 0 (`cancel-timer`) is not valid: its timer id is empty
-    for ever: the action at position 0 (`set-timer`) is not valid: its time of 18446744073709551615 ms is longer than the limit `wait` of 31622400000 ms
+    for ever: the action at position 0 (`set-timer`) is not valid: its time of 18446744073709551615 ms is longer than the limit `wait-ms` of 31622400000
     refuse: valid
     refuse twice: the action at position 1 (`refuse`) is not valid: no event of this call carries the request 7, or it is refused already
     refuse nothing: the action at position 0 (`refuse`) is not valid: no event of this call carries the request 8, or it is refused already

@@ -113,7 +113,7 @@ fn programs_have_two_locks() {
 #[test]
 fn variables() {
     let twice = check(|plan| {
-        plan.environment = vec![("MILL_A".into(), "1".into()), ("MILL_A".into(), "1".into())]
+        plan.environment = vec![("MILL_A".into(), "1".into()), ("MILL_A".into(), "1".into())];
     });
     insta::assert_snapshot!(table([
         ("listed", variable("MILL_A", "stone\nand\twheel")),

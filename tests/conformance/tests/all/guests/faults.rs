@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use forebay_plugin::{
     Fault, LaunchRequest, LimitKind, Limits, Manifest, Member, NodeId, PluginHost,
@@ -61,7 +60,7 @@ fn a_loop_runs_out_of_fuel() {
         fuel: 5_000_000,
         ..Limits::default()
     });
-    insta::assert_snapshot!(subject.fault("loop", 0), @"");
+    insta::assert_snapshot!(subject.fault("loop", 0), @"`decide` of plugin `faults` failed: it exceeds the limit `fuel` of 5000000");
     check_edge(
         Limits {
             fuel: 1_000_000,
@@ -77,11 +76,11 @@ fn a_loop_runs_out_of_fuel() {
 fn a_loop_with_fuel_for_ever_meets_the_deadline() {
     let limits = Limits {
         fuel: u64::MAX,
-        deadline: Duration::from_millis(200),
+        deadline_ms: 200,
         ..Limits::default()
     };
     let subject = faults(limits);
-    insta::assert_snapshot!(subject.fault("loop", 0), @"");
+    insta::assert_snapshot!(subject.fault("loop", 0), @"`decide` of plugin `faults` failed: it exceeds the limit `deadline-ms` of 200");
     assert_eq!(
         subject.fault("", 0),
         "valid",
@@ -95,7 +94,7 @@ fn a_memory_bomb_is_named() {
         memory_bytes: 8 << 20,
         ..Limits::default()
     };
-    insta::assert_snapshot!(faults(limits.clone()).fault("memory", 1 << 30), @"");
+    insta::assert_snapshot!(faults(limits.clone()).fault("memory", 1 << 30), @"`decide` of plugin `faults` failed: it exceeds the limit `memory-bytes` of 8388608: it asks for 1074987008");
     check_edge(
         limits,
         "memory",
@@ -110,7 +109,7 @@ fn endless_recursion_ends_the_call_and_not_the_process() {
         stack_bytes,
         ..Limits::default()
     };
-    insta::assert_snapshot!(faults(limits(512 << 10)).fault("recursion", usize::MAX >> 33), @"");
+    insta::assert_snapshot!(faults(limits(512 << 10)).fault("recursion", usize::MAX >> 33), @"`decide` of plugin `faults` failed: it exceeds the limit `stack-bytes` of 524288");
     check_edge(
         limits(64 << 10),
         "recursion",
@@ -125,26 +124,26 @@ fn answers_are_limited_where_they_cross_and_where_they_are_kept() {
         answer_bytes: 10_000,
         ..Limits::default()
     };
-    insta::assert_snapshot!(faults(crossing.clone()).fault("state", 20_000), @"");
+    insta::assert_snapshot!(faults(crossing.clone()).fault("state", 20_000), @"`decide` of plugin `faults` failed: it exceeds the limit `answer-bytes` of 10000");
     check_edge(crossing, "state", (1, 10_000), LimitKind::AnswerBytes);
     let kept = faults(Limits {
         state_bytes: 10_000,
         ..Limits::default()
     });
-    insta::assert_snapshot!(kept.fault("state", 10_001), @"");
+    insta::assert_snapshot!(kept.fault("state", 10_001), @"`decide` of plugin `faults` failed: it exceeds the limit `state-bytes` of 10000: it asks for 10001");
     assert_eq!(kept.fault("state", 10_000), "valid");
     let actions = faults(Limits {
         actions: 3,
         ..Limits::default()
     });
-    insta::assert_snapshot!(actions.fault("actions", 4), @"");
+    insta::assert_snapshot!(actions.fault("actions", 4), @"`decide` of plugin `faults` failed: it exceeds the limit `actions` of 3: it asks for 4");
     assert_eq!(actions.fault("actions", 3), "valid");
 }
 
 #[test]
 fn a_panic_is_told_with_its_message() {
     let subject = faults(Limits::default());
-    insta::assert_snapshot!(subject.fault("panic", 0), @"");
+    insta::assert_snapshot!(subject.fault("panic", 0), @"`decide` of plugin `faults` failed: it panicked at tests/guests/faults/src/lib.rs:92:20: the mill has no water");
 }
 
 #[test]
@@ -152,13 +151,13 @@ fn a_refusal_is_no_bug_and_keeps_its_hint() {
     let error = faults(Limits::default())
         .decide(&[("fault", "refusal")])
         .unwrap_err();
-    insta::assert_snapshot!(chain(&error), @"");
+    insta::assert_snapshot!(chain(&error), @"`decide` of plugin `faults` failed: the mill has no water (`no-water`)");
     assert_eq!(error.hint(), Some("wait for rain"));
 }
 
 #[test]
 fn an_invalid_action_rejects_the_decision() {
-    insta::assert_snapshot!(faults(Limits::default()).fault("invalid-action", 0), @"");
+    insta::assert_snapshot!(faults(Limits::default()).fault("invalid-action", 0), @"`decide` of plugin `faults` failed: the action at position 0 (`start`) is not valid: the job has no role `nobody`");
 }
 
 #[test]
@@ -180,7 +179,7 @@ fn calls_of_a_runner_fail_the_same_way() {
     let error = runner
         .plan(&job, &forebay_plugin::ClusterSpec::default(), &[request])
         .unwrap_err();
-    insta::assert_snapshot!(chain(&error), @"");
+    insta::assert_snapshot!(chain(&error), @"`plan` of plugin `faults` failed: it panicked at tests/guests/faults/src/lib.rs:92:20: the mill has no water");
 }
 
 #[test]
@@ -223,10 +222,10 @@ fn an_instance_that_is_too_large_is_not_loaded() {
         host.load(FAULTS.component, &manifest)
             .map_or_else(|error| chain(&error), |_| "loaded".to_owned())
     };
-    insta::assert_snapshot!(refusal(Limits { memory_bytes: 64 << 10, ..Limits::default() }), @"");
-    insta::assert_snapshot!(refusal(Limits { table_elements: 2, ..Limits::default() }), @"");
-    insta::assert_snapshot!(refusal(Limits { instances: 1, ..Limits::default() }), @"");
-    insta::assert_snapshot!(refusal(Limits { fuel: 10, ..Limits::default() }), @"");
+    insta::assert_snapshot!(refusal(Limits { memory_bytes: 64 << 10, ..Limits::default() }), @"it cannot be instantiated: it exceeds the limit `memory-bytes` of 65536: it asks for 1114112");
+    insta::assert_snapshot!(refusal(Limits { table_elements: 2, ..Limits::default() }), @"it cannot be instantiated: it exceeds the limit `table-elements` of 2: it asks for 38");
+    insta::assert_snapshot!(refusal(Limits { instances: 1, ..Limits::default() }), @"it cannot be instantiated: it exceeds the limit `instances` of 1");
+    insta::assert_snapshot!(refusal(Limits { fuel: 10, ..Limits::default() }), @"it does not say what it is: `describe` of plugin `faults` failed: it exceeds the limit `fuel` of 10");
 }
 
 #[test]
@@ -305,7 +304,10 @@ fn log_lines_are_shown_and_a_flood_is_cut_and_counted() {
             line.contains("flood") && line.contains("line 0 ") || line.contains("dropped")
         })
         .collect();
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    INFO forebay_plugin::host::store: line 0 of the flood plugin="faults" call="decide"
+    WARN forebay_plugin::host::store: log lines beyond the limit `log-bytes` were dropped plugin="faults" call="decide" dropped=50
+    "#);
 }
 
 #[test]
@@ -314,7 +316,7 @@ fn a_log_line_is_an_answer_too() {
         answer_bytes: 10_000,
         ..Limits::default()
     });
-    insta::assert_snapshot!(subject.fault("log-at-once", 20_000), @"");
+    insta::assert_snapshot!(subject.fault("log-at-once", 20_000), @"`decide` of plugin `faults` failed: it exceeds the limit `answer-bytes` of 10000");
 }
 
 /// The suite is not blind: this plugin never ends a job.
@@ -322,5 +324,18 @@ fn a_log_line_is_an_answer_too() {
 fn the_suite_finds_that_it_places_nobody() {
     let subject = faults(Limits::default());
     let found = support::conformance_failures(&subject, support::job(&[("worker", 2)]));
-    insta::assert_snapshot!(found.join("\n"), @"");
+    insta::assert_snapshot!(found.join("\n"), @r#"
+    an unknown custom event: Err(Unfinished("nothing more happens after 2 calls: worker:0 absent, worker:1 absent")) instead of Succeeded
+    a stale exit: Err(Unfinished("nothing more happens after 2 calls: worker:0 absent, worker:1 absent")) instead of Succeeded
+    a ready node that was ready: Err(Unfinished("nothing more happens after 2 calls: worker:0 absent, worker:1 absent")) instead of Succeeded
+    a placed stranger: Err(Unfinished("nothing more happens after 2 calls: worker:0 absent, worker:1 absent")) instead of Succeeded
+    a lost stranger: Err(Unfinished("nothing more happens after 2 calls: worker:0 absent, worker:1 absent")) instead of Succeeded
+    an unknown timer: Err(Unfinished("nothing more happens after 2 calls: worker:0 absent, worker:1 absent")) instead of Succeeded
+    a new machine: Err(Unfinished("nothing more happens after 2 calls: worker:0 absent, worker:1 absent")) instead of Succeeded
+    a new application manager: Err(Unfinished("nothing more happens after 2 calls: worker:0 absent, worker:1 absent")) instead of Succeeded
+    a resumed job: Err(Unfinished("nothing more happens after 2 calls: worker:0 absent, worker:1 absent")) instead of Succeeded
+    all nodes finish: Err(Unfinished("nothing more happens after 1 calls: worker:0 absent, worker:1 absent")) instead of Succeeded
+    a node fails for good: Err(Unfinished("nothing more happens after 1 calls: worker:0 absent, worker:1 absent")) instead of a failed job
+    a stop is asked for: Err(Unfinished("nothing more happens after 2 calls: worker:0 absent, worker:1 absent")) instead of Stopped
+    "#);
 }
