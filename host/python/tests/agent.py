@@ -159,8 +159,8 @@ class Agent:
         self.expect("pong")
 
     def is_silent(self) -> bool:
-        """Whether nothing has arrived."""
-        return not select.select([self.socket], [], [], 0)[0]
+        """Whether nothing arrives within a second, a thousand times what an answer takes."""
+        return not select.select([self.socket], [], [], 1)[0]
 
     def type(self, line: str) -> None:
         """A line for the script to read."""
