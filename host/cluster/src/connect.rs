@@ -59,18 +59,28 @@ pub type Discovery = DiscoveryClient<InterceptedService<Channel, Signer>>;
 pub type JobControl = JobControlClient<InterceptedService<Channel, Signer>>;
 
 /// Connects as an agent.
-pub async fn discovery(address: &ManagerAddress, token: &Token) -> Result<Discovery, tonic::transport::Error> {
+pub async fn discovery(
+    address: &ManagerAddress,
+    token: &Token,
+) -> Result<Discovery, tonic::transport::Error> {
     let channel = channel(address).await?;
-    Ok(DiscoveryClient::with_interceptor(channel, Signer(token.clone()))
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX))
+    Ok(
+        DiscoveryClient::with_interceptor(channel, Signer(token.clone()))
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX),
+    )
 }
 
 /// Connects as a person's command.
-pub async fn job_control(address: &ManagerAddress, token: &Token) -> Result<JobControl, tonic::transport::Error> {
+pub async fn job_control(
+    address: &ManagerAddress,
+    token: &Token,
+) -> Result<JobControl, tonic::transport::Error> {
     let channel = channel(address).await?;
-    Ok(JobControlClient::with_interceptor(channel, Signer(token.clone()))
-        .max_decoding_message_size(MESSAGE_BYTES_MAX))
+    Ok(
+        JobControlClient::with_interceptor(channel, Signer(token.clone()))
+            .max_decoding_message_size(MESSAGE_BYTES_MAX),
+    )
 }
 
 async fn channel(address: &ManagerAddress) -> Result<Channel, tonic::transport::Error> {
@@ -86,7 +96,9 @@ async fn channel(address: &ManagerAddress) -> Result<Channel, tonic::transport::
                 }
             });
             // The name is never looked up: the connector knows the path.
-            endpoint("http://am.forebay".to_owned())?.connect_with_connector(connector).await
+            endpoint("http://am.forebay".to_owned())?
+                .connect_with_connector(connector)
+                .await
         }
     }
 }

@@ -116,7 +116,10 @@ pub struct LocalJournal {
 impl LocalJournal {
     /// Opens the folder, making what is missing.
     pub fn open(folder: &Path) -> Result<Self, JournalError> {
-        let journal = Self { terms: folder.join("terms"), entries: folder.join("entries") };
+        let journal = Self {
+            terms: folder.join("terms"),
+            entries: folder.join("entries"),
+        };
         for path in [&journal.terms, &journal.entries] {
             fs::create_dir_all(path).map_err(|source| file_error("write", path, source))?;
         }
@@ -131,7 +134,10 @@ impl LocalJournal {
             .map(|file| file.map(|file| file.path()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(failed)?;
-        files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        files.retain(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        });
         files.sort();
         Ok(files)
     }
@@ -139,11 +145,16 @@ impl LocalJournal {
 
 impl Journal for LocalJournal {
     fn claim_term(&mut self, term: u64, pid: u32) -> Result<(), JournalError> {
-        create(&self.terms.join(format!("{term:08}")), format!("{pid}\n").as_bytes())
+        create(
+            &self.terms.join(format!("{term:08}")),
+            format!("{pid}\n").as_bytes(),
+        )
     }
 
     fn last(&self) -> Result<Option<Entry>, JournalError> {
-        let Some(path) = self.files()?.pop() else { return Ok(None) };
+        let Some(path) = self.files()?.pop() else {
+            return Ok(None);
+        };
         let content = fs::read(&path).map_err(|source| file_error("read", &path, source))?;
         decode(&path, &content).map(Some)
     }
@@ -159,51 +170,83 @@ impl Journal for LocalJournal {
 fn create(path: &Path, content: &[u8]) -> Result<(), JournalError> {
     let failed = |source| file_error("write", path, source);
     let beside = path.with_extension(format!("partial-{}", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&beside).map_err(failed)?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&beside)
+        .map_err(failed)?;
+    file.write_all(content)
+        .and_then(|()| file.sync_all())
+        .map_err(failed)?;
     let linked = fs::hard_link(&beside, path);
     fs::remove_file(&beside).map_err(failed)?;
     match linked {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(JournalError::Fenced(path.into())),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(JournalError::Fenced(path.into()))
+        }
         Err(error) => Err(failed(error)),
         Ok(()) => sync_parent(path).map_err(failed),
     }
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 /// `forebay-journal FORMAT SHA256`, line end, the entry as JSON.
 fn encode(path: &Path, entry: &Entry) -> Result<Vec<u8>, JournalError> {
     let body = serde_json::to_vec(entry).map_err(|error| damaged(path, &error.to_string()))?;
-    let mut content = format!("{MAGIC} {FORMAT} {}\n", hex::encode(Sha256::digest(&body))).into_bytes();
+    let mut content =
+        format!("{MAGIC} {FORMAT} {}\n", hex::encode(Sha256::digest(&body))).into_bytes();
     content.extend(body);
     Ok(content)
 }
 
 fn decode(path: &Path, content: &[u8]) -> Result<Entry, JournalError> {
-    let end = content.iter().position(|byte| *byte == b'\n').ok_or_else(|| damaged(path, "it has no header"))?;
+    let end = content
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .ok_or_else(|| damaged(path, "it has no header"))?;
     let (header, body) = (&content[..end], &content[end + 1..]);
-    let header = std::str::from_utf8(header).map_err(|_| damaged(path, "its header is not text"))?;
+    let header =
+        std::str::from_utf8(header).map_err(|_| damaged(path, "its header is not text"))?;
     let words: Vec<&str> = header.split(' ').collect();
-    let [MAGIC, format, checksum] = words[..] else { return Err(damaged(path, "its header is not a journal's")) };
-    let format: u32 = format.parse().map_err(|_| damaged(path, "its format is not a number"))?;
+    let [MAGIC, format, checksum] = words[..] else {
+        return Err(damaged(path, "its header is not a journal's"));
+    };
+    let format: u32 = format
+        .parse()
+        .map_err(|_| damaged(path, "its format is not a number"))?;
     if format != FORMAT {
-        return Err(JournalError::Format { path: path.into(), found: format });
+        return Err(JournalError::Format {
+            path: path.into(),
+            found: format,
+        });
     }
     if checksum != hex::encode(Sha256::digest(body)) {
-        return Err(damaged(path, "its checksum does not fit: it was cut or changed"));
+        return Err(damaged(
+            path,
+            "its checksum does not fit: it was cut or changed",
+        ));
     }
     serde_json::from_slice(body).map_err(|error| damaged(path, &error.to_string()))
 }
 
 fn damaged(path: &Path, reason: &str) -> JournalError {
-    JournalError::Damaged { path: path.into(), reason: reason.into() }
+    JournalError::Damaged {
+        path: path.into(),
+        reason: reason.into(),
+    }
 }
 
 fn file_error(verb: &'static str, path: &Path, source: io::Error) -> JournalError {
-    JournalError::File { verb, path: path.into(), source }
+    JournalError::File {
+        verb,
+        path: path.into(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -230,7 +273,10 @@ mod tests {
         journal.append(&entry(1)).unwrap();
         journal.append(&entry(2)).unwrap();
         assert_eq!(journal.last().unwrap(), Some(entry(2)));
-        assert!(matches!(journal.append(&entry(2)), Err(JournalError::Fenced(_))));
+        assert!(matches!(
+            journal.append(&entry(2)),
+            Err(JournalError::Fenced(_))
+        ));
     }
 
     #[test]
@@ -239,7 +285,10 @@ mod tests {
         let mut journal = LocalJournal::open(folder.path()).unwrap();
         journal.claim_term(1, 10).unwrap();
         let mut other = LocalJournal::open(folder.path()).unwrap();
-        assert!(matches!(other.claim_term(1, 11), Err(JournalError::Fenced(_))));
+        assert!(matches!(
+            other.claim_term(1, 11),
+            Err(JournalError::Fenced(_))
+        ));
         other.claim_term(2, 11).unwrap();
     }
 
@@ -251,8 +300,15 @@ mod tests {
         for cut in 0..whole.len() {
             assert!(decode(path, &whole[..cut]).is_err(), "cut at {cut}");
         }
-        let other = String::from_utf8(whole).unwrap().replacen(&format!("{MAGIC} {FORMAT}"), "forebay-journal 9", 1);
-        assert!(matches!(decode(path, other.as_bytes()), Err(JournalError::Format { found: 9, .. })));
+        let other = String::from_utf8(whole).unwrap().replacen(
+            &format!("{MAGIC} {FORMAT}"),
+            "forebay-journal 9",
+            1,
+        );
+        assert!(matches!(
+            decode(path, other.as_bytes()),
+            Err(JournalError::Format { found: 9, .. })
+        ));
     }
 
     proptest::proptest! {

@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 
 use forebay_job::{Guarantee as JobGuarantee, Job, Program, Role};
 use forebay_plugin::{
-    CallError, CheckedMachine, CheckedRunner, Grants, Guarantee, JobSpec, Limits, LoadError, Loaded, Manifest, ManifestError,
-    PluginHost, Preparation, Problem, RoleSpec, Severity,
+    CallError, CheckedMachine, CheckedRunner, Grants, Guarantee, JobSpec, Limits, LoadError,
+    Loaded, Manifest, ManifestError, PluginHost, Preparation, Problem, RoleSpec, Severity,
 };
 
 use crate::submission::{PluginSource, machine_name, required_plugins};
+
+/// Property of the job that says how long `place` waits for room, in milliseconds.
+const PLACE_WITHIN: &str = "place-within-ms";
 
 /// The plugins of one job, ready to be called.
 pub struct PluginSet {
@@ -64,8 +67,14 @@ impl PluginSetError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Part { part: "node runner", .. } => Some("name it at `[am] plugin`, and another one for the role".into()),
-            Self::Part { .. } => Some("name it at `framework` or `roles.NAME.plugin`, and another one at `[am] plugin`".into()),
+            Self::Part {
+                part: "node runner",
+                ..
+            } => Some("name it at `[am] plugin`, and another one for the role".into()),
+            Self::Part { .. } => Some(
+                "name it at `framework` or `roles.NAME.plugin`, and another one at `[am] plugin`"
+                    .into(),
+            ),
             _ => None,
         }
     }
@@ -73,7 +82,12 @@ impl PluginSetError {
 
 impl PluginSet {
     /// Loads everything that `job` needs out of `sources`.
-    pub fn load(host: &PluginHost, job: &Job, sources: &[PluginSource], grants: &str) -> Result<Self, PluginSetError> {
+    pub fn load(
+        host: &PluginHost,
+        job: &Job,
+        sources: &[PluginSource],
+        grants: &str,
+    ) -> Result<Self, PluginSetError> {
         let grants = Grants::parse(grants).map_err(PluginSetError::Grants)?;
         let loaded = required_plugins(job)
             .into_iter()
@@ -83,10 +97,17 @@ impl PluginSet {
         let mut runners = BTreeMap::new();
         for role in &job.roles {
             if !runners.contains_key(&role.plugin) {
-                runners.insert(role.plugin.clone(), runner_of(&loaded, &role.plugin, &grants)?);
+                runners.insert(
+                    role.plugin.clone(),
+                    runner_of(&loaded, &role.plugin, &grants)?,
+                );
             }
         }
-        Ok(Self { machine, machine_sha256, runners })
+        Ok(Self {
+            machine,
+            machine_sha256,
+            runners,
+        })
     }
 }
 
@@ -95,16 +116,26 @@ struct LoadedPlugin {
     manifest: Manifest,
 }
 
-fn load_one(host: &PluginHost, name: &str, sources: &[PluginSource]) -> Result<LoadedPlugin, PluginSetError> {
+fn load_one(
+    host: &PluginHost,
+    name: &str,
+    sources: &[PluginSource],
+) -> Result<LoadedPlugin, PluginSetError> {
     let source = sources
         .iter()
         .find(|source| source.name == name)
         .ok_or_else(|| PluginSetError::Absent(name.to_owned()))?;
-    let manifest = Manifest::parse(&source.manifest)
-        .map_err(|source| PluginSetError::Manifest { name: name.to_owned(), source })?;
-    let plugin = host
-        .load(&source.component, &manifest)
-        .map_err(|source| PluginSetError::Load { name: name.to_owned(), source })?;
+    let manifest =
+        Manifest::parse(&source.manifest).map_err(|source| PluginSetError::Manifest {
+            name: name.to_owned(),
+            source,
+        })?;
+    let plugin =
+        host.load(&source.component, &manifest)
+            .map_err(|source| PluginSetError::Load {
+                name: name.to_owned(),
+                source,
+            })?;
     Ok(LoadedPlugin { plugin, manifest })
 }
 
@@ -112,10 +143,18 @@ fn machine_of(
     loaded: &BTreeMap<String, LoadedPlugin>,
     name: &str,
 ) -> Result<(CheckedMachine, String), PluginSetError> {
-    let lacks = || PluginSetError::Part { name: name.to_owned(), part: "state machine" };
-    let plugin = loaded.get(name).ok_or_else(|| PluginSetError::Absent(name.to_owned()))?;
+    let lacks = || PluginSetError::Part {
+        name: name.to_owned(),
+        part: "state machine",
+    };
+    let plugin = loaded
+        .get(name)
+        .ok_or_else(|| PluginSetError::Absent(name.to_owned()))?;
     let machine = plugin.plugin.state_machine().ok_or_else(lacks)?;
-    Ok((CheckedMachine::new(machine, Limits::default()), plugin.plugin.digest().to_owned()))
+    Ok((
+        CheckedMachine::new(machine, Limits::default()),
+        plugin.plugin.digest().to_owned(),
+    ))
 }
 
 fn runner_of(
@@ -123,10 +162,20 @@ fn runner_of(
     name: &str,
     grants: &Grants,
 ) -> Result<CheckedRunner, PluginSetError> {
-    let lacks = || PluginSetError::Part { name: name.to_owned(), part: "node runner" };
-    let plugin = loaded.get(name).ok_or_else(|| PluginSetError::Absent(name.to_owned()))?;
+    let lacks = || PluginSetError::Part {
+        name: name.to_owned(),
+        part: "node runner",
+    };
+    let plugin = loaded
+        .get(name)
+        .ok_or_else(|| PluginSetError::Absent(name.to_owned()))?;
     let runner = plugin.plugin.node_runner().ok_or_else(lacks)?;
-    Ok(CheckedRunner::new(runner, plugin.manifest.clone(), grants.clone(), Limits::default()))
+    Ok(CheckedRunner::new(
+        runner,
+        plugin.manifest.clone(),
+        grants.clone(),
+        Limits::default(),
+    ))
 }
 
 /// A job with everything its node runners add.
@@ -155,20 +204,31 @@ pub enum PrepareError {
 
 /// Asks every node runner of the job about its own roles.
 pub fn prepare(job: &Job, plugins: &PluginSet) -> Result<Prepared, PrepareError> {
-    let mut prepared =
-        Prepared { job: job.clone(), spec: job_spec(job), hold_at_barrier: false, warnings: Vec::new() };
+    let mut prepared = Prepared {
+        job: job.clone(),
+        spec: job_spec(job),
+        hold_at_barrier: false,
+        warnings: Vec::new(),
+    };
     let mut errors = Vec::new();
     for (name, runner) in &plugins.runners {
         let answer = runner.prepare(&spec_of_runner(&prepared.spec, job, name))?;
-        let (mut bad, mut warnings): (Vec<_>, Vec<_>) =
-            answer.problems.iter().cloned().partition(|problem| problem.severity == Severity::Error);
+        let (mut bad, mut warnings): (Vec<_>, Vec<_>) = answer
+            .problems
+            .iter()
+            .cloned()
+            .partition(|problem| problem.severity == Severity::Error);
         prepared.warnings.append(&mut warnings);
         if bad.is_empty() {
             bad = adopt(&mut prepared, name, &answer);
         }
         errors.append(&mut bad);
     }
-    if errors.is_empty() { Ok(prepared) } else { Err(PrepareError::Problems(errors)) }
+    if errors.is_empty() {
+        Ok(prepared)
+    } else {
+        Err(PrepareError::Problems(errors))
+    }
 }
 
 /// Puts one runner's answer into the job; the problems are implied roles whose name is taken by another runner's role.
@@ -183,7 +243,12 @@ fn adopt(prepared: &mut Prepared, runner: &str, answer: &Preparation) -> Vec<Pro
         }
     }
     for policy in &answer.policies {
-        if let Some(role) = prepared.spec.roles.iter_mut().find(|role| role.name == policy.role) {
+        if let Some(role) = prepared
+            .spec
+            .roles
+            .iter_mut()
+            .find(|role| role.name == policy.role)
+        {
             role.policy = Some(policy.clone());
         }
     }
@@ -195,7 +260,9 @@ fn clash(runner: &str, role: &str) -> Problem {
     Problem {
         severity: Severity::Error,
         key: format!("roles.{role}"),
-        message: format!("the node runner `{runner}` adds a role `{role}` of its own, and the job has one of that name"),
+        message: format!(
+            "the node runner `{runner}` adds a role `{role}` of its own, and the job has one of that name"
+        ),
         hint: Some("rename the role of the job".into()),
     }
 }
@@ -219,9 +286,12 @@ fn implied_role(job: &Job, runner: &str, spec: &RoleSpec) -> Option<Role> {
     })
 }
 
-/// The whole job as plugins see it, without policies.
+/// The whole job as plugins see it, without policies. What the state machine may need of the job's limits comes as
+/// properties, which the job may also set by hand.
 fn job_spec(job: &Job) -> JobSpec {
-    let mut properties = job.properties.clone();
+    let place_within_ms = job.limits.place_within.as_millis().to_string();
+    let mut properties = BTreeMap::from([(PLACE_WITHIN.to_owned(), place_within_ms)]);
+    properties.extend(job.properties.clone());
     properties.extend(job.manager.properties.clone());
     JobSpec {
         name: job.name.clone(),
@@ -252,6 +322,14 @@ fn role_spec(role: &Role) -> RoleSpec {
 /// The job with the roles of one runner alone.
 pub(crate) fn spec_of_runner(spec: &JobSpec, job: &Job, runner: &str) -> JobSpec {
     let runs = |name: &str| job.role(name).is_some_and(|role| role.plugin == runner);
-    let roles = spec.roles.iter().filter(|role| runs(&role.name)).cloned().collect();
-    JobSpec { roles, ..spec.clone() }
+    let roles = spec
+        .roles
+        .iter()
+        .filter(|role| runs(&role.name))
+        .cloned()
+        .collect();
+    JobSpec {
+        roles,
+        ..spec.clone()
+    }
 }

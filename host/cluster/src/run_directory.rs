@@ -48,12 +48,25 @@ pub enum RunDirectoryError {
 impl RunDirectory {
     /// A new one, `NAME-TIME` below `runs`, with its folders and a new token.
     pub fn create(runs: &Path, job: &str) -> Result<Self, RunDirectoryError> {
-        let failed = |source| RunDirectoryError::Create { path: runs.into(), source };
+        let failed = |source| RunDirectoryError::Create {
+            path: runs.into(),
+            source,
+        };
         fs::create_dir_all(runs).map_err(failed)?;
         ignore_in_git(runs).map_err(failed)?;
         let runs = runs.canonicalize().map_err(failed)?;
-        let run = Self { root: create_unique(&runs, job).map_err(failed)? };
-        for folder in [run.logs(), run.journal(), run.plugins(), run.staged(), run.output(), run.reports(), run.nodes()] {
+        let run = Self {
+            root: create_unique(&runs, job).map_err(failed)?,
+        };
+        for folder in [
+            run.logs(),
+            run.journal(),
+            run.plugins(),
+            run.staged(),
+            run.output(),
+            run.reports(),
+            run.nodes(),
+        ] {
             fs::create_dir(&folder).map_err(failed)?;
         }
         Token::generate().create_file(&run.token_file())?;
@@ -62,9 +75,15 @@ impl RunDirectory {
 
     /// An existing one.
     pub fn open(root: &Path) -> Result<Self, RunDirectoryError> {
-        let root = root.canonicalize().map_err(|_| RunDirectoryError::NotARun(root.into()))?;
+        let root = root
+            .canonicalize()
+            .map_err(|_| RunDirectoryError::NotARun(root.into()))?;
         let run = Self { root };
-        if run.job_file().is_file() { Ok(run) } else { Err(RunDirectoryError::NotARun(run.root)) }
+        if run.job_file().is_file() {
+            Ok(run)
+        } else {
+            Err(RunDirectoryError::NotARun(run.root))
+        }
     }
 
     /// Absolute path of the folder.
@@ -73,7 +92,11 @@ impl RunDirectory {
     }
     /// Name of the folder: the run's identity.
     pub fn name(&self) -> String {
-        self.root.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        self.root
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
     }
     /// The resolved job.
     pub fn job_file(&self) -> PathBuf {
@@ -148,7 +171,11 @@ impl RunDirectory {
 fn create_unique(runs: &Path, job: &str) -> io::Result<PathBuf> {
     let time = Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
     for try_number in 1..=NAME_TRIES {
-        let suffix = if try_number == 1 { String::new() } else { format!("-{try_number}") };
+        let suffix = if try_number == 1 {
+            String::new()
+        } else {
+            format!("-{try_number}")
+        };
         let path = runs.join(format!("{job}-{time}{suffix}"));
         match fs::create_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -156,12 +183,19 @@ fn create_unique(runs: &Path, job: &str) -> io::Result<PathBuf> {
             Ok(()) => return Ok(path),
         }
     }
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many runs of this name within a second"))
+    Err(io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        "too many runs of this name within a second",
+    ))
 }
 
 fn ignore_in_git(runs: &Path) -> io::Result<()> {
     let path = runs.join(".gitignore");
-    if path.exists() { Ok(()) } else { fs::write(path, "*\n") }
+    if path.exists() {
+        Ok(())
+    } else {
+        fs::write(path, "*\n")
+    }
 }
 
 /// A path to a unix socket that fits its address, with whatever must stay open for it.
@@ -180,15 +214,27 @@ impl ShortPath {
 /// `path` itself, or the same file through `/proc/self/fd` where it is too long for a socket address.
 pub fn with_short_path(path: &Path) -> io::Result<ShortPath> {
     if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
-        return Ok(ShortPath { path: path.into(), _folder: None });
+        return Ok(ShortPath {
+            path: path.into(),
+            _folder: None,
+        });
     }
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the path of a file"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not the path of a file",
+        ));
     };
     let flags = (OFlags::PATH | OFlags::DIRECTORY).bits().cast_signed();
-    let folder = OpenOptions::new().read(true).custom_flags(flags).open(folder)?;
+    let folder = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(folder)?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
-    Ok(ShortPath { path, _folder: Some(folder) })
+    Ok(ShortPath {
+        path,
+        _folder: Some(folder),
+    })
 }
 
 #[cfg(test)]

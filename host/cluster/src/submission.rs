@@ -139,7 +139,10 @@ impl Submission {
             version: HOST_VERSION.into(),
             submitted_ms: crate::clock::now_ms(),
             agents,
-            plugins: plugins.iter().map(|plugin| stage_plugin(run, plugin)).collect::<Result<_, _>>()?,
+            plugins: plugins
+                .iter()
+                .map(|plugin| stage_plugin(run, plugin))
+                .collect::<Result<_, _>>()?,
             grants,
             files: stage_roles(run, job)?,
         };
@@ -152,7 +155,9 @@ impl Submission {
     pub fn load(run: &RunDirectory) -> Result<(Job, Self), SubmissionError> {
         let submission: Self = read_json(&run.submission_file())?;
         if submission.version != HOST_VERSION {
-            return Err(SubmissionError::Version { theirs: submission.version });
+            return Err(SubmissionError::Version {
+                theirs: submission.version,
+            });
         }
         Ok((read_json(&run.job_file())?, submission))
     }
@@ -162,7 +167,11 @@ impl Submission {
         let read = |plugin: &SubmittedPlugin| {
             let path = component_path(run, &plugin.sha256);
             let component = fs::read(&path).map_err(|source| file_error("read", &path, source))?;
-            Ok(PluginSource { name: plugin.name.clone(), component, manifest: plugin.manifest.clone() })
+            Ok(PluginSource {
+                name: plugin.name.clone(),
+                component,
+                manifest: plugin.manifest.clone(),
+            })
         };
         self.plugins.iter().map(read).collect()
     }
@@ -177,19 +186,35 @@ fn component_path(run: &RunDirectory, sha256: &str) -> PathBuf {
     run.plugins().join(format!("{sha256}.wasm"))
 }
 
-fn stage_plugin(run: &RunDirectory, plugin: &PluginSource) -> Result<SubmittedPlugin, SubmissionError> {
+fn stage_plugin(
+    run: &RunDirectory,
+    plugin: &PluginSource,
+) -> Result<SubmittedPlugin, SubmissionError> {
     let sha256 = sha256(&plugin.component);
     write(&component_path(run, &sha256), &plugin.component)?;
-    Ok(SubmittedPlugin { name: plugin.name.clone(), sha256, manifest: plugin.manifest.clone() })
+    Ok(SubmittedPlugin {
+        name: plugin.name.clone(),
+        sha256,
+        manifest: plugin.manifest.clone(),
+    })
 }
 
-fn stage_roles(run: &RunDirectory, job: &Job) -> Result<BTreeMap<String, Vec<SubmittedFile>>, SubmissionError> {
+fn stage_roles(
+    run: &RunDirectory,
+    job: &Job,
+) -> Result<BTreeMap<String, Vec<SubmittedFile>>, SubmissionError> {
     let mut roles = BTreeMap::new();
     for role in &job.roles {
         let files = role
             .staged_files(&job.base)
-            .map_err(|source| SubmissionError::Staging { role: role.name.clone(), source })?;
-        let staged = files.iter().map(|file| stage_file(run, file)).collect::<Result<_, _>>()?;
+            .map_err(|source| SubmissionError::Staging {
+                role: role.name.clone(),
+                source,
+            })?;
+        let staged = files
+            .iter()
+            .map(|file| stage_file(run, file))
+            .collect::<Result<_, _>>()?;
         roles.insert(role.name.clone(), staged);
     }
     Ok(roles)
@@ -198,7 +223,10 @@ fn stage_roles(run: &RunDirectory, job: &Job) -> Result<BTreeMap<String, Vec<Sub
 fn stage_file(run: &RunDirectory, file: &StagedFile) -> Result<SubmittedFile, SubmissionError> {
     let failed = |source| file_error("read", &file.absolute, source);
     let content = fs::read(&file.absolute).map_err(failed)?;
-    let mode = fs::metadata(&file.absolute).map_err(failed)?.permissions().mode();
+    let mode = fs::metadata(&file.absolute)
+        .map_err(failed)?
+        .permissions()
+        .mode();
     let sha256 = sha256(&content);
     write(&run.staged().join(&sha256), &content)?;
     Ok(SubmittedFile {
@@ -227,16 +255,25 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), SubmissionError> 
 }
 
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), SubmissionError> {
-    let text = serde_json::to_vec_pretty(value)
-        .map_err(|source| SubmissionError::Damaged { path: path.into(), source })?;
+    let text = serde_json::to_vec_pretty(value).map_err(|source| SubmissionError::Damaged {
+        path: path.into(),
+        source,
+    })?;
     write(path, &text)
 }
 
 fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, SubmissionError> {
     let text = fs::read(path).map_err(|source| file_error("read", path, source))?;
-    serde_json::from_slice(&text).map_err(|source| SubmissionError::Damaged { path: path.into(), source })
+    serde_json::from_slice(&text).map_err(|source| SubmissionError::Damaged {
+        path: path.into(),
+        source,
+    })
 }
 
 fn file_error(verb: &'static str, path: &Path, source: io::Error) -> SubmissionError {
-    SubmissionError::File { verb, path: path.into(), source }
+    SubmissionError::File {
+        verb,
+        path: path.into(),
+        source,
+    }
 }

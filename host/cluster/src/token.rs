@@ -42,7 +42,12 @@ impl Token {
     /// A new one from the system's random source.
     pub fn generate() -> Self {
         let halves = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
-        Self(halves.iter().map(|half| hex::encode(half.as_bytes())).collect())
+        Self(
+            halves
+                .iter()
+                .map(|half| hex::encode(half.as_bytes()))
+                .collect(),
+        )
     }
 
     /// Writes it to a file that must not exist yet, readable by its owner alone.
@@ -53,19 +58,27 @@ impl Token {
             .mode(0o600)
             .open(path)
             .and_then(|mut file| writeln!(file, "{}", self.0))
-            .map_err(|source| TokenError::File { path: path.into(), source })
+            .map_err(|source| TokenError::File {
+                path: path.into(),
+                source,
+            })
     }
 
     /// Reads it from a file; one that others can read is refused.
     pub fn read_file(path: &Path) -> Result<Self, TokenError> {
-        let failed = |source| TokenError::File { path: path.into(), source };
+        let failed = |source| TokenError::File {
+            path: path.into(),
+            source,
+        };
         let file = OpenOptions::new().read(true).open(path).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?.permissions().mode();
         if mode & 0o077 != 0 {
             return Err(TokenError::Exposed(path.into()));
         }
         let mut text = String::new();
-        file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+        file.take(FILE_BYTES_MAX)
+            .read_to_string(&mut text)
+            .map_err(failed)?;
         Self::parse(text.trim()).ok_or_else(|| TokenError::Malformed(path.into()))
     }
 
@@ -84,12 +97,20 @@ impl Token {
     }
 
     /// Whether a call carries it; the status names the way to mend it.
-    #[expect(clippy::result_large_err, reason = "tonic's interceptors return a Status")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "tonic's interceptors return a Status"
+    )]
     pub fn check<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        let given = request.metadata().get("authorization").map(MetadataValue::as_bytes);
+        let given = request
+            .metadata()
+            .get("authorization")
+            .map(MetadataValue::as_bytes);
         match given {
             Some(given) if same(given, format!("Bearer {}", self.0).as_bytes()) => Ok(()),
-            Some(_) => Err(Status::unauthenticated("the job token is another run's: use the file `token` of this run")),
+            Some(_) => Err(Status::unauthenticated(
+                "the job token is another run's: use the file `token` of this run",
+            )),
             None => Err(Status::unauthenticated("the call carries no job token")),
         }
     }
@@ -97,7 +118,12 @@ impl Token {
 
 /// Compares in a time that depends on the lengths alone.
 fn same(left: &[u8], right: &[u8]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    left.len() == right.len()
+        && left
+            .iter()
+            .zip(right)
+            .fold(0, |difference, (a, b)| difference | (a ^ b))
+            == 0
 }
 
 impl fmt::Debug for Token {
@@ -116,9 +142,15 @@ mod tests {
         let path = folder.path().join("token");
         let token = Token::generate();
         token.create_file(&path).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert!(Token::read_file(&path).unwrap() == token);
-        assert!(matches!(token.create_file(&path), Err(TokenError::File { .. })));
+        assert!(matches!(
+            token.create_file(&path),
+            Err(TokenError::File { .. })
+        ));
     }
 
     #[test]
@@ -127,7 +159,10 @@ mod tests {
         let path = folder.path().join("token");
         Token::generate().create_file(&path).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(Token::read_file(&path), Err(TokenError::Exposed(_))));
+        assert!(matches!(
+            Token::read_file(&path),
+            Err(TokenError::Exposed(_))
+        ));
     }
 
     #[test]

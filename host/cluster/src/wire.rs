@@ -1,13 +1,23 @@
 //! Generated messages and services: `cluster` (AM and agents) and `job` (control).
 
 /// cluster/v1: between the application manager and its agents.
-#[allow(missing_docs, clippy::pedantic, unreachable_pub, reason = "generated from proto/forebay/cluster/v1")]
+#[allow(
+    missing_docs,
+    clippy::pedantic,
+    unreachable_pub,
+    reason = "generated from proto/forebay/cluster/v1"
+)]
 pub mod cluster {
     tonic::include_proto!("forebay.cluster.v1");
 }
 
 /// job/v1: control of one job.
-#[allow(missing_docs, clippy::pedantic, unreachable_pub, reason = "generated from proto/forebay/job/v1")]
+#[allow(
+    missing_docs,
+    clippy::pedantic,
+    unreachable_pub,
+    reason = "generated from proto/forebay/job/v1"
+)]
 pub mod job {
     tonic::include_proto!("forebay.job.v1");
 }
@@ -25,5 +35,8 @@ pub(crate) fn node_id(id: Option<&node::NodeId>) -> forebay_plugin::NodeId {
 
 /// A node for a message.
 pub(crate) fn to_wire(id: &forebay_plugin::NodeId) -> node::NodeId {
-    node::NodeId { role: id.role.clone(), index: id.index }
+    node::NodeId {
+        role: id.role.clone(),
+        index: id.index,
+    }
 }

@@ -23,14 +23,22 @@ impl Core {
             Action::Start(nodes) => self.start(id, nodes),
             Action::Stop(order) => self.stop_nodes(id, order),
             Action::SetTimer(order) => {
-                self.tables.timers.insert(order.id.clone(), self.now_ms.saturating_add(order.after_ms));
+                self.tables
+                    .timers
+                    .insert(order.id.clone(), self.now_ms.saturating_add(order.after_ms));
             }
             Action::CancelTimer(timer) => {
                 self.tables.timers.remove(timer);
             }
             Action::Refuse(refusal) => {
-                let message = format!("request {} was refused: {}", refusal.request, refusal.reason);
-                self.emit(JobEvent::Warning { message, hint: None });
+                let message = format!(
+                    "request {} was refused: {}",
+                    refusal.request, refusal.reason
+                );
+                self.emit(JobEvent::Warning {
+                    message,
+                    hint: None,
+                });
             }
             Action::Finish(end) => self.finish(end.clone()),
             // Refused before the decision was accepted.
@@ -60,15 +68,26 @@ impl Core {
     pub(super) fn release(&mut self, action: Option<Id>, nodes: &[NodeId]) {
         let mut by_agent: BTreeMap<usize, Vec<_>> = BTreeMap::new();
         for id in nodes {
-            let Some(node) = self.tables.node_mut(id) else { continue };
+            let Some(node) = self.tables.node_mut(id) else {
+                continue;
+            };
             node.phase = NodePhase::Absent;
             if let Some(place) = node.place.take() {
-                by_agent.entry(place.agent).or_default().push(crate::wire::to_wire(id));
+                by_agent
+                    .entry(place.agent)
+                    .or_default()
+                    .push(crate::wire::to_wire(id));
             }
             self.show(id);
         }
         for (part, (agent, nodes)) in (0..).zip(by_agent) {
-            self.tell(agent, ToAgent::Release(Release { action: action.map(|id| action_id(id, part)), nodes }));
+            self.tell(
+                agent,
+                ToAgent::Release(Release {
+                    action: action.map(|id| action_id(id, part)),
+                    nodes,
+                }),
+            );
         }
     }
 
@@ -76,8 +95,14 @@ impl Core {
         self.tables.generation += 1;
         self.tables.revision += 1;
         self.tables.members = nodes.to_vec();
-        let members = nodes.iter().map(|id| (id.to_string(), self.endpoints(id))).collect();
-        self.emit(JobEvent::Cluster { generation: self.tables.generation, members });
+        let members = nodes
+            .iter()
+            .map(|id| (id.to_string(), self.endpoints(id)))
+            .collect();
+        self.emit(JobEvent::Cluster {
+            generation: self.tables.generation,
+            members,
+        });
         self.tell_cluster();
     }
 
@@ -94,24 +119,37 @@ impl Core {
     }
 
     fn stop_nodes(&mut self, action: Id, order: &StopOrder) {
-        self.stop_live(action, &order.nodes, order.grace_ms, "the state machine stops it");
+        self.stop_live(
+            action,
+            &order.nodes,
+            order.grace_ms,
+            "the state machine stops it",
+        );
     }
 
     /// SIGTERM to the live ones of these nodes, SIGKILL after the grace.
     pub(super) fn stop_live(&mut self, action: Id, nodes: &[NodeId], grace_ms: u64, reason: &str) {
         for (part, id) in (0..).zip(nodes) {
-            let Some(node) = self.tables.node_mut(id).filter(|node| node.phase.is_live()) else { continue };
-            let Some(agent) = node.place.as_ref().map(|place| place.agent) else { continue };
+            let Some(node) = self.tables.node_mut(id).filter(|node| node.phase.is_live()) else {
+                continue;
+            };
+            let Some(agent) = node.place.as_ref().map(|place| place.agent) else {
+                continue;
+            };
             node.phase = NodePhase::Stopping;
             node.start_when_ended = None;
             let attempt = node.attempt;
             let message = ToAgent::Stop(Stop {
                 action: Some(action_id(action, part)),
-                nodes: vec![StopNode { node: Some(crate::wire::to_wire(id)), attempt }],
+                nodes: vec![StopNode {
+                    node: Some(crate::wire::to_wire(id)),
+                    attempt,
+                }],
                 grace_ms,
                 reason: reason.into(),
             });
-            self.outstanding.add(agent, Awaits::End(id.clone(), attempt), message.clone());
+            self.outstanding
+                .add(agent, Awaits::End(id.clone(), attempt), message.clone());
             self.tell(agent, message);
             self.show(id);
         }
@@ -127,5 +165,9 @@ impl Core {
 }
 
 pub(super) fn action_id((event_number, position): Id, part: u32) -> ActionId {
-    ActionId { event_number, position, part }
+    ActionId {
+        event_number,
+        position,
+        part,
+    }
 }

@@ -25,7 +25,10 @@ impl Core {
     }
 
     fn link_of(&self, agent: usize) -> Option<Link> {
-        self.links.iter().find(|(_, index)| **index == agent).map(|(link, _)| *link)
+        self.links
+            .iter()
+            .find(|(_, index)| **index == agent)
+            .map(|(link, _)| *link)
     }
 
     /// Tells an agent something that it may miss: it is away, or lost.
@@ -37,7 +40,10 @@ impl Core {
 
     pub(super) fn tell_all(&mut self, message: &ToAgent) {
         for link in self.links.keys() {
-            self.effects.push(Effect::Send { link: *link, message: message.clone() });
+            self.effects.push(Effect::Send {
+                link: *link,
+                message: message.clone(),
+            });
         }
     }
 
@@ -63,7 +69,13 @@ impl Core {
     }
 
     fn admit(&self, register: &Register) -> Result<(), Refusal> {
-        if self.tables.end.is_some() && !self.tables.agents.iter().any(|agent| agent.id == register.agent_id) {
+        if self.tables.end.is_some()
+            && !self
+                .tables
+                .agents
+                .iter()
+                .any(|agent| agent.id == register.agent_id)
+        {
             return Err(Refusal::Over);
         }
         if register.version != HOST_VERSION {
@@ -72,7 +84,11 @@ impl Core {
                 register.name, register.version
             )));
         }
-        let known = self.tables.agents.iter().find(|agent| agent.name == register.name && agent.state != AgentState::Lost);
+        let known = self
+            .tables
+            .agents
+            .iter()
+            .find(|agent| agent.name == register.name && agent.state != AgentState::Lost);
         match known {
             Some(agent) if agent.id != register.agent_id => Err(Refusal::Unfit(format!(
                 "another agent is called `{}`: give this one a name of its own with `--name`",
@@ -87,12 +103,20 @@ impl Core {
     }
 
     fn was_lost(&self, agent_id: &str) -> bool {
-        self.tables.agents.iter().any(|agent| agent.id == agent_id && agent.state == AgentState::Lost)
+        self.tables
+            .agents
+            .iter()
+            .any(|agent| agent.id == agent_id && agent.state == AgentState::Lost)
     }
 
     /// The agent's index, and whether it is new.
     fn enrol(&mut self, register: &Register) -> (usize, bool) {
-        if let Some(index) = self.tables.agents.iter().position(|agent| agent.id == register.agent_id) {
+        if let Some(index) = self
+            .tables
+            .agents
+            .iter()
+            .position(|agent| agent.id == register.agent_id)
+        {
             self.tables.agents[index].state = AgentState::Connected;
             self.links.retain(|_, agent| *agent != index);
             return (index, false);
@@ -116,9 +140,16 @@ impl Core {
             job: self.prepared.job.name.clone(),
             run: self.setting.run.clone(),
             heartbeat_interval_ms: HEARTBEAT_INTERVAL_MS,
-            outbox_number: self.outbox.get(&register.agent_id).copied().unwrap_or_default(),
+            outbox_number: self
+                .outbox
+                .get(&register.agent_id)
+                .copied()
+                .unwrap_or_default(),
             orphan_grace_ms: u64::try_from(limits.orphan_grace.as_millis()).unwrap_or(u64::MAX),
-            unknown: held(register).filter(|held| !self.is_live(held)).cloned().collect(),
+            unknown: held(register)
+                .filter(|held| !self.is_live(held))
+                .cloned()
+                .collect(),
             logs: Vec::new(),
         };
         self.tell(agent, ToAgent::Welcome(welcome));
@@ -126,19 +157,33 @@ impl Core {
 
     fn is_live(&self, held: &HeldAttempt) -> bool {
         let id = node_id(held.node.as_ref());
-        self.tables.node(&id).is_some_and(|node| node.phase.is_live() && node.attempt == held.attempt)
+        self.tables
+            .node(&id)
+            .is_some_and(|node| node.phase.is_live() && node.attempt == held.attempt)
     }
 
     /// Attempts that the tables have running on this agent, while it neither has them nor has an end of theirs to tell.
     fn give_up_missing(&mut self, agent: usize, register: &Register) {
-        let told = register.inventory.as_ref().map_or(0, |inventory| inventory.outbox_number);
-        let known = self.outbox.get(&register.agent_id).copied().unwrap_or_default();
+        let told = register
+            .inventory
+            .as_ref()
+            .map_or(0, |inventory| inventory.outbox_number);
+        let known = self
+            .outbox
+            .get(&register.agent_id)
+            .copied()
+            .unwrap_or_default();
         if told > known {
             return;
         }
-        let held: Vec<(NodeId, u32)> =
-            held(register).map(|held| (node_id(held.node.as_ref()), held.attempt)).collect();
-        let missing = |(id, attempt): &(NodeId, u32)| !held.iter().any(|(node, number)| node == id && number == attempt);
+        let held: Vec<(NodeId, u32)> = held(register)
+            .map(|held| (node_id(held.node.as_ref()), held.attempt))
+            .collect();
+        let missing = |(id, attempt): &(NodeId, u32)| {
+            !held
+                .iter()
+                .any(|(node, number)| node == id && number == attempt)
+        };
         let started = self.tables.nodes_on(agent).into_iter().filter_map(|id| {
             let node = self.tables.node(&id)?;
             (node.phase.is_live() && node.pid.is_some()).then_some((id, node.attempt))
@@ -148,8 +193,12 @@ impl Core {
     }
 
     pub(super) fn gone(&mut self, link: Link) {
-        let Some(agent) = self.links.remove(&link) else { return };
-        self.tables.agents[agent].state = AgentState::Away { lost_at_ms: self.now_ms + LOST_AFTER_MS };
+        let Some(agent) = self.links.remove(&link) else {
+            return;
+        };
+        self.tables.agents[agent].state = AgentState::Away {
+            lost_at_ms: self.now_ms + LOST_AFTER_MS,
+        };
     }
 
     pub(super) fn lose_agents(&mut self) {
@@ -177,15 +226,21 @@ impl Core {
 
     fn announce(&mut self, agent: usize, phase: AgentPhase) {
         let record = &self.tables.agents[agent];
-        let event =
-            JobEvent::Agent { agent: record.name.clone(), address: record.address.clone(), pid: record.pid, phase };
+        let event = JobEvent::Agent {
+            agent: record.name.clone(),
+            address: record.address.clone(),
+            pid: record.pid,
+            phase,
+        };
         self.emit(event);
     }
 
     // ----------------------------------------------------------------------------------------------- what they say
 
     pub(super) fn agent_said(&mut self, link: Link, message: FromAgent) {
-        let Some(agent) = self.agent_of(link) else { return };
+        let Some(agent) = self.agent_of(link) else {
+            return;
+        };
         match message {
             FromAgent::Outbox(entry) => self.outbox_entry(agent, entry),
             FromAgent::Report(report) => self.reported(report),
@@ -195,7 +250,10 @@ impl Core {
 
     /// Each number counts once: an entry that was sent again is passed over.
     fn outbox_entry(&mut self, agent: usize, entry: OutboxEntry) {
-        let known = self.outbox.entry(self.tables.agents[agent].id.clone()).or_default();
+        let known = self
+            .outbox
+            .entry(self.tables.agents[agent].id.clone())
+            .or_default();
         if entry.number <= *known {
             return;
         }
@@ -214,7 +272,8 @@ impl Core {
             Some(Told::GenerationTaken(taken)) => self.generation_taken(&taken),
             // An exception comes again with the end of its attempt; hello is for people who read the agent's log; saved
             // and rolled back answer orders that this host does not give.
-            Some(Told::Exception(_) | Told::Hello(_) | Told::Saved(_) | Told::RolledBack(_)) | None => {}
+            Some(Told::Exception(_) | Told::Hello(_) | Told::Saved(_) | Told::RolledBack(_))
+            | None => {}
         }
     }
 
@@ -222,8 +281,13 @@ impl Core {
     pub(super) fn acknowledge(&mut self) {
         for (link, agent) in &self.links {
             if let Some(number) = self.outbox.get(&self.tables.agents[*agent].id) {
-                let message = ToAgent::Acknowledge(Acknowledge { outbox_number: *number });
-                self.effects.push(Effect::Send { link: *link, message });
+                let message = ToAgent::Acknowledge(Acknowledge {
+                    outbox_number: *number,
+                });
+                self.effects.push(Effect::Send {
+                    link: *link,
+                    message,
+                });
             }
         }
     }
@@ -253,12 +317,17 @@ impl Core {
     }
 
     fn cluster_message(&self) -> ToAgent {
-        ToAgent::Cluster(crate::wire::cluster::ClusterSpec { cluster: Some(self.wire_cluster()) })
+        ToAgent::Cluster(crate::wire::cluster::ClusterSpec {
+            cluster: Some(self.wire_cluster()),
+        })
     }
 }
 
 fn held(register: &Register) -> impl Iterator<Item = &HeldAttempt> {
-    register.inventory.iter().flat_map(|inventory| &inventory.attempts)
+    register
+        .inventory
+        .iter()
+        .flat_map(|inventory| &inventory.attempts)
 }
 
 fn room_of(resources: Option<&Resources>) -> Room {
@@ -269,4 +338,3 @@ fn room_of(resources: Option<&Resources>) -> Room {
         gpus: u32::try_from(resources.gpus.len()).unwrap_or(u32::MAX),
     })
 }
-

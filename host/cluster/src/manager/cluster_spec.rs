@@ -17,17 +17,28 @@ impl Core {
             address: agent.address.clone(),
             device: agent.interface.clone(),
         };
-        let roles = self.prepared.job.roles.iter().filter(|role| role.plugin == runner);
+        let roles = self
+            .prepared
+            .job
+            .roles
+            .iter()
+            .filter(|role| role.plugin == runner);
         ClusterSpec {
             generation: self.tables.generation,
             machines: self.tables.agents.iter().map(machine).collect(),
-            roles: roles.map(|role| self.members_of(&role.name)).filter(|role| !role.members.is_empty()).collect(),
+            roles: roles
+                .map(|role| self.members_of(&role.name))
+                .filter(|role| !role.members.is_empty())
+                .collect(),
         }
     }
 
     fn members_of(&self, role: &str) -> RoleMembers {
         let ids = self.tables.members.iter().filter(|id| id.role == role);
-        RoleMembers { role: role.into(), members: ids.filter_map(|id| self.member(id)).collect() }
+        RoleMembers {
+            role: role.into(),
+            members: ids.filter_map(|id| self.member(id)).collect(),
+        }
     }
 
     /// A node with its place, as plugins see it.
@@ -44,7 +55,10 @@ impl Core {
     /// Position among the placed nodes of its role on its machine.
     fn local_index(&self, id: &NodeId, agent: usize) -> u32 {
         (0..id.index)
-            .filter(|index| self.place_of(&NodeId::new(id.role.clone(), *index)).is_some_and(|place| place.agent == agent))
+            .filter(|index| {
+                self.place_of(&NodeId::new(id.role.clone(), *index))
+                    .is_some_and(|place| place.agent == agent)
+            })
             .count()
             .try_into()
             .unwrap_or(u32::MAX)
@@ -56,9 +70,15 @@ impl Core {
 
     /// `host:port` by name of the port.
     pub(super) fn endpoints(&self, id: &NodeId) -> BTreeMap<String, String> {
-        let Some(place) = self.place_of(id) else { return BTreeMap::new() };
+        let Some(place) = self.place_of(id) else {
+            return BTreeMap::new();
+        };
         let address = &self.tables.agents[place.agent].address;
-        place.ports.iter().map(|(name, number)| (name.clone(), endpoint(address, *number))).collect()
+        place
+            .ports
+            .iter()
+            .map(|(name, number)| (name.clone(), endpoint(address, *number)))
+            .collect()
     }
 
     /// As nodes are told.
@@ -66,7 +86,12 @@ impl Core {
         Cluster {
             generation: self.tables.generation,
             revision: self.tables.revision,
-            members: self.tables.members.iter().filter_map(|id| self.wire_member(id)).collect(),
+            members: self
+                .tables
+                .members
+                .iter()
+                .filter_map(|id| self.wire_member(id))
+                .collect(),
         }
     }
 
@@ -74,7 +99,10 @@ impl Core {
         let record = self.tables.node(id)?;
         let place = record.place.as_ref()?;
         let agent = &self.tables.agents[place.agent];
-        let port = |(name, number): &(String, u16)| Port { name: name.clone(), number: u32::from(*number) };
+        let port = |(name, number): &(String, u16)| Port {
+            name: name.clone(),
+            number: u32::from(*number),
+        };
         Some(node::Member {
             node: Some(to_wire(id)),
             machine: agent.name.clone(),
@@ -86,5 +114,9 @@ impl Core {
 }
 
 fn endpoint(address: &str, port: u16) -> String {
-    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+    if address.contains(':') {
+        format!("[{address}]:{port}")
+    } else {
+        format!("{address}:{port}")
+    }
 }

@@ -66,7 +66,10 @@ impl Core {
     /// The core of a job's first application manager.
     pub(crate) fn new(setting: Setting, prepared: Prepared, plugins: PluginSet) -> Self {
         let mut tables = Tables::of_job(&prepared.spec);
-        tables.terms.push(TermSummary { term: setting.term, pid: setting.pid });
+        tables.terms.push(TermSummary {
+            term: setting.term,
+            pid: setting.pid,
+        });
         Self {
             setting,
             prepared,
@@ -107,15 +110,31 @@ impl Core {
 
     /// When [`Core::handle`] is due again though nothing has come, milliseconds since 1970; absent while only others can cause something.
     pub(crate) fn next_wake_ms(&self) -> Option<u64> {
-        let away = self.tables.agents.iter().filter_map(|agent| match agent.state {
-            AgentState::Away { lost_at_ms } => Some(lost_at_ms),
-            AgentState::Connected | AgentState::Lost => None,
-        });
-        let end = self.tables.end.as_ref().map(|end| end.logs_until_ms.unwrap_or(end.nodes_until_ms));
+        let away = self
+            .tables
+            .agents
+            .iter()
+            .filter_map(|agent| match agent.state {
+                AgentState::Away { lost_at_ms } => Some(lost_at_ms),
+                AgentState::Connected | AgentState::Lost => None,
+            });
+        let end = self
+            .tables
+            .end
+            .as_ref()
+            .map(|end| end.logs_until_ms.unwrap_or(end.nodes_until_ms));
         away.chain(self.tables.timers.values().copied())
-            .chain(self.tables.placings.iter().map(|placing| placing.deadline_ms))
+            .chain(
+                self.tables
+                    .placings
+                    .iter()
+                    .map(|placing| placing.deadline_ms),
+            )
             .chain(self.tables.stop_deadline_ms)
-            .chain(self.unjournaled_since_ms.map(|since| since + JOURNAL_WITHIN_MS))
+            .chain(
+                self.unjournaled_since_ms
+                    .map(|since| since + JOURNAL_WITHIN_MS),
+            )
             .chain(end)
             .min()
     }
@@ -139,10 +158,16 @@ impl Core {
             run_dir: self.setting.run_dir.clone(),
             version: crate::submission::HOST_VERSION.into(),
         });
-        self.emit(JobEvent::Am { term: self.setting.term, pid: self.setting.pid });
+        self.emit(JobEvent::Am {
+            term: self.setting.term,
+            pid: self.setting.pid,
+        });
         for warning in self.prepared.warnings.clone() {
             let message = format!("{}: {}", warning.key, warning.message);
-            self.emit(JobEvent::Warning { message, hint: warning.hint });
+            self.emit(JobEvent::Warning {
+                message,
+                hint: warning.hint,
+            });
         }
         self.happened(Event::Submitted);
     }
@@ -155,8 +180,13 @@ impl Core {
     }
 
     fn fire_timers(&mut self) {
-        let due: Vec<String> =
-            self.tables.timers.iter().filter(|(_, at)| **at <= self.now_ms).map(|(id, _)| id.clone()).collect();
+        let due: Vec<String> = self
+            .tables
+            .timers
+            .iter()
+            .filter(|(_, at)| **at <= self.now_ms)
+            .map(|(id, _)| id.clone())
+            .collect();
         for id in due {
             self.tables.timers.remove(&id);
             self.happened(Event::Timer(id));
@@ -208,7 +238,11 @@ impl Core {
         let now = self.moment();
         self.tables.next_event += events.len() as u64;
         let view = self.tables.view();
-        match self.plugins.machine.decide(&self.prepared.spec, &now, &view, &self.state, &events) {
+        match self
+            .plugins
+            .machine
+            .decide(&self.prepared.spec, &now, &view, &self.state, &events)
+        {
             Err(error) => self.quarantine_of(&error),
             Ok(decision) => {
                 if let Some(unsupported) = decision.actions.iter().find_map(unsupported) {
@@ -234,14 +268,24 @@ impl Core {
     fn moment(&self) -> Moment {
         let event_number = self.tables.next_event;
         let digest = Sha256::digest(format!("{} {event_number}", self.setting.run));
-        let seed = digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
-        Moment { now_ms: self.now_ms, event_number, seed }
+        let seed = digest
+            .iter()
+            .take(8)
+            .fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+        Moment {
+            now_ms: self.now_ms,
+            event_number,
+            seed,
+        }
     }
 
     pub(super) fn enter_phase(&mut self, phase: &str, note: Option<&str>) {
         if self.tables.phase != phase {
             phase.clone_into(&mut self.tables.phase);
-            self.emit(JobEvent::Phase { phase: phase.into(), note: note.map(Into::into) });
+            self.emit(JobEvent::Phase {
+                phase: phase.into(),
+                note: note.map(Into::into),
+            });
         }
     }
 
@@ -254,7 +298,9 @@ impl Core {
 
     /// A plugin cannot be used any more. This host has no `resume` yet: the job ends, by name.
     pub(super) fn quarantine(&mut self, reason: String, hint: Option<String>) {
-        self.emit(JobEvent::Quarantined { reason: reason.clone() });
+        self.emit(JobEvent::Quarantined {
+            reason: reason.clone(),
+        });
         self.fail_engine(format!("the plugin failed: {reason}"), hint);
     }
 
@@ -266,7 +312,9 @@ impl Core {
     }
 
     fn journal_overdue(&mut self) {
-        let overdue = self.unjournaled_since_ms.is_some_and(|since| since + JOURNAL_WITHIN_MS <= self.now_ms);
+        let overdue = self
+            .unjournaled_since_ms
+            .is_some_and(|since| since + JOURNAL_WITHIN_MS <= self.now_ms);
         if overdue || !self.tickets.is_empty() {
             self.journal(None);
         }
@@ -287,7 +335,10 @@ impl Core {
         })));
         self.acknowledge();
         for (ticket, event_number) in std::mem::take(&mut self.tickets) {
-            self.effects.push(Effect::Answer { ticket, event_number });
+            self.effects.push(Effect::Answer {
+                ticket,
+                event_number,
+            });
         }
     }
 

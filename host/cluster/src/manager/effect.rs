@@ -2,9 +2,9 @@
 
 use crate::events::{JobEvent, Outcome};
 use crate::journal::Entry;
+use crate::wire::cluster::Register;
 use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
-use crate::wire::cluster::Register;
 
 /// One open stream of an agent. A reconnected agent has a new one.
 pub(crate) type Link = u64;

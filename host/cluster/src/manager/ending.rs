@@ -28,7 +28,10 @@ impl Core {
     // ----------------------------------------------------------------------------------------- ways to the end
 
     pub(super) fn succeed(&mut self) {
-        self.begin_end(Grace::OfRole, end(Outcome::Succeeded, "all work is done".into()));
+        self.begin_end(
+            Grace::OfRole,
+            end(Outcome::Succeeded, "all work is done".into()),
+        );
     }
 
     pub(super) fn stopped(&mut self) {
@@ -37,15 +40,26 @@ impl Core {
     }
 
     pub(super) fn fail_job(&mut self, failure: JobFailure) {
-        let exit = failure.node.as_ref().and_then(|id| self.tables.node(id)?.last_exit.as_ref());
+        let exit = failure
+            .node
+            .as_ref()
+            .and_then(|id| self.tables.node(id)?.last_exit.as_ref());
         let hint = exit.and_then(|exit| exit.verdict.hint.clone());
-        let failed = End { hint, node: failure.node, ..end(Outcome::Failed, failure.reason) };
+        let failed = End {
+            hint,
+            node: failure.node,
+            ..end(Outcome::Failed, failure.reason)
+        };
         self.begin_end(Grace::OfRole, failed);
     }
 
     /// The engine or a plugin failed, not the user's job.
     pub(super) fn fail_engine(&mut self, reason: String, hint: Option<String>) {
-        let failed = End { hint, engine_failed: true, ..end(Outcome::Failed, reason) };
+        let failed = End {
+            hint,
+            engine_failed: true,
+            ..end(Outcome::Failed, reason)
+        };
         self.begin_end(Grace::OfRole, failed);
     }
 
@@ -58,20 +72,32 @@ impl Core {
             return;
         }
         self.tables.requests.insert(call.request, number);
-        self.emit(JobEvent::Stop { now: call.way == StopWay::Now, reason: call.reason.clone() });
+        self.emit(JobEvent::Stop {
+            now: call.way == StopWay::Now,
+            reason: call.reason.clone(),
+        });
         self.tables.stop_reason.get_or_insert(call.reason);
         match call.way {
             StopWay::Now => self.kill_job(),
             StopWay::Orderly { deadline_ms } => {
-                self.tables.stop_deadline_ms.get_or_insert(self.now_ms.saturating_add(deadline_ms));
-                self.happened(Event::StopRequested(StopRequest { request: number, deadline_ms }));
+                self.tables
+                    .stop_deadline_ms
+                    .get_or_insert(self.now_ms.saturating_add(deadline_ms));
+                self.happened(Event::StopRequested(StopRequest {
+                    request: number,
+                    deadline_ms,
+                }));
             }
         }
     }
 
     /// The deadline of an orderly stop has passed.
     pub(super) fn enforce_stop(&mut self) {
-        if self.tables.stop_deadline_ms.is_some_and(|deadline| deadline <= self.now_ms) {
+        if self
+            .tables
+            .stop_deadline_ms
+            .is_some_and(|deadline| deadline <= self.now_ms)
+        {
             self.kill_job();
         }
     }
@@ -87,7 +113,10 @@ impl Core {
     }
 
     fn stop_reason(&self) -> String {
-        self.tables.stop_reason.clone().unwrap_or_else(|| "the state machine stopped it".into())
+        self.tables
+            .stop_reason
+            .clone()
+            .unwrap_or_else(|| "the state machine stopped it".into())
     }
 
     // ------------------------------------------------------------------------------------------------- the end
@@ -99,14 +128,20 @@ impl Core {
         self.tables.timers.clear();
         self.tables.placings.clear();
         let longest = self.stop_everything(grace);
-        let nodes_until_ms = self.now_ms.saturating_add(longest).saturating_add(GIVE_UP_AFTER_MS);
+        let nodes_until_ms = self
+            .now_ms
+            .saturating_add(longest)
+            .saturating_add(GIVE_UP_AFTER_MS);
         let phase = match end.outcome {
             Outcome::Succeeded => "finishing",
             Outcome::Failed => "failing",
             Outcome::Stopped => "stopping",
         };
         let reason = end.reason.clone();
-        self.tables.end = Some(End { nodes_until_ms, ..end });
+        self.tables.end = Some(End {
+            nodes_until_ms,
+            ..end
+        });
         self.changed();
         self.enter_phase(phase, Some(&reason));
     }
@@ -126,14 +161,18 @@ impl Core {
 
     fn grace_ms(&self, id: &NodeId, grace: Grace) -> u64 {
         match (grace, self.prepared.job.role(&id.role)) {
-            (Grace::OfRole, Some(role)) => u64::try_from(role.limits.stop_grace.as_millis()).unwrap_or(u64::MAX),
+            (Grace::OfRole, Some(role)) => {
+                u64::try_from(role.limits.stop_grace.as_millis()).unwrap_or(u64::MAX)
+            }
             (Grace::None, _) | (_, None) => 0,
         }
     }
 
     /// Ends the job once nothing of it runs and its logs are here.
     pub(super) fn end_when_quiet(&mut self) {
-        let Some(end) = self.tables.end.as_ref().filter(|_| !self.is_over) else { return };
+        let Some(end) = self.tables.end.as_ref().filter(|_| !self.is_over) else {
+            return;
+        };
         let running = self.tables.nodes_where(|node| node.phase.is_live());
         if !running.is_empty() && self.now_ms < end.nodes_until_ms {
             return;
@@ -147,8 +186,12 @@ impl Core {
 
     fn give_up_nodes(&mut self, running: &[NodeId]) {
         for id in running {
-            let message = format!("the agent of node `{id}` does not answer: its process may still run");
-            self.emit(JobEvent::Warning { message, hint: None });
+            let message =
+                format!("the agent of node `{id}` does not answer: its process may still run");
+            self.emit(JobEvent::Warning {
+                message,
+                hint: None,
+            });
             if let Some(node) = self.tables.node_mut(id) {
                 node.phase = NodePhase::Absent;
             }
@@ -157,11 +200,16 @@ impl Core {
 
     fn logs_until(&mut self) -> u64 {
         let until = self.now_ms + LOGS_WITHIN_MS;
-        self.tables.end.as_mut().map_or(until, |end| *end.logs_until_ms.get_or_insert(until))
+        self.tables
+            .end
+            .as_mut()
+            .map_or(until, |end| *end.logs_until_ms.get_or_insert(until))
     }
 
     fn close(&mut self) {
-        let Some(end) = self.tables.end.clone() else { return };
+        let Some(end) = self.tables.end.clone() else {
+            return;
+        };
         self.is_over = true;
         let summary = self.summary(&end);
         self.journal(None);
@@ -171,11 +219,21 @@ impl Core {
             Outcome::Failed => "failed",
             Outcome::Stopped => "stopped",
         };
-        self.tell_all(&ToAgent::JobEnded(JobEnded { outcome: outcome.into() }));
+        self.tell_all(&ToAgent::JobEnded(JobEnded {
+            outcome: outcome.into(),
+        }));
         self.ended(end.outcome);
     }
 }
 
 fn end(outcome: Outcome, reason: String) -> End {
-    End { outcome, reason, hint: None, node: None, engine_failed: false, nodes_until_ms: 0, logs_until_ms: None }
+    End {
+        outcome,
+        reason,
+        hint: None,
+        node: None,
+        engine_failed: false,
+        nodes_until_ms: 0,
+        logs_until_ms: None,
+    }
 }

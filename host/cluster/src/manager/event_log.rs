@@ -38,20 +38,36 @@ pub(crate) struct EventLog {
 impl EventLog {
     /// Goes on behind the last whole line.
     pub(crate) fn open(run: &RunDirectory) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(run.events_file())?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(run.events_file())?;
         let sequence = history(run, 0)?.last().map_or(0, |told| told.sequence);
-        Ok(Self { run: run.clone(), file, sequence, live: broadcast::channel(LIVE_EVENTS).0 })
+        Ok(Self {
+            run: run.clone(),
+            file,
+            sequence,
+            live: broadcast::channel(LIVE_EVENTS).0,
+        })
     }
 
     /// Gives the event its number and time, writes it, and tells everybody.
     pub(crate) fn emit(&mut self, event: JobEvent) -> io::Result<()> {
         self.sequence += 1;
         let is_last = matches!(event, JobEvent::Summary(_));
-        let line = Line { sequence: Some(self.sequence), time_ms: clock::now_ms(), event };
+        let line = Line {
+            sequence: Some(self.sequence),
+            time_ms: clock::now_ms(),
+            event,
+        };
         let json = serde_json::to_string(&line)?;
         self.file.write_all(format!("{json}\n").as_bytes())?;
         self.write_beside(&line, &json)?;
-        self.tell(Told { sequence: self.sequence, json: json.into(), is_last });
+        self.tell(Told {
+            sequence: self.sequence,
+            json: json.into(),
+            is_last,
+        });
         Ok(())
     }
 
@@ -59,8 +75,15 @@ impl EventLog {
     fn write_beside(&self, line: &Line, json: &str) -> io::Result<()> {
         match &line.event {
             JobEvent::Report { node, .. } => {
-                let path = self.run.reports().join(format!("{}.jsonl", node.replace(':', "-")));
-                OpenOptions::new().create(true).append(true).open(path)?.write_all(format!("{json}\n").as_bytes())
+                let path = self
+                    .run
+                    .reports()
+                    .join(format!("{}.jsonl", node.replace(':', "-")));
+                OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(path)?
+                    .write_all(format!("{json}\n").as_bytes())
             }
             JobEvent::Summary(summary) => {
                 let text = serde_json::to_vec_pretty(summary)?;
@@ -72,9 +95,17 @@ impl EventLog {
 
     /// A line of a node, for those who watch now.
     pub(crate) fn log_line(&self, event: JobEvent) {
-        let line = Line { sequence: None, time_ms: clock::now_ms(), event };
+        let line = Line {
+            sequence: None,
+            time_ms: clock::now_ms(),
+            event,
+        };
         if let Ok(json) = serde_json::to_string(&line) {
-            self.tell(Told { sequence: 0, json: json.into(), is_last: false });
+            self.tell(Told {
+                sequence: 0,
+                json: json.into(),
+                is_last: false,
+            });
         }
     }
 
@@ -84,7 +115,10 @@ impl EventLog {
     }
 
     pub(crate) fn watcher(&self) -> Watcher {
-        Watcher { run: self.run.clone(), live: self.live.clone() }
+        Watcher {
+            run: self.run.clone(),
+            live: self.live.clone(),
+        }
     }
 }
 
@@ -99,7 +133,12 @@ impl Watcher {
     /// Everything after the event of this number, until the summary.
     pub(crate) fn watch(&self, after: u64) -> mpsc::Receiver<Result<Event, Status>> {
         let (sender, receiver) = mpsc::channel(WATCHER_EVENTS);
-        let watch = Watch { run: self.run.clone(), live: self.live.subscribe(), sender, seen: after };
+        let watch = Watch {
+            run: self.run.clone(),
+            live: self.live.subscribe(),
+            sender,
+            seen: after,
+        };
         tokio::spawn(watch.run());
         receiver
     }
@@ -143,7 +182,10 @@ impl Watch {
             return Ok(());
         }
         self.seen = self.seen.max(told.sequence);
-        let event = Event { sequence: told.sequence, json: told.json.to_string() };
+        let event = Event {
+            sequence: told.sequence,
+            json: told.json.to_string(),
+        };
         self.sender.send(Ok(event)).await.map_err(|_| Over)?;
         if told.is_last { Err(Over) } else { Ok(()) }
     }
@@ -158,10 +200,18 @@ fn history(run: &RunDirectory, after: u64) -> io::Result<Vec<Told>> {
     let mut told = Vec::new();
     for json in BufReader::new(file).lines() {
         let json = json?;
-        let Ok(line) = serde_json::from_str::<Line>(&json) else { continue };
-        let Some(sequence) = line.sequence.filter(|sequence| *sequence > after) else { continue };
+        let Ok(line) = serde_json::from_str::<Line>(&json) else {
+            continue;
+        };
+        let Some(sequence) = line.sequence.filter(|sequence| *sequence > after) else {
+            continue;
+        };
         let is_last = matches!(line.event, JobEvent::Summary(_));
-        told.push(Told { sequence, json: json.into(), is_last });
+        told.push(Told {
+            sequence,
+            json: json.into(),
+            is_last,
+        });
     }
     Ok(told)
 }
@@ -179,11 +229,16 @@ mod tests {
     const WATCHDOG: Duration = Duration::from_secs(20);
 
     fn phase(phase: &str) -> JobEvent {
-        JobEvent::Phase { phase: phase.into(), note: None }
+        JobEvent::Phase {
+            phase: phase.into(),
+            note: None,
+        }
     }
 
     async fn next(watch: &mut mpsc::Receiver<Result<Event, Status>>) -> Option<u64> {
-        let event = tokio::time::timeout(WATCHDOG, watch.recv()).await.expect("no event came");
+        let event = tokio::time::timeout(WATCHDOG, watch.recv())
+            .await
+            .expect("no event came");
         event.map(|event| event.unwrap().sequence)
     }
 
@@ -211,9 +266,15 @@ mod tests {
     fn a_reopened_log_goes_on_counting() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDirectory::create(folder.path(), "job").unwrap();
-        EventLog::open(&run).unwrap().emit(phase("placing")).unwrap();
+        EventLog::open(&run)
+            .unwrap()
+            .emit(phase("placing"))
+            .unwrap();
         let mut again = EventLog::open(&run).unwrap();
         again.emit(phase("starting")).unwrap();
-        assert_eq!(history(&run, 0).unwrap().last().map(|told| told.sequence), Some(2));
+        assert_eq!(
+            history(&run, 0).unwrap().last().map(|told| told.sequence),
+            Some(2)
+        );
     }
 }

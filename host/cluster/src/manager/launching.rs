@@ -20,7 +20,10 @@ impl Core {
         let mut by_runner: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
         for id in nodes {
             if let Some(role) = self.prepared.job.role(&id.role) {
-                by_runner.entry(role.plugin.clone()).or_default().push(id.clone());
+                by_runner
+                    .entry(role.plugin.clone())
+                    .or_default()
+                    .push(id.clone());
             }
         }
         for (runner, nodes) in by_runner {
@@ -29,10 +32,15 @@ impl Core {
     }
 
     fn launch_with(&mut self, action: Id, runner: &str, nodes: &[NodeId]) {
-        let requests: Vec<LaunchRequest> = nodes.iter().filter_map(|id| self.next_attempt(id)).collect();
+        let requests: Vec<LaunchRequest> = nodes
+            .iter()
+            .filter_map(|id| self.next_attempt(id))
+            .collect();
         let spec = spec_of_runner(&self.prepared.spec, &self.prepared.job, runner);
         let cluster = self.cluster_of_runner(runner);
-        let Some(plugin) = self.plugins.runners.get(runner) else { return };
+        let Some(plugin) = self.plugins.runners.get(runner) else {
+            return;
+        };
         match plugin.plan(&spec, &cluster, &requests) {
             Err(error) => self.quarantine_of(&error),
             Ok(plans) => {
@@ -45,31 +53,61 @@ impl Core {
 
     fn next_attempt(&self, id: &NodeId) -> Option<LaunchRequest> {
         let attempt = self.tables.node(id)?.attempt + 1;
-        Some(LaunchRequest { node: id.clone(), attempt, place: self.member(id)? })
+        Some(LaunchRequest {
+            node: id.clone(),
+            attempt,
+            place: self.member(id)?,
+        })
     }
 
     fn order_start(&mut self, action: Id, request: &LaunchRequest, plan: Valid<LaunchPlan>) {
         let id = &request.node;
-        let Some(role) = self.prepared.job.role(&id.role).cloned() else { return };
+        let Some(role) = self.prepared.job.role(&id.role).cloned() else {
+            return;
+        };
         let generation = self.tables.generation;
-        let Some(node) = self.tables.node_mut(id) else { return };
-        let Some(agent) = node.place.as_ref().map(|place| place.agent) else { return };
+        let Some(node) = self.tables.node_mut(id) else {
+            return;
+        };
+        let Some(agent) = node.place.as_ref().map(|place| place.agent) else {
+            return;
+        };
         node.attempt = request.attempt;
         node.phase = NodePhase::Starting;
         node.generation = generation;
         node.done = false;
-        let start = Start { action: Some(action_id(action, request.node.index)), ..self.start_order(request, &role, plan.into_inner()) };
+        let start = Start {
+            action: Some(action_id(action, request.node.index)),
+            ..self.start_order(request, &role, plan.into_inner())
+        };
         let message = ToAgent::Start(start);
-        self.outstanding.add(agent, Awaits::Start(id.clone(), request.attempt), message.clone());
+        self.outstanding.add(
+            agent,
+            Awaits::Start(id.clone(), request.attempt),
+            message.clone(),
+        );
         self.tell(agent, message);
         self.show(id);
     }
 
     fn start_order(&self, request: &LaunchRequest, role: &Role, plan: LaunchPlan) -> Start {
-        let policy = self.prepared.spec.role(&role.name).and_then(|role| role.policy.as_ref());
+        let policy = self
+            .prepared
+            .spec
+            .role(&role.name)
+            .and_then(|role| role.policy.as_ref());
         // The job file's own variables win over the plugin's.
-        let environment = plan.environment.into_iter().chain(role.environment.clone()).collect();
-        let files = self.setting.files.get(&role.name).map(Vec::as_slice).unwrap_or_default();
+        let environment = plan
+            .environment
+            .into_iter()
+            .chain(role.environment.clone())
+            .collect();
+        let files = self
+            .setting
+            .files
+            .get(&role.name)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         Start {
             action: None,
             node: Some(to_wire(&request.node)),
@@ -77,7 +115,14 @@ impl Core {
             program: Some(self.program(role, &plan.program)),
             arguments: plan.arguments,
             environment,
-            files: plan.files.into_iter().map(|file| cluster::LaunchFile { path: file.path, content: file.content }).collect(),
+            files: plan
+                .files
+                .into_iter()
+                .map(|file| cluster::LaunchFile {
+                    path: file.path,
+                    content: file.content,
+                })
+                .collect(),
             staged: files.iter().map(staged).collect(),
             readiness: Some(wire_readiness(policy.map(|policy| &policy.ready_when))),
             limits: Some(limits(role)),
@@ -90,7 +135,13 @@ impl Core {
 
     /// Properties of the job, then of the role, which win.
     fn parameters(&self, role: &Role) -> std::collections::HashMap<String, String> {
-        self.prepared.job.properties.clone().into_iter().chain(role.properties.clone()).collect()
+        self.prepared
+            .job
+            .properties
+            .clone()
+            .into_iter()
+            .chain(role.properties.clone())
+            .collect()
     }
 
     fn program(&self, role: &Role, wanted: &Program) -> cluster::Program {
@@ -103,12 +154,16 @@ impl Core {
             (Program::RoleCommand, JobProgram::Command(words)) => {
                 command(words.iter().chain(&role.arguments).cloned().collect())
             }
-            (Program::RoleCommand, JobProgram::Script(_)) => program::Kind::Script(cluster::ScriptProgram {
-                interpreter: Some(interpreter()),
-                path: script_path(&role.program).unwrap_or_default(),
-                arguments: role.arguments.clone(),
-            }),
-            (Program::Interpreter, _) | (Program::RoleCommand, JobProgram::Plugin) => program::Kind::Interpreter(interpreter()),
+            (Program::RoleCommand, JobProgram::Script(_)) => {
+                program::Kind::Script(cluster::ScriptProgram {
+                    interpreter: Some(interpreter()),
+                    path: script_path(&role.program).unwrap_or_default(),
+                    arguments: role.arguments.clone(),
+                })
+            }
+            (Program::Interpreter, _) | (Program::RoleCommand, JobProgram::Plugin) => {
+                program::Kind::Interpreter(interpreter())
+            }
         };
         cluster::Program { kind: Some(kind) }
     }
@@ -119,7 +174,12 @@ fn command(words: Vec<String>) -> program::Kind {
 }
 
 fn staged(file: &SubmittedFile) -> StagedFile {
-    StagedFile { path: file.path.clone(), sha256: file.sha256.clone(), bytes: file.bytes, executable: file.executable }
+    StagedFile {
+        path: file.path.clone(),
+        sha256: file.sha256.clone(),
+        bytes: file.bytes,
+        executable: file.executable,
+    }
 }
 
 fn wire_readiness(ready_when: Option<&Readiness>) -> cluster::Readiness {
@@ -132,7 +192,8 @@ fn wire_readiness(ready_when: Option<&Readiness>) -> cluster::Readiness {
 }
 
 fn limits(role: &Role) -> NodeLimits {
-    let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let ms =
+        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     NodeLimits {
         start_within_ms: ms(role.limits.start_within),
         report_within_ms: ms(role.limits.report_within),

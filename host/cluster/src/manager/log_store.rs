@@ -40,7 +40,10 @@ pub(crate) struct Stored {
 
 impl LogStore {
     pub(crate) fn new(run: &RunDirectory) -> Self {
-        Self { run: run.clone(), logs: BTreeMap::new() }
+        Self {
+            run: run.clone(),
+            logs: BTreeMap::new(),
+        }
     }
 
     /// Writes what is new of a chunk. One that leaves a gap is not written: the agent sends from the length it is told.
@@ -51,11 +54,15 @@ impl LogStore {
             let log = Log::open(&self.run, &id, chunk.attempt)?;
             self.logs.insert(key.clone(), log);
         }
-        let mut stored = Stored { node: key.0.clone(), ..Stored::default() };
+        let mut stored = Stored {
+            node: key.0.clone(),
+            ..Stored::default()
+        };
         if let Some(log) = self.logs.get_mut(&key) {
             stored.lines = log.write(chunk)?;
             stored.length = log.length;
-            stored.is_closed = chunk.last && log.length == chunk.offset + chunk.content.len() as u64;
+            stored.is_closed =
+                chunk.last && log.length == chunk.offset + chunk.content.len() as u64;
             if stored.is_closed {
                 stored.lines.extend(log.rest());
                 self.logs.remove(&key);
@@ -68,14 +75,25 @@ impl LogStore {
 impl Log {
     fn open(run: &RunDirectory, id: &forebay_plugin::NodeId, attempt: u32) -> io::Result<Self> {
         let path = run.node_log(&id.role, id.index, attempt);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)?;
         let length = file.metadata()?.len();
-        Ok(Self { file, length, line: Vec::new() })
+        Ok(Self {
+            file,
+            length,
+            line: Vec::new(),
+        })
     }
 
     fn write(&mut self, chunk: &LogChunk) -> io::Result<Vec<String>> {
         let known = self.length.saturating_sub(chunk.offset);
-        let new = usize::try_from(known).ok().and_then(|known| chunk.content.get(known..)).unwrap_or_default();
+        let new = usize::try_from(known)
+            .ok()
+            .and_then(|known| chunk.content.get(known..))
+            .unwrap_or_default();
         if chunk.offset > self.length || new.is_empty() {
             return Ok(Vec::new());
         }
@@ -101,7 +119,10 @@ impl Log {
     fn rest(&mut self) -> Option<String> {
         let line = std::mem::take(&mut self.line);
         let shown = line.strip_suffix(b"\r").unwrap_or(&line);
-        let shown = shown.rsplit(|byte| *byte == b'\r').next().unwrap_or_default();
+        let shown = shown
+            .rsplit(|byte| *byte == b'\r')
+            .next()
+            .unwrap_or_default();
         (!line.is_empty()).then(|| String::from_utf8_lossy(shown).into_owned())
     }
 }
@@ -112,8 +133,17 @@ mod tests {
     use crate::wire::node::NodeId;
 
     fn chunk(offset: u64, content: &str) -> LogChunk {
-        let node = Some(NodeId { role: "worker".into(), index: 0 });
-        LogChunk { node, attempt: 1, offset, content: content.as_bytes().to_vec(), last: false }
+        let node = Some(NodeId {
+            role: "worker".into(),
+            index: 0,
+        });
+        LogChunk {
+            node,
+            attempt: 1,
+            offset,
+            content: content.as_bytes().to_vec(),
+            last: false,
+        }
     }
 
     #[test]
@@ -122,12 +152,24 @@ mod tests {
         let run = RunDirectory::create(folder.path(), "job").unwrap();
         let mut store = LogStore::new(&run);
         assert_eq!(store.store(&chunk(0, "one\ntw")).unwrap().lines, ["one"]);
-        assert_eq!(store.store(&chunk(0, "one\ntw")).unwrap().lines, Vec::<String>::new());
+        assert_eq!(
+            store.store(&chunk(0, "one\ntw")).unwrap().lines,
+            Vec::<String>::new()
+        );
         assert_eq!(store.store(&chunk(20, "later")).unwrap().length, 6);
-        assert_eq!(store.store(&chunk(4, "two\n10%\r20%\r\n")).unwrap().lines, ["two", "20%"]);
-        let last = LogChunk { last: true, ..chunk(17, "end") };
+        assert_eq!(
+            store.store(&chunk(4, "two\n10%\r20%\r\n")).unwrap().lines,
+            ["two", "20%"]
+        );
+        let last = LogChunk {
+            last: true,
+            ..chunk(17, "end")
+        };
         let stored = store.store(&last).unwrap();
-        assert_eq!((stored.lines.as_slice(), stored.is_closed), (["end".to_owned()].as_slice(), true));
+        assert_eq!(
+            (stored.lines.as_slice(), stored.is_closed),
+            (["end".to_owned()].as_slice(), true)
+        );
         let text = std::fs::read_to_string(run.node_log("worker", 0, 1)).unwrap();
         assert_eq!(text, "one\ntwo\n10%\r20%\r\nend");
     }

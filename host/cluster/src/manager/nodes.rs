@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use forebay_plugin::{
-    CustomEvent, Ending, Event, ExitReport, FinishRequest, KnownCause, NodeExit, NodeId, NodePhase, NodeStall, ScriptError,
-    StallKind, Valid, Verdict, VerdictKind,
+    CustomEvent, Ending, Event, ExitReport, FinishRequest, KnownCause, NodeExit, NodeId, NodePhase,
+    NodeStall, ScriptError, StallKind, Valid, Verdict, VerdictKind,
 };
 use serde_json::Value as Json;
 
@@ -15,8 +15,8 @@ use crate::events::{AttemptSummary, JobEvent, NodeEvent};
 use crate::preparation::spec_of_runner;
 use crate::wire::cluster::attempt_ended::Ending as WireEnding;
 use crate::wire::cluster::{
-    AttemptEnded, AttemptReady, AttemptStalled, AttemptStarted, KnownCause as WireCause, NodeDone, NodeFinishJob,
-    NodeGenerationTaken, NodeReport, NodeSignal, StallKind as WireStall,
+    AttemptEnded, AttemptReady, AttemptStalled, AttemptStarted, KnownCause as WireCause, NodeDone,
+    NodeFinishJob, NodeGenerationTaken, NodeReport, NodeSignal, StallKind as WireStall,
 };
 use crate::wire::node::value::Kind;
 
@@ -24,15 +24,20 @@ impl Core {
     // --------------------------------------------------------------------------------------------- start and ready
 
     pub(super) fn attempt_started(&mut self, agent: usize, started: &AttemptStarted) {
-        let Some((id, node)) = self.current(started.node.as_ref(), started.attempt) else { return };
+        let Some((id, node)) = self.current(started.node.as_ref(), started.attempt) else {
+            return;
+        };
         node.pid = Some(started.pid);
-        self.outstanding.settle(agent, &Awaits::Start(id.clone(), started.attempt));
+        self.outstanding
+            .settle(agent, &Awaits::Start(id.clone(), started.attempt));
         self.open_logs.insert((id.to_string(), started.attempt));
         self.show(&id);
     }
 
     pub(super) fn attempt_ready(&mut self, ready: &AttemptReady) {
-        let Some((id, node)) = self.current(ready.node.as_ref(), ready.attempt) else { return };
+        let Some((id, node)) = self.current(ready.node.as_ref(), ready.attempt) else {
+            return;
+        };
         if node.phase == NodePhase::Starting {
             node.phase = NodePhase::Ready;
             self.show(&id);
@@ -41,7 +46,9 @@ impl Core {
     }
 
     pub(super) fn generation_taken(&mut self, taken: &NodeGenerationTaken) {
-        let Some((id, node)) = self.current(taken.node.as_ref(), taken.attempt) else { return };
+        let Some((id, node)) = self.current(taken.node.as_ref(), taken.attempt) else {
+            return;
+        };
         let is_newer = taken.generation > node.generation;
         node.generation = node.generation.max(taken.generation);
         if is_newer && node.phase == NodePhase::Ready {
@@ -52,32 +59,52 @@ impl Core {
     // ------------------------------------------------------------------------------------------------- what they say
 
     pub(super) fn reported(&mut self, reported: NodeReport) {
-        let Some((id, node)) = self.current(reported.node.as_ref(), reported.attempt) else { return };
-        let Some(report) = reported.report else { return };
-        let values: BTreeMap<String, Json> =
-            report.values.into_iter().filter_map(|(key, value)| Some((key, json(value.kind?)))).collect();
+        let Some((id, node)) = self.current(reported.node.as_ref(), reported.attempt) else {
+            return;
+        };
+        let Some(report) = reported.report else {
+            return;
+        };
+        let values: BTreeMap<String, Json> = report
+            .values
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, json(value.kind?))))
+            .collect();
         node.progress = node.progress.max(report.step.unwrap_or_default());
         if let Some(step) = report.step {
             node.last_report.insert("step".into(), step.into());
         }
         node.last_report.extend(values.clone());
-        self.emit(JobEvent::Report { node: id.to_string(), attempt: reported.attempt, step: report.step, values });
+        self.emit(JobEvent::Report {
+            node: id.to_string(),
+            attempt: reported.attempt,
+            step: report.step,
+            values,
+        });
     }
 
     pub(super) fn signalled(&mut self, signal: NodeSignal) {
-        let Some((id, _)) = self.current(signal.node.as_ref(), signal.attempt) else { return };
+        let Some((id, _)) = self.current(signal.node.as_ref(), signal.attempt) else {
+            return;
+        };
         self.emit(JobEvent::Signal {
             node: id.to_string(),
             attempt: signal.attempt,
             name: signal.name.clone(),
             payload: signal.payload.clone(),
         });
-        let event = CustomEvent { name: signal.name, node: Some(id), payload: signal.payload };
+        let event = CustomEvent {
+            name: signal.name,
+            node: Some(id),
+            payload: signal.payload,
+        };
         self.happened(Event::Custom(event));
     }
 
     pub(super) fn said_done(&mut self, done: &NodeDone) {
-        let Some((_, node)) = self.current(done.node.as_ref(), done.attempt) else { return };
+        let Some((_, node)) = self.current(done.node.as_ref(), done.attempt) else {
+            return;
+        };
         if !node.done {
             node.done = true;
             self.member_finished();
@@ -85,12 +112,19 @@ impl Core {
     }
 
     pub(super) fn said_finish(&mut self, finish: NodeFinishJob) {
-        let Some((id, _)) = self.current(finish.node.as_ref(), finish.attempt) else { return };
-        self.happened(Event::FinishRequested(FinishRequest { node: id, reason: finish.reason }));
+        let Some((id, _)) = self.current(finish.node.as_ref(), finish.attempt) else {
+            return;
+        };
+        self.happened(Event::FinishRequested(FinishRequest {
+            node: id,
+            reason: finish.reason,
+        }));
     }
 
     pub(super) fn stalled(&mut self, stalled: &AttemptStalled) {
-        let Some((id, _)) = self.current(stalled.node.as_ref(), stalled.attempt) else { return };
+        let Some((id, _)) = self.current(stalled.node.as_ref(), stalled.attempt) else {
+            return;
+        };
         let kind = match stalled.kind() {
             WireStall::NotReady => StallKind::NotReady,
             WireStall::NoProgress => StallKind::NoProgress,
@@ -98,7 +132,10 @@ impl Core {
             WireStall::Lingering => StallKind::Lingering,
         };
         let message = format!("node `{id}` is {kind} for {} s", stalled.for_ms / 1000);
-        self.emit(JobEvent::Warning { message, hint: None });
+        self.emit(JobEvent::Warning {
+            message,
+            hint: None,
+        });
         self.happened(Event::NodeStalled(NodeStall {
             node: id,
             attempt: stalled.attempt,
@@ -118,23 +155,38 @@ impl Core {
     // ----------------------------------------------------------------------------------------------------------- end
 
     pub(super) fn attempt_ended(&mut self, agent: usize, ended: AttemptEnded) {
-        let Some((id, node)) = self.current(ended.node.as_ref(), ended.attempt) else { return };
+        let Some((id, node)) = self.current(ended.node.as_ref(), ended.attempt) else {
+            return;
+        };
         node.done |= ended.was_done;
         let known = known_verdict(node, &ended);
-        self.outstanding.settle(agent, &Awaits::Start(id.clone(), ended.attempt));
-        self.outstanding.settle(agent, &Awaits::End(id.clone(), ended.attempt));
+        self.outstanding
+            .settle(agent, &Awaits::Start(id.clone(), ended.attempt));
+        self.outstanding
+            .settle(agent, &Awaits::End(id.clone(), ended.attempt));
         let report = exit_report(id, ended);
         match known.map_or_else(|| self.ask_runner(&report), Ok) {
             Ok(verdict) => self.exited(report, verdict),
             Err(error) => {
-                self.exited(report, verdict(VerdictKind::Fatal, "its node runner could not judge its end"));
+                self.exited(
+                    report,
+                    verdict(
+                        VerdictKind::Fatal,
+                        "its node runner could not judge its end",
+                    ),
+                );
                 self.quarantine_of(&error);
             }
         }
     }
 
     fn ask_runner(&self, report: &ExitReport) -> Result<Verdict, forebay_plugin::CallError> {
-        let runner_name = self.prepared.job.role(&report.node.role).map(|role| role.plugin.as_str()).unwrap_or_default();
+        let runner_name = self
+            .prepared
+            .job
+            .role(&report.node.role)
+            .map(|role| role.plugin.as_str())
+            .unwrap_or_default();
         let Some(runner) = self.plugins.runners.get(runner_name) else {
             return Ok(verdict(VerdictKind::Fatal, "its role has no node runner"));
         };
@@ -144,7 +196,9 @@ impl Core {
 
     fn exited(&mut self, report: ExitReport, verdict: Verdict) {
         let (id, attempt) = (report.node.clone(), report.attempt);
-        let Some(node) = self.tables.node_mut(&id) else { return };
+        let Some(node) = self.tables.node_mut(&id) else {
+            return;
+        };
         node.attempts.push(AttemptSummary {
             attempt,
             pid: node.pid,
@@ -155,13 +209,20 @@ impl Core {
         node.pid = None;
         node.last = Some(verdict.kind);
         node.ran_ms = report.ran_ms;
-        node.last_exit = Some(Exit { report, verdict: verdict.clone() });
+        node.last_exit = Some(Exit {
+            report,
+            verdict: verdict.clone(),
+        });
         let starts_again = node.start_when_ended.take();
         self.show(&id);
         if verdict.kind == VerdictKind::Finished {
             self.member_finished();
         }
-        self.happened(Event::NodeExited(NodeExit { node: id.clone(), attempt, verdict }));
+        self.happened(Event::NodeExited(NodeExit {
+            node: id.clone(),
+            attempt,
+            verdict,
+        }));
         if let Some(action) = starts_again.filter(|_| self.tables.end.is_none()) {
             self.launch(action, &[id]);
         }
@@ -169,7 +230,9 @@ impl Core {
 
     /// Its machine is gone, and its place with it.
     pub(super) fn lost(&mut self, id: &NodeId) {
-        let Some(node) = self.tables.node_mut(id) else { return };
+        let Some(node) = self.tables.node_mut(id) else {
+            return;
+        };
         if node.phase.is_live() {
             self.open_logs.remove(&(id.to_string(), node.attempt));
             node.attempts.push(AttemptSummary {
@@ -189,14 +252,22 @@ impl Core {
 
     /// Tells people where a node is now.
     pub(super) fn show(&mut self, id: &NodeId) {
-        let Some(node) = self.tables.node(id) else { return };
-        let exit = node.last_exit.as_ref().filter(|_| node.phase == NodePhase::Exited);
+        let Some(node) = self.tables.node(id) else {
+            return;
+        };
+        let exit = node
+            .last_exit
+            .as_ref()
+            .filter(|_| node.phase == NodePhase::Exited);
         let event = NodeEvent {
             node: id.to_string(),
             attempt: node.attempt,
             phase: node.phase.to_string(),
             pid: node.pid,
-            agent: node.place.as_ref().map(|place| self.tables.agents[place.agent].name.clone()),
+            agent: node
+                .place
+                .as_ref()
+                .map(|place| self.tables.agents[place.agent].name.clone()),
             ending: exit.map(|exit| ending_text(&exit.report.ending)),
             verdict: exit.map(|exit| exit.verdict.kind.to_string()),
             reason: exit.map(|exit| exit.verdict.reason.clone()),
@@ -208,7 +279,10 @@ impl Core {
 /// What the host knows without asking: the node had said that it was done, or the host had told it to stop.
 fn known_verdict(node: &NodeRecord, ended: &AttemptEnded) -> Option<Verdict> {
     if node.done {
-        Some(verdict(VerdictKind::Finished, "it had said that its work was done"))
+        Some(verdict(
+            VerdictKind::Finished,
+            "it had said that its work was done",
+        ))
     } else if ended.stop_was_asked || node.phase == NodePhase::Stopping {
         Some(verdict(VerdictKind::Stopped, "it was told to stop"))
     } else {
@@ -217,7 +291,11 @@ fn known_verdict(node: &NodeRecord, ended: &AttemptEnded) -> Option<Verdict> {
 }
 
 fn verdict(kind: VerdictKind, reason: &str) -> Verdict {
-    Verdict { kind, reason: reason.into(), hint: None }
+    Verdict {
+        kind,
+        reason: reason.into(),
+        hint: None,
+    }
 }
 
 fn exit_report(node: NodeId, ended: AttemptEnded) -> ExitReport {
@@ -233,7 +311,9 @@ fn exit_report(node: NodeId, ended: AttemptEnded) -> ExitReport {
         ending: match ended.ending {
             Some(WireEnding::Code(code)) => Ending::Code(code),
             Some(WireEnding::Signal(signal)) => Ending::Signal(signal),
-            Some(WireEnding::NotStarted(why)) => Ending::NotStarted(not_started(&why.code, &why.message, &why.hint)),
+            Some(WireEnding::NotStarted(why)) => {
+                Ending::NotStarted(not_started(&why.code, &why.message, &why.hint))
+            }
             None => Ending::NotStarted("the agent did not say how it ended".into()),
         },
         error: ended.error.map(|error| ScriptError {
@@ -250,7 +330,11 @@ fn exit_report(node: NodeId, ended: AttemptEnded) -> ExitReport {
 
 /// The code first, so that a node runner can tell the cases apart.
 fn not_started(code: &str, message: &str, hint: &str) -> String {
-    if hint.is_empty() { format!("{code}: {message}") } else { format!("{code}: {message}; {hint}") }
+    if hint.is_empty() {
+        format!("{code}: {message}")
+    } else {
+        format!("{code}: {message}; {hint}")
+    }
 }
 
 pub(super) fn ending_text(ending: &Ending) -> String {
@@ -262,8 +346,12 @@ pub(super) fn ending_text(ending: &Ending) -> String {
 }
 
 fn signal_name(number: u32) -> String {
-    let signal = i32::try_from(number).ok().and_then(rustix::process::Signal::from_named_raw);
-    signal.map(|signal| format!(" ({signal:?})").to_uppercase()).unwrap_or_default()
+    let signal = i32::try_from(number)
+        .ok()
+        .and_then(rustix::process::Signal::from_named_raw);
+    signal
+        .map(|signal| format!(" ({signal:?})").to_uppercase())
+        .unwrap_or_default()
 }
 
 fn json(value: Kind) -> Json {

@@ -26,7 +26,10 @@ pub(crate) struct Outstanding {
 
 impl Outstanding {
     pub(crate) fn add(&mut self, agent: usize, awaits: Awaits, message: Message) {
-        self.orders.entry(agent).or_default().push((awaits, message));
+        self.orders
+            .entry(agent)
+            .or_default()
+            .push((awaits, message));
     }
 
     /// The agent has answered.
@@ -38,7 +41,11 @@ impl Outstanding {
 
     /// In the order in which they were given.
     pub(crate) fn of(&self, agent: usize) -> impl Iterator<Item = &Message> {
-        self.orders.get(&agent).into_iter().flatten().map(|(_, message)| message)
+        self.orders
+            .get(&agent)
+            .into_iter()
+            .flatten()
+            .map(|(_, message)| message)
     }
 
     pub(crate) fn forget(&mut self, agent: usize) {

@@ -47,8 +47,12 @@ pub(crate) fn assign(needs: &[Need], candidates: &[Candidate]) -> Result<Vec<usi
     let mut free: Vec<Room> = candidates.iter().map(|candidate| candidate.free).collect();
     let mut chosen = Vec::with_capacity(needs.len());
     for need in needs {
-        let fitting = free.iter().enumerate().filter(|(_, room)| room.holds(&need.takes));
-        let Some((best, _)) = fitting.min_by_key(|(index, room)| (Reverse(room.slots), *index)) else {
+        let fitting = free
+            .iter()
+            .enumerate()
+            .filter(|(_, room)| room.holds(&need.takes));
+        let Some((best, _)) = fitting.min_by_key(|(index, room)| (Reverse(room.slots), *index))
+        else {
             return Err(missing(need, chosen.len(), needs.len(), candidates, &free));
         };
         free[best] = free[best].less(&need.takes);
@@ -57,8 +61,18 @@ pub(crate) fn assign(needs: &[Need], candidates: &[Candidate]) -> Result<Vec<usi
     Ok(chosen)
 }
 
-fn missing(need: &Need, placed: usize, wanted: usize, candidates: &[Candidate], free: &[Room]) -> String {
-    let mut text = format!("no room for node `{}`, which takes {}", need.node, describe(&need.takes));
+fn missing(
+    need: &Need,
+    placed: usize,
+    wanted: usize,
+    candidates: &[Candidate],
+    free: &[Room],
+) -> String {
+    let mut text = format!(
+        "no room for node `{}`, which takes {}",
+        need.node,
+        describe(&need.takes)
+    );
     if wanted > 1 {
         let _ = write!(text, " ({placed} of {wanted} nodes found room)");
     }
@@ -66,7 +80,12 @@ fn missing(need: &Need, placed: usize, wanted: usize, candidates: &[Candidate], 
         text.push_str("; there is no agent to use");
     }
     for (candidate, room) in candidates.iter().zip(free) {
-        let _ = write!(text, "; agent `{}` has {} left", candidate.name, describe(room));
+        let _ = write!(
+            text,
+            "; agent `{}` has {} left",
+            candidate.name,
+            describe(room)
+        );
     }
     text
 }
@@ -95,16 +114,34 @@ mod tests {
     use super::*;
 
     fn need(node: &str, cores: u32) -> Need {
-        Need { node: node.into(), takes: Room { slots: 1, cores, memory_bytes: 0, gpus: 0 } }
+        Need {
+            node: node.into(),
+            takes: Room {
+                slots: 1,
+                cores,
+                memory_bytes: 0,
+                gpus: 0,
+            },
+        }
     }
 
     fn candidate(name: &str, slots: u32, cores: u32) -> Candidate {
-        Candidate { name: name.into(), free: Room { slots, cores, memory_bytes: 0, gpus: 0 } }
+        Candidate {
+            name: name.into(),
+            free: Room {
+                slots,
+                cores,
+                memory_bytes: 0,
+                gpus: 0,
+            },
+        }
     }
 
     #[test]
     fn nodes_are_spread_over_machines() {
-        let needs: Vec<Need> = (0..4).map(|index| need(&format!("worker:{index}"), 0)).collect();
+        let needs: Vec<Need> = (0..4)
+            .map(|index| need(&format!("worker:{index}"), 0))
+            .collect();
         let machines = [candidate("a", 64, 0), candidate("b", 64, 0)];
         assert_eq!(assign(&needs, &machines), Ok(vec![0, 1, 0, 1]));
     }
@@ -112,7 +149,10 @@ mod tests {
     #[test]
     fn a_machine_without_room_is_passed_over() {
         let machines = [candidate("a", 64, 1), candidate("b", 2, 8)];
-        assert_eq!(assign(&[need("worker:0", 4), need("worker:1", 4)], &machines), Ok(vec![1, 1]));
+        assert_eq!(
+            assign(&[need("worker:0", 4), need("worker:1", 4)], &machines),
+            Ok(vec![1, 1])
+        );
     }
 
     #[test]

@@ -37,19 +37,30 @@ impl Core {
         };
         match assigned {
             Ok(chosen) => self.ask(placing, unplaced, &chosen),
-            Err(missing) if awaited.is_none() || placing.deadline_ms <= self.now_ms => self.give_up(&placing, missing),
+            Err(missing) if awaited.is_none() || placing.deadline_ms <= self.now_ms => {
+                self.give_up(&placing, missing)
+            }
             Err(_) => self.tables.placings.push(placing),
         }
     }
 
     fn unplaced(&self, placing: &Placing) -> Vec<NodeId> {
-        let has_none = |id: &&NodeId| self.tables.node(id).is_some_and(|node| node.place.is_none());
+        let has_none = |id: &&NodeId| {
+            self.tables
+                .node(id)
+                .is_some_and(|node| node.place.is_none())
+        };
         placing.nodes.iter().filter(has_none).cloned().collect()
     }
 
     /// Who is still to come, for people; absent when nobody is.
     fn awaited(&self) -> Option<String> {
-        let joined = self.tables.agents.iter().filter(|agent| agent.room.slots > 0).count();
+        let joined = self
+            .tables
+            .agents
+            .iter()
+            .filter(|agent| agent.room.slots > 0)
+            .count();
         let wanted = self.setting.awaited_agents as usize;
         (joined < wanted).then(|| format!("{joined} of {wanted} agents have joined"))
     }
@@ -57,18 +68,38 @@ impl Core {
     /// Agents that may be used, by index, with what they have left.
     fn candidates(&self, avoid: &BTreeSet<String>) -> Vec<(usize, Candidate)> {
         let usable = self.tables.agents.iter().enumerate().filter(|(_, agent)| {
-            agent.state == AgentState::Connected && agent.room.slots > 0 && !avoid.contains(&agent.name)
+            agent.state == AgentState::Connected
+                && agent.room.slots > 0
+                && !avoid.contains(&agent.name)
         });
-        usable.map(|(index, agent)| (index, Candidate { name: agent.name.clone(), free: self.free(index) })).collect()
+        usable
+            .map(|(index, agent)| {
+                (
+                    index,
+                    Candidate {
+                        name: agent.name.clone(),
+                        free: self.free(index),
+                    },
+                )
+            })
+            .collect()
     }
 
     fn free(&self, agent: usize) -> Room {
         let held = self.tables.nodes_on(agent);
-        held.iter().fold(self.tables.agents[agent].room, |room, id| room.less(&self.takes(id)))
+        held.iter()
+            .fold(self.tables.agents[agent].room, |room, id| {
+                room.less(&self.takes(id))
+            })
     }
 
     fn takes(&self, id: &NodeId) -> Room {
-        let resources = self.prepared.job.role(&id.role).map(|role| role.resources.clone()).unwrap_or_default();
+        let resources = self
+            .prepared
+            .job
+            .role(&id.role)
+            .map(|role| role.resources.clone())
+            .unwrap_or_default();
         Room {
             slots: 1,
             cores: resources.cores.unwrap_or_default(),
@@ -77,11 +108,27 @@ impl Core {
         }
     }
 
-    fn assign(&self, nodes: &[NodeId], candidates: &[(usize, Candidate)]) -> Result<Vec<usize>, String> {
-        let needs: Vec<Need> = nodes.iter().map(|id| Need { node: id.to_string(), takes: self.takes(id) }).collect();
-        let machines: Vec<Candidate> = candidates.iter().map(|(_, candidate)| candidate.clone()).collect();
+    fn assign(
+        &self,
+        nodes: &[NodeId],
+        candidates: &[(usize, Candidate)],
+    ) -> Result<Vec<usize>, String> {
+        let needs: Vec<Need> = nodes
+            .iter()
+            .map(|id| Need {
+                node: id.to_string(),
+                takes: self.takes(id),
+            })
+            .collect();
+        let machines: Vec<Candidate> = candidates
+            .iter()
+            .map(|(_, candidate)| candidate.clone())
+            .collect();
         let chosen = assign(&needs, &machines)?;
-        Ok(chosen.into_iter().map(|position| candidates[position].0).collect())
+        Ok(chosen
+            .into_iter()
+            .map(|position| candidates[position].0)
+            .collect())
     }
 
     /// Asks the chosen agents for ports. Room is taken at once, ports come with the answer.
@@ -96,22 +143,33 @@ impl Core {
             placing.asked.insert(agent);
             for id in &nodes {
                 if let Some(node) = self.tables.node_mut(id) {
-                    node.place = Some(Place { agent, ports: Vec::new() });
+                    node.place = Some(Place {
+                        agent,
+                        ports: Vec::new(),
+                    });
                 }
             }
             let order = cluster::Place {
                 action: Some(action),
                 nodes: nodes.iter().map(|id| self.place_node(id)).collect(),
             };
-            self.outstanding.add(agent, Awaits::Places(action), ToAgent::Place(order.clone()));
+            self.outstanding
+                .add(agent, Awaits::Places(action), ToAgent::Place(order.clone()));
             self.tell(agent, ToAgent::Place(order));
         }
         self.tables.placings.push(placing);
     }
 
     fn place_node(&self, id: &NodeId) -> PlaceNode {
-        let policy = self.prepared.spec.role(&id.role).and_then(|role| role.policy.as_ref());
-        let needed = policy.iter().flat_map(|policy| &policy.ports).filter(|port| id.index == 0 || !port.first_only);
+        let policy = self
+            .prepared
+            .spec
+            .role(&id.role)
+            .and_then(|role| role.policy.as_ref());
+        let needed = policy
+            .iter()
+            .flat_map(|policy| &policy.ports)
+            .filter(|port| id.index == 0 || !port.first_only);
         PlaceNode {
             node: Some(to_wire(id)),
             ports: needed.map(|port| port.name.clone()).collect(),
@@ -129,8 +187,15 @@ impl Core {
         };
         for held in granted.places {
             let id = node_id(held.node.as_ref());
-            let ports = held.ports.into_iter().filter_map(|port| Some((port.name, u16::try_from(port.number).ok()?)));
-            if let Some(place) = self.tables.node_mut(&id).and_then(|node| node.place.as_mut()) {
+            let ports = held
+                .ports
+                .into_iter()
+                .filter_map(|port| Some((port.name, u16::try_from(port.number).ok()?)));
+            if let Some(place) = self
+                .tables
+                .node_mut(&id)
+                .and_then(|node| node.place.as_mut())
+            {
                 place.ports = ports.collect();
             }
         }
@@ -140,13 +205,26 @@ impl Core {
 
     /// A place that nobody waits for any more.
     fn hand_back(&mut self, agent: usize, granted: &PlaceGranted) {
-        let nodes = granted.places.iter().filter_map(|held| held.node.clone()).collect();
-        self.tell(agent, ToAgent::Release(Release { action: None, nodes }));
+        let nodes = granted
+            .places
+            .iter()
+            .filter_map(|held| held.node.clone())
+            .collect();
+        self.tell(
+            agent,
+            ToAgent::Release(Release {
+                action: None,
+                nodes,
+            }),
+        );
     }
 
     fn placing_of(&self, action: &cluster::ActionId) -> Option<usize> {
         let id = (action.event_number, action.position);
-        self.tables.placings.iter().position(|placing| placing.action == id)
+        self.tables
+            .placings
+            .iter()
+            .position(|placing| placing.action == id)
     }
 
     fn complete(&mut self, position: usize) {
@@ -165,7 +243,8 @@ impl Core {
     }
 
     pub(super) fn place_refused(&mut self, agent: usize, refused: &PlaceRefused) {
-        self.outstanding.settle(agent, &Awaits::Places(refused.action.unwrap_or_default()));
+        self.outstanding
+            .settle(agent, &Awaits::Places(refused.action.unwrap_or_default()));
         self.refused_by(agent, &refused.reason);
     }
 
@@ -181,13 +260,20 @@ impl Core {
         }
         for id in refused {
             if let Some(node) = self.tables.node_mut(&id) {
-                if node.place.as_ref().is_some_and(|place| place.agent == agent) {
+                if node
+                    .place
+                    .as_ref()
+                    .is_some_and(|place| place.agent == agent)
+                {
                     node.place = None;
                 }
             }
         }
         let message = format!("agent `{name}` has no place to give: {reason}");
-        self.emit(crate::events::JobEvent::Warning { message, hint: None });
+        self.emit(crate::events::JobEvent::Warning {
+            message,
+            hint: None,
+        });
         self.settle_placings();
     }
 

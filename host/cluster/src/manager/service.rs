@@ -21,7 +21,8 @@ use crate::wire::cluster::discovery_server::Discovery;
 use crate::wire::cluster::{AgentMessage, FetchRequest, FileChunk, ManagerMessage, Register};
 use crate::wire::job::job_control_server::JobControl;
 use crate::wire::job::{
-    Accepted, DescribeRequest, Description, RestartRequest, ResumeRequest, ScaleRequest, StopRequest, WatchRequest,
+    Accepted, DescribeRequest, Description, RestartRequest, ResumeRequest, ScaleRequest,
+    StopRequest, WatchRequest,
 };
 
 /// How long a new stream may take to say who it is.
@@ -38,11 +39,27 @@ const REQUEST_TEXT_MAX: usize = 1_000;
 /// What the services tell the loop.
 #[derive(Debug)]
 pub(crate) enum Mail {
-    Join { link: Link, register: Register, commands: mpsc::Sender<Result<ManagerMessage, Status>> },
-    Agent { link: Link, message: FromAgent },
-    Gone { link: Link },
-    Stop { request: String, way: StopWay, reason: String, answer: oneshot::Sender<u64> },
-    Describe { answer: oneshot::Sender<String> },
+    Join {
+        link: Link,
+        register: Register,
+        commands: mpsc::Sender<Result<ManagerMessage, Status>>,
+    },
+    Agent {
+        link: Link,
+        message: FromAgent,
+    },
+    Gone {
+        link: Link,
+    },
+    Stop {
+        request: String,
+        way: StopWay,
+        reason: String,
+        answer: oneshot::Sender<u64>,
+    },
+    Describe {
+        answer: oneshot::Sender<String>,
+    },
 }
 
 /// Both services. Cheap to clone.
@@ -58,8 +75,19 @@ pub(crate) struct Services {
 type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Services {
-    pub(crate) fn new(mail: mpsc::Sender<Mail>, watcher: Watcher, token: Token, run: &RunDirectory) -> Self {
-        Self { mail, watcher, token, staged: run.staged(), links: Arc::default() }
+    pub(crate) fn new(
+        mail: mpsc::Sender<Mail>,
+        watcher: Watcher,
+        token: Token,
+        run: &RunDirectory,
+    ) -> Self {
+        Self {
+            mail,
+            watcher,
+            token,
+            staged: run.staged(),
+            links: Arc::default(),
+        }
     }
 
     async fn post(&self, mail: Mail) -> Result<(), Status> {
@@ -82,25 +110,37 @@ impl Discovery for Services {
     type AttachStream = Out<ManagerMessage>;
     type FetchStream = Out<FileChunk>;
 
-    async fn attach(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::AttachStream>, Status> {
+    async fn attach(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
         self.token.check(&request)?;
         let mut inbound = request.into_inner();
         let register = first_message(&mut inbound).await?;
         let link = self.links.fetch_add(1, Ordering::Relaxed) + 1;
         let (commands, outbound) = mpsc::channel(AGENT_COMMANDS);
-        self.post(Mail::Join { link, register, commands }).await?;
+        self.post(Mail::Join {
+            link,
+            register,
+            commands,
+        })
+        .await?;
         tokio::spawn(forward(inbound, link, self.mail.clone()));
         Ok(Response::new(Box::pin(ReceiverStream::new(outbound))))
     }
 
-    async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
+    async fn fetch(
+        &self,
+        request: Request<FetchRequest>,
+    ) -> Result<Response<Self::FetchStream>, Status> {
         self.token.check(&request)?;
         let sha256 = request.into_inner().sha256;
         if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(Status::invalid_argument("not a SHA-256 in hexadecimal"));
         }
         let file = tokio::fs::File::open(self.staged.join(&sha256)).await;
-        let file = file.map_err(|_| Status::not_found(format!("this run has no file `{sha256}`")))?;
+        let file =
+            file.map_err(|_| Status::not_found(format!("this run has no file `{sha256}`")))?;
         let (sender, receiver) = mpsc::channel(4);
         tokio::spawn(send_file(file, sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
@@ -110,14 +150,20 @@ impl Discovery for Services {
 async fn first_message(inbound: &mut Streaming<AgentMessage>) -> Result<Register, Status> {
     let first = tokio::time::timeout(REGISTER_WITHIN, inbound.message()).await;
     match first.map_err(|_| Status::deadline_exceeded("no `register` came"))?? {
-        Some(AgentMessage { message: Some(FromAgent::Register(register)) }) => Ok(register),
-        _ => Err(Status::invalid_argument("the first message has to be `register`")),
+        Some(AgentMessage {
+            message: Some(FromAgent::Register(register)),
+        }) => Ok(register),
+        _ => Err(Status::invalid_argument(
+            "the first message has to be `register`",
+        )),
     }
 }
 
 async fn forward(mut inbound: Streaming<AgentMessage>, link: Link, mail: mpsc::Sender<Mail>) {
     while let Ok(Some(said)) = inbound.message().await {
-        let Some(message) = said.message else { continue };
+        let Some(message) = said.message else {
+            continue;
+        };
         if mail.send(Mail::Agent { link, message }).await.is_err() {
             return;
         }
@@ -148,13 +194,19 @@ async fn send_file(mut file: tokio::fs::File, sender: mpsc::Sender<Result<FileCh
 impl JobControl for Services {
     type WatchStream = Out<crate::wire::job::Event>;
 
-    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
         self.token.check(&request)?;
         let events = self.watcher.watch(request.into_inner().after);
         Ok(Response::new(Box::pin(ReceiverStream::new(events))))
     }
 
-    async fn describe(&self, request: Request<DescribeRequest>) -> Result<Response<Description>, Status> {
+    async fn describe(
+        &self,
+        request: Request<DescribeRequest>,
+    ) -> Result<Response<Description>, Status> {
         self.token.check(&request)?;
         let json = self.ask(|answer| Mail::Describe { answer }).await?;
         Ok(Response::new(Description { json }))
@@ -162,13 +214,35 @@ impl JobControl for Services {
 
     async fn stop(&self, request: Request<StopRequest>) -> Result<Response<Accepted>, Status> {
         self.token.check(&request)?;
-        let StopRequest { request, now, deadline_ms, reason } = request.into_inner();
+        let StopRequest {
+            request,
+            now,
+            deadline_ms,
+            reason,
+        } = request.into_inner();
         if request.is_empty() || request.len().max(reason.len()) > REQUEST_TEXT_MAX {
-            return Err(Status::invalid_argument("`request` has to be an id of 1 to 1000 bytes, `reason` at most 1000"));
+            return Err(Status::invalid_argument(
+                "`request` has to be an id of 1 to 1000 bytes, `reason` at most 1000",
+            ));
         }
-        let deadline_ms = if deadline_ms == 0 { STOP_WITHIN_MS } else { deadline_ms };
-        let way = if now { StopWay::Now } else { StopWay::Orderly { deadline_ms } };
-        let event_number = self.ask(|answer| Mail::Stop { request, way, reason, answer }).await?;
+        let deadline_ms = if deadline_ms == 0 {
+            STOP_WITHIN_MS
+        } else {
+            deadline_ms
+        };
+        let way = if now {
+            StopWay::Now
+        } else {
+            StopWay::Orderly { deadline_ms }
+        };
+        let event_number = self
+            .ask(|answer| Mail::Stop {
+                request,
+                way,
+                reason,
+                answer,
+            })
+            .await?;
         Ok(Response::new(Accepted { event_number }))
     }
 
@@ -177,9 +251,15 @@ impl JobControl for Services {
         Err(unsupported("scale", "a running job keeps its size"))
     }
 
-    async fn restart(&self, request: Request<RestartRequest>) -> Result<Response<Accepted>, Status> {
+    async fn restart(
+        &self,
+        request: Request<RestartRequest>,
+    ) -> Result<Response<Accepted>, Status> {
         self.token.check(&request)?;
-        Err(unsupported("restart", "a node that has ended is not started again"))
+        Err(unsupported(
+            "restart",
+            "a node that has ended is not started again",
+        ))
     }
 
     async fn resume(&self, request: Request<ResumeRequest>) -> Result<Response<Accepted>, Status> {
@@ -189,5 +269,7 @@ impl JobControl for Services {
 }
 
 fn unsupported(verb: &str, why: &str) -> Status {
-    Status::unimplemented(format!("`{verb}` is not supported by this version of the host: {why}"))
+    Status::unimplemented(format!(
+        "`{verb}` is not supported by this version of the host: {why}"
+    ))
 }

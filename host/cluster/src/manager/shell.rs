@@ -47,7 +47,12 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    pub(super) fn new(core: Core, journal: Box<dyn Journal>, events: EventLog, run: &RunDirectory) -> Self {
+    pub(super) fn new(
+        core: Core,
+        journal: Box<dyn Journal>,
+        events: EventLog,
+        run: &RunDirectory,
+    ) -> Self {
         let term = core.term();
         Self {
             core,
@@ -61,32 +66,19 @@ impl Shell {
         }
     }
 
-    pub(super) async fn run(mut self, mut letters: mpsc::Receiver<Mail>) -> Result<Outcome, ManagerError> {
+    pub(super) async fn run(
+        mut self,
+        mut letters: mpsc::Receiver<Mail>,
+    ) -> Result<Outcome, ManagerError> {
         let mut outcome = self.step(vec![Input::Submitted])?;
         while outcome.is_none() {
-            let mail = self.next_mail(&mut letters).await;
+            let mail = next_mail(&mut letters, self.core.next_wake_ms()).await;
             outcome = tokio::task::block_in_place(|| {
                 let inputs = self.open(mail)?;
                 self.step(inputs)
             })?;
         }
         Ok(outcome.unwrap_or(Outcome::Failed))
-    }
-
-    /// Everything that is there, or nothing when it is time for a tick.
-    async fn next_mail(&self, letters: &mut mpsc::Receiver<Mail>) -> Vec<Mail> {
-        let mut mail = Vec::new();
-        match self.core.next_wake_ms() {
-            None => {
-                letters.recv_many(&mut mail, MAIL_AT_ONCE).await;
-            }
-            Some(at_ms) => {
-                let rest = Duration::from_millis(at_ms.saturating_sub(clock::now_ms()).max(1));
-                let received = tokio::time::timeout(rest, letters.recv_many(&mut mail, MAIL_AT_ONCE)).await;
-                received.unwrap_or_default();
-            }
-        }
-        mail
     }
 
     fn step(&mut self, inputs: Vec<Input>) -> Result<Option<Outcome>, ManagerError> {
@@ -116,20 +108,37 @@ impl Shell {
 
     fn input(&mut self, letter: Mail) -> Result<Option<Input>, ManagerError> {
         Ok(match letter {
-            Mail::Join { link, register, commands } => {
+            Mail::Join {
+                link,
+                register,
+                commands,
+            } => {
                 self.commands.insert(link, commands);
                 Some(Input::Joined { link, register })
             }
-            Mail::Agent { link, message: FromAgent::Log(chunk) } => self.store_log(link, &chunk)?,
+            Mail::Agent {
+                link,
+                message: FromAgent::Log(chunk),
+            } => self.store_log(link, &chunk)?,
             Mail::Agent { link, message } => Some(Input::Agent { link, message }),
             Mail::Gone { link } => {
                 self.commands.remove(&link);
                 Some(Input::Gone { link })
             }
-            Mail::Stop { request, way, reason, answer } => {
+            Mail::Stop {
+                request,
+                way,
+                reason,
+                answer,
+            } => {
                 self.tickets += 1;
                 self.answers.insert(self.tickets, answer);
-                Some(Input::Stop(StopCall { ticket: self.tickets, request, way, reason }))
+                Some(Input::Stop(StopCall {
+                    ticket: self.tickets,
+                    request,
+                    way,
+                    reason,
+                }))
             }
             Mail::Describe { answer } => {
                 // Whoever asked may have gone.
@@ -140,14 +149,28 @@ impl Shell {
     }
 
     fn store_log(&mut self, link: Link, chunk: &LogChunk) -> Result<Option<Input>, ManagerError> {
-        let stored = self.logs.store(chunk).map_err(ManagerError::io("write a node's log"))?;
+        let stored = self
+            .logs
+            .store(chunk)
+            .map_err(ManagerError::io("write a node's log"))?;
         for line in stored.lines {
-            self.events.log_line(JobEvent::Log { node: stored.node.clone(), attempt: chunk.attempt, line });
+            self.events.log_line(JobEvent::Log {
+                node: stored.node.clone(),
+                attempt: chunk.attempt,
+                line,
+            });
         }
         let node = Some(to_wire(&node_id(chunk.node.as_ref())));
-        let held = LogAcknowledge { node, attempt: chunk.attempt, offset: stored.length };
+        let held = LogAcknowledge {
+            node,
+            attempt: chunk.attempt,
+            offset: stored.length,
+        };
         self.send(link, ToAgent::LogAcknowledge(held));
-        Ok(stored.is_closed.then_some(Input::LogClosed { node: stored.node, attempt: chunk.attempt }))
+        Ok(stored.is_closed.then_some(Input::LogClosed {
+            node: stored.node,
+            attempt: chunk.attempt,
+        }))
     }
 
     // -------------------------------------------------------------------------------------------------- what is done
@@ -159,9 +182,14 @@ impl Shell {
             Effect::Close { link, refusal } => self.close(link, refusal),
             Effect::Emit(event) => {
                 tracing::info!(event = %serde_json::to_string(&event).unwrap_or_default());
-                self.events.emit(event).map_err(ManagerError::io("write an event"))?;
+                self.events
+                    .emit(event)
+                    .map_err(ManagerError::io("write an event"))?;
             }
-            Effect::Answer { ticket, event_number } => {
+            Effect::Answer {
+                ticket,
+                event_number,
+            } => {
                 if let Some(answer) = self.answers.remove(&ticket) {
                     // Whoever asked may have gone.
                     let _ = answer.send(event_number);
@@ -174,8 +202,14 @@ impl Shell {
 
     /// An agent that takes no commands any more is cut off; it comes back and hears everything again.
     fn send(&mut self, link: Link, message: ToAgent) {
-        let message = ManagerMessage { term: self.term, message: Some(message) };
-        let sent = self.commands.get(&link).map(|commands| commands.try_send(Ok(message)));
+        let message = ManagerMessage {
+            term: self.term,
+            message: Some(message),
+        };
+        let sent = self
+            .commands
+            .get(&link)
+            .map(|commands| commands.try_send(Ok(message)));
         if matches!(sent, Some(Err(_))) {
             tracing::warn!(link, "an agent takes no commands: its stream is cut");
             self.commands.remove(&link);
@@ -194,6 +228,25 @@ impl Shell {
     }
 }
 
+/// Everything that is there, or nothing when the time has come.
+async fn next_mail(letters: &mut mpsc::Receiver<Mail>, wake_ms: Option<u64>) -> Vec<Mail> {
+    let mut mail = Vec::new();
+    let receive = letters.recv_many(&mut mail, MAIL_AT_ONCE);
+    match wake_ms {
+        None => {
+            receive.await;
+        }
+        Some(at_ms) => {
+            let rest = Duration::from_millis(at_ms.saturating_sub(clock::now_ms()).max(1));
+            // Time is up: the core hears of it by being asked with no input.
+            tokio::time::timeout(rest, receive)
+                .await
+                .unwrap_or_default();
+        }
+    }
+    mail
+}
+
 /// The servers of all listeners.
 pub(super) struct Servers {
     tasks: JoinSet<Result<(), tonic::transport::Error>>,
@@ -201,17 +254,29 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    pub(super) fn start(services: Services, unix: UnixListener, tcp: Vec<TcpListener>) -> Result<Self, ManagerError> {
+    pub(super) fn start(
+        services: Services,
+        unix: UnixListener,
+        tcp: Vec<TcpListener>,
+    ) -> Result<Self, ManagerError> {
         let failed = || ManagerError::io("listen");
         let (stop, stopped) = watch::channel(());
         let mut tasks = JoinSet::new();
         unix.set_nonblocking(true).map_err(failed())?;
-        let unix = UnixListenerStream::new(tokio::net::UnixListener::from_std(unix).map_err(failed())?);
-        tasks.spawn(router(services.clone()).serve_with_incoming_shutdown(unix, until(stopped.clone())));
+        let unix =
+            UnixListenerStream::new(tokio::net::UnixListener::from_std(unix).map_err(failed())?);
+        tasks.spawn(
+            router(services.clone()).serve_with_incoming_shutdown(unix, until(stopped.clone())),
+        );
         for listener in tcp {
             listener.set_nonblocking(true).map_err(failed())?;
-            let incoming = TcpListenerStream::new(tokio::net::TcpListener::from_std(listener).map_err(failed())?);
-            tasks.spawn(router(services.clone()).serve_with_incoming_shutdown(incoming, until(stopped.clone())));
+            let incoming = TcpListenerStream::new(
+                tokio::net::TcpListener::from_std(listener).map_err(failed())?,
+            );
+            tasks.spawn(
+                router(services.clone())
+                    .serve_with_incoming_shutdown(incoming, until(stopped.clone())),
+            );
         }
         Ok(Self { tasks, stop })
     }
@@ -236,5 +301,7 @@ fn router(services: Services) -> tonic::transport::server::Router {
     let discovery = DiscoveryServer::new(services.clone())
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    Server::builder().add_service(discovery).add_service(JobControlServer::new(services))
+    Server::builder()
+        .add_service(discovery)
+        .add_service(JobControlServer::new(services))
 }

@@ -18,7 +18,11 @@ impl Core {
             duration_ms: self.now_ms.saturating_sub(self.setting.submitted_ms),
             run_dir: self.setting.run_dir.clone(),
             terms: self.tables.terms.clone(),
-            nodes: self.tables.nodes().map(|(id, node)| node_summary(&id, node)).collect(),
+            nodes: self
+                .tables
+                .nodes()
+                .map(|(id, node)| node_summary(&id, node))
+                .collect(),
         }
     }
 
@@ -28,7 +32,11 @@ impl Core {
             node: id.to_string(),
             attempt: exit.report.attempt,
             ending: super::nodes::ending_text(&exit.report.ending),
-            traceback: exit.report.error.as_ref().map(|error| error.traceback.clone()),
+            traceback: exit
+                .report
+                .error
+                .as_ref()
+                .map(|error| error.traceback.clone()),
             last_lines: exit.report.last_lines.clone(),
         })
     }

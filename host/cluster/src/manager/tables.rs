@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use forebay_plugin::{
-    DataflowPhase, ExitReport, JobSpec, JobView, NodeId, NodePhase, NodeView, RoleView, Verdict, VerdictKind,
+    DataflowPhase, ExitReport, JobSpec, JobView, NodeId, NodePhase, NodeView, RoleView, Verdict,
+    VerdictKind,
 };
 use serde::{Deserialize, Serialize};
 
@@ -193,7 +194,10 @@ impl NodeRecord {
             phase: self.phase,
             attempt: self.attempt,
             generation: self.generation,
-            machine: self.place.as_ref().and_then(|place| u32::try_from(place.agent).ok()),
+            machine: self
+                .place
+                .as_ref()
+                .and_then(|place| u32::try_from(place.agent).ok()),
             last: self.last,
             done: self.done,
             progress: self.progress,
@@ -209,7 +213,11 @@ impl Tables {
             name: role.name.clone(),
             nodes: (0..role.nodes).map(|_| NodeRecord::default()).collect(),
         };
-        Self { next_event: 1, roles: spec.roles.iter().map(role).collect(), ..Self::default() }
+        Self {
+            next_event: 1,
+            roles: spec.roles.iter().map(role).collect(),
+            ..Self::default()
+        }
     }
 
     /// What the state machine is shown.
@@ -241,17 +249,26 @@ impl Tables {
     /// Every node with its id, in the order of the job.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &NodeRecord)> {
         self.roles.iter().flat_map(|role| {
-            (0..).zip(&role.nodes).map(|(index, node)| (NodeId::new(role.name.clone(), index), node))
+            (0..)
+                .zip(&role.nodes)
+                .map(|(index, node)| (NodeId::new(role.name.clone(), index), node))
         })
     }
 
     /// Nodes that fulfil a condition.
     pub(crate) fn nodes_where(&self, condition: impl Fn(&NodeRecord) -> bool) -> Vec<NodeId> {
-        self.nodes().filter(|(_, node)| condition(node)).map(|(id, _)| id).collect()
+        self.nodes()
+            .filter(|(_, node)| condition(node))
+            .map(|(id, _)| id)
+            .collect()
     }
 
     /// Nodes that have a place on this agent.
     pub(crate) fn nodes_on(&self, agent: usize) -> Vec<NodeId> {
-        self.nodes_where(|node| node.place.as_ref().is_some_and(|place| place.agent == agent))
+        self.nodes_where(|node| {
+            node.place
+                .as_ref()
+                .is_some_and(|place| place.agent == agent)
+        })
     }
 }

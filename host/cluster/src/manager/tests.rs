@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use forebay_plugin::{
-    Action, CallError, CheckedMachine, CheckedRunner, Decision, Description, Event, ExitReport, FinishRule, Grants, JobEnd,
-    JobFailure, JobSpec, JobView, LaunchPlan, LaunchRequest, Limits, Manifest, Moment, NodeId, NodePhase, NodeRunner,
-    PlaceRequest, Preparation, Program, Readiness, RecoveryScope, RolePolicy, StateMachine, StopOrder, Verdict, VerdictKind,
+    Action, CallError, CheckedMachine, CheckedRunner, Decision, Description, Event, ExitReport,
+    FinishRule, Grants, JobEnd, JobFailure, JobSpec, JobView, LaunchPlan, LaunchRequest, Limits,
+    Manifest, Moment, NodeId, NodePhase, NodeRunner, PlaceRequest, Preparation, Program, Readiness,
+    RecoveryScope, RolePolicy, StateMachine, StopOrder, Verdict, VerdictKind,
 };
 
 use super::core::{Core, Setting};
@@ -17,8 +18,8 @@ use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::outbox_entry::Event as Told;
 use crate::wire::cluster::{
-    AttemptEnded, AttemptReady, AttemptStarted, HeldPlace, Inventory, NodeDone, OutboxEntry, PlaceGranted, PlaceRefused,
-    Register, Resources, Start, attempt_ended,
+    AttemptEnded, AttemptReady, AttemptStarted, HeldPlace, Inventory, NodeDone, OutboxEntry,
+    PlaceGranted, PlaceRefused, Register, Resources, Start, attempt_ended,
 };
 use crate::wire::node_id;
 
@@ -40,8 +41,16 @@ impl StateMachine for SimpleMachine {
         _: &[u8],
         events: &[Event],
     ) -> Result<Decision, CallError> {
-        let actions = events.iter().flat_map(|event| answer(event, view)).collect();
-        Ok(Decision { state: b"known".to_vec(), phase: "somewhere".into(), note: None, actions })
+        let actions = events
+            .iter()
+            .flat_map(|event| answer(event, view))
+            .collect();
+        Ok(Decision {
+            state: b"known".to_vec(),
+            phase: "somewhere".into(),
+            note: None,
+            actions,
+        })
     }
 
     fn migrate(&self, _: &str, state: &[u8]) -> Result<Vec<u8>, CallError> {
@@ -52,29 +61,45 @@ impl StateMachine for SimpleMachine {
 fn answer(event: &Event, view: &JobView) -> Vec<Action> {
     match event {
         Event::Submitted => {
-            vec![Action::Place(PlaceRequest { nodes: all(view), avoid: Vec::new(), deadline_ms: 60_000 })]
+            vec![Action::Place(PlaceRequest {
+                nodes: all(view),
+                avoid: Vec::new(),
+                deadline_ms: 60_000,
+            })]
         }
-        Event::NodesPlaced(nodes) => vec![Action::Publish(nodes.clone()), Action::Start(nodes.clone())],
+        Event::NodesPlaced(nodes) => {
+            vec![Action::Publish(nodes.clone()), Action::Start(nodes.clone())]
+        }
         Event::PlaceFailed(_, missing) => vec![fail(missing, None)],
         Event::NodesLost(nodes) => vec![fail("lost", nodes.first().cloned())],
         Event::NodeExited(exit) if exit.verdict.kind == VerdictKind::Finished => {
             vec![Action::Finish(JobEnd::Succeeded)]
         }
         Event::NodeExited(exit) => vec![fail(&exit.verdict.reason, Some(exit.node.clone()))],
-        Event::StopRequested(_) => vec![Action::Stop(StopOrder { nodes: all(view), grace_ms: 5_000 })],
+        Event::StopRequested(_) => vec![Action::Stop(StopOrder {
+            nodes: all(view),
+            grace_ms: 5_000,
+        })],
         Event::Custom(_) => vec![Action::Rewind(Vec::new())],
         _ => Vec::new(),
     }
 }
 
 fn fail(reason: &str, node: Option<NodeId>) -> Action {
-    Action::Finish(JobEnd::Failed(JobFailure { reason: reason.into(), node }))
+    Action::Finish(JobEnd::Failed(JobFailure {
+        reason: reason.into(),
+        node,
+    }))
 }
 
 fn all(view: &JobView) -> Vec<NodeId> {
     view.roles
         .iter()
-        .flat_map(|role| (0..).zip(&role.nodes).map(|(index, _)| NodeId::new(role.role.clone(), index)))
+        .flat_map(|role| {
+            (0..)
+                .zip(&role.nodes)
+                .map(|(index, _)| NodeId::new(role.role.clone(), index))
+        })
         .collect()
 }
 
@@ -87,7 +112,10 @@ impl NodeRunner for SimpleRunner {
     }
 
     fn prepare(&self, job: &JobSpec) -> Result<Preparation, CallError> {
-        Ok(Preparation { policies: job.roles.iter().map(|role| policy(&role.name)).collect(), ..Preparation::default() })
+        Ok(Preparation {
+            policies: job.roles.iter().map(|role| policy(&role.name)).collect(),
+            ..Preparation::default()
+        })
     }
 
     fn plan(
@@ -108,8 +136,16 @@ impl NodeRunner for SimpleRunner {
 
     fn interpret_exit(&self, _: &JobSpec, report: &ExitReport) -> Result<Verdict, CallError> {
         let finished = report.ending == forebay_plugin::Ending::Code(0);
-        let kind = if finished { VerdictKind::Finished } else { VerdictKind::Fatal };
-        Ok(Verdict { kind, reason: format!("`{}` ended", report.node), hint: Some("look at it".into()) })
+        let kind = if finished {
+            VerdictKind::Finished
+        } else {
+            VerdictKind::Fatal
+        };
+        Ok(Verdict {
+            kind,
+            reason: format!("`{}` ended", report.node),
+            hint: Some("look at it".into()),
+        })
     }
 }
 
@@ -121,7 +157,10 @@ fn policy(role: &str) -> RolePolicy {
         adapts: false,
         ready_when: Readiness::Started,
         checkpoint: forebay_plugin::CheckpointDuty::None,
-        ports: vec![forebay_plugin::PortNeed { name: "main".into(), first_only: false }],
+        ports: vec![forebay_plugin::PortNeed {
+            name: "main".into(),
+            first_only: false,
+        }],
     }
 }
 
@@ -137,7 +176,12 @@ impl Bench {
     /// A job of two workers that waits for this many agents.
     fn new(agents: u32) -> Self {
         let core = core("2", agents);
-        let mut bench = Self { core, now_ms: START_MS, told: 0, effects: Vec::new() };
+        let mut bench = Self {
+            core,
+            now_ms: START_MS,
+            told: 0,
+            effects: Vec::new(),
+        };
         bench.input(Input::Submitted);
         bench
     }
@@ -148,19 +192,34 @@ impl Bench {
         bench.join(1, "a", 64);
         bench.grant_all(1);
         for index in 0..2 {
-            bench.tell(1, Told::AttemptStarted(AttemptStarted { node: worker(index), attempt: 1, pid: 100 + index }));
-            bench.tell(1, Told::AttemptReady(AttemptReady { node: worker(index), attempt: 1 }));
+            bench.tell(
+                1,
+                Told::AttemptStarted(AttemptStarted {
+                    node: worker(index),
+                    attempt: 1,
+                    pid: 100 + index,
+                }),
+            );
+            bench.tell(
+                1,
+                Told::AttemptReady(AttemptReady {
+                    node: worker(index),
+                    attempt: 1,
+                }),
+            );
         }
         bench
     }
 
     fn input(&mut self, input: Input) {
-        self.effects.extend(self.core.handle(self.now_ms, vec![input]));
+        self.effects
+            .extend(self.core.handle(self.now_ms, vec![input]));
     }
 
     fn wait(&mut self, ms: u64) {
         self.now_ms += ms;
-        self.effects.extend(self.core.handle(self.now_ms, Vec::new()));
+        self.effects
+            .extend(self.core.handle(self.now_ms, Vec::new()));
     }
 
     fn join(&mut self, link: u64, name: &str, slots: u32) {
@@ -170,8 +229,14 @@ impl Bench {
             version: HOST_VERSION.into(),
             address: "127.0.0.1".into(),
             interface: "lo".into(),
-            resources: Some(Resources { slots, ..Resources::default() }),
-            inventory: Some(Inventory { outbox_number: self.told, ..Inventory::default() }),
+            resources: Some(Resources {
+                slots,
+                ..Resources::default()
+            }),
+            inventory: Some(Inventory {
+                outbox_number: self.told,
+                ..Inventory::default()
+            }),
             ..Register::default()
         };
         self.input(Input::Joined { link, register });
@@ -179,8 +244,15 @@ impl Bench {
 
     fn tell(&mut self, link: u64, event: Told) {
         self.told += 1;
-        let entry = OutboxEntry { number: self.told, time_ms: 0, event: Some(event) };
-        self.input(Input::Agent { link, message: FromAgent::Outbox(entry) });
+        let entry = OutboxEntry {
+            number: self.told,
+            time_ms: 0,
+            event: Some(event),
+        };
+        self.input(Input::Agent {
+            link,
+            message: FromAgent::Outbox(entry),
+        });
     }
 
     /// Answers every `place` that went over this link since the last call.
@@ -191,18 +263,36 @@ impl Bench {
         }) {
             let places = (0..).zip(order.nodes).map(|(offset, node)| HeldPlace {
                 node: node.node,
-                ports: node.ports.into_iter().map(|name| crate::wire::node::Port { name, number: 20_000 + offset }).collect(),
+                ports: node
+                    .ports
+                    .into_iter()
+                    .map(|name| crate::wire::node::Port {
+                        name,
+                        number: 20_000 + offset,
+                    })
+                    .collect(),
                 gpus: Vec::new(),
             });
-            let granted = PlaceGranted { action: order.action, places: places.collect() };
+            let granted = PlaceGranted {
+                action: order.action,
+                places: places.collect(),
+            };
             self.tell(link, Told::PlaceGranted(granted));
         }
     }
 
     fn end(&mut self, index: u32, ending: attempt_ended::Ending) {
-        let ended = AttemptEnded { node: worker(index), attempt: 1, ending: Some(ending), ..AttemptEnded::default() };
+        let ended = AttemptEnded {
+            node: worker(index),
+            attempt: 1,
+            ending: Some(ending),
+            ..AttemptEnded::default()
+        };
         self.tell(1, Told::AttemptEnded(ended));
-        self.input(Input::LogClosed { node: format!("worker:{index}"), attempt: 1 });
+        self.input(Input::LogClosed {
+            node: format!("worker:{index}"),
+            attempt: 1,
+        });
     }
 
     fn sent<T>(&self, to: u64, pick: impl Fn(&ToAgent) -> Option<T>) -> Vec<T> {
@@ -231,8 +321,12 @@ impl Bench {
             ToAgent::Stop(stop) => Some((stop.nodes.clone(), stop.grace_ms)),
             _ => None,
         });
-        let of_nodes = stops.into_iter().flat_map(|(nodes, grace)| nodes.into_iter().map(move |node| (node, grace)));
-        of_nodes.map(|(node, grace)| (node_id(node.node.as_ref()).to_string(), grace)).collect()
+        let of_nodes = stops
+            .into_iter()
+            .flat_map(|(nodes, grace)| nodes.into_iter().map(move |node| (node, grace)));
+        of_nodes
+            .map(|(node, grace)| (node_id(node.node.as_ref()).to_string(), grace))
+            .collect()
     }
 
     fn summary(&self) -> Option<Summary> {
@@ -247,19 +341,35 @@ impl Bench {
     }
 
     fn stop(&mut self, request: &str, way: StopWay) {
-        self.input(Input::Stop(StopCall { ticket: 7, request: request.into(), way, reason: "test".into() }));
+        self.input(Input::Stop(StopCall {
+            ticket: 7,
+            request: request.into(),
+            way,
+            reason: "test".into(),
+        }));
     }
 }
 
 fn core(nodes: &str, agents: u32) -> Core {
     let text = format!("name = \"job\"\n[roles.worker]\nnodes = {nodes}\ncommand = [\"true\"]\n");
-    let document = forebay_job::Document::parse(&text, "job.toml", std::path::Path::new("/nowhere"));
+    let document =
+        forebay_job::Document::parse(&text, "job.toml", std::path::Path::new("/nowhere"));
     let (job, _) = document.check().into_job().unwrap();
-    let manifest = Manifest::parse("id = \"native\"\nversion = \"1.0.0\"\nstate-format = \"one\"\n[requests]\nports = 1\n").unwrap();
+    let manifest = Manifest::parse(
+        "id = \"native\"\nversion = \"1.0.0\"\nstate-format = \"one\"\n[requests]\nports = 1\n",
+    )
+    .unwrap();
     let description = manifest.description();
-    let machine = CheckedMachine::new(Box::new(SimpleMachine(description.clone())), Limits::default());
-    let runner =
-        CheckedRunner::new(Box::new(SimpleRunner(description)), manifest, Grants::default(), Limits::default());
+    let machine = CheckedMachine::new(
+        Box::new(SimpleMachine(description.clone())),
+        Limits::default(),
+    );
+    let runner = CheckedRunner::new(
+        Box::new(SimpleRunner(description)),
+        manifest,
+        Grants::default(),
+        Limits::default(),
+    );
     let plugins = PluginSet {
         machine,
         machine_sha256: "none".into(),
@@ -279,7 +389,10 @@ fn core(nodes: &str, agents: u32) -> Core {
 }
 
 fn worker(index: u32) -> Option<crate::wire::node::NodeId> {
-    Some(crate::wire::node::NodeId { role: "worker".into(), index })
+    Some(crate::wire::node::NodeId {
+        role: "worker".into(),
+        index,
+    })
 }
 
 fn code(code: i32) -> attempt_ended::Ending {
@@ -294,7 +407,10 @@ fn a_job_is_placed_started_and_ends_with_its_work() {
     assert_eq!(bench.phase("worker:1"), NodePhase::Ready);
     let starts = bench.starts(1);
     assert_eq!(starts.len(), 2);
-    assert_ne!(starts[0].action, starts[1].action, "each order has an identity of its own");
+    assert_ne!(
+        starts[0].action, starts[1].action,
+        "each order has an identity of its own"
+    );
     assert_eq!(starts[1].arguments, ["[20001]"]);
 
     bench.end(0, code(0));
@@ -304,7 +420,10 @@ fn a_job_is_placed_started_and_ends_with_its_work() {
     let summary = bench.summary().unwrap();
     assert_eq!(summary.outcome, Outcome::Succeeded);
     assert_eq!(summary.nodes[1].attempts[0].verdict, "stopped");
-    assert!(matches!(bench.effects.last(), Some(Effect::Ended(Outcome::Succeeded))));
+    assert!(matches!(
+        bench.effects.last(),
+        Some(Effect::Ended(Outcome::Succeeded))
+    ));
 }
 
 #[test]
@@ -312,9 +431,18 @@ fn a_decision_is_journaled_before_any_of_it_is_told() {
     let mut bench = Bench::new(1);
     bench.join(1, "a", 64);
     bench.grant_all(1);
-    let journal = bench.effects.iter().position(|effect| matches!(effect, Effect::Journal(_)));
+    let journal = bench
+        .effects
+        .iter()
+        .position(|effect| matches!(effect, Effect::Journal(_)));
     let start = bench.effects.iter().position(|effect| {
-        matches!(effect, Effect::Send { message: ToAgent::Start(_), .. })
+        matches!(
+            effect,
+            Effect::Send {
+                message: ToAgent::Start(_),
+                ..
+            }
+        )
     });
     assert!(journal.unwrap() < start.unwrap());
 }
@@ -323,7 +451,13 @@ fn a_decision_is_journaled_before_any_of_it_is_told() {
 fn what_an_agent_told_is_acknowledged_once_it_is_journaled() {
     let mut bench = Bench::running();
     bench.effects.clear();
-    bench.tell(1, Told::Done(NodeDone { node: worker(0), attempt: 1 }));
+    bench.tell(
+        1,
+        Told::Done(NodeDone {
+            node: worker(0),
+            attempt: 1,
+        }),
+    );
     let acknowledged = |bench: &Bench| {
         bench.sent(1, |message| match message {
             ToAgent::Acknowledge(acknowledge) => Some(acknowledge.outbox_number),
@@ -351,7 +485,10 @@ fn a_failed_node_is_the_named_cause() {
     bench.end(1, code(3));
     bench.end(0, attempt_ended::Ending::Signal(15));
     let summary = bench.summary().unwrap();
-    assert_eq!((summary.outcome, summary.engine_failed), (Outcome::Failed, false));
+    assert_eq!(
+        (summary.outcome, summary.engine_failed),
+        (Outcome::Failed, false)
+    );
     assert_eq!(summary.cause.unwrap().ending, "exit code 3");
     assert_eq!(summary.hint.as_deref(), Some("look at it"));
 }
@@ -362,7 +499,11 @@ fn without_room_the_job_fails_and_says_what_is_missing() {
     bench.join(1, "a", 1);
     let summary = bench.summary().unwrap();
     assert_eq!(summary.outcome, Outcome::Failed);
-    assert!(summary.reason.contains("no room for node `worker:1`"), "{}", summary.reason);
+    assert!(
+        summary.reason.contains("no room for node `worker:1`"),
+        "{}",
+        summary.reason
+    );
 }
 
 #[test]
@@ -383,7 +524,10 @@ fn a_refused_place_goes_to_another_agent() {
         ToAgent::Place(order) => Some(order.clone()),
         _ => None,
     };
-    let refused = PlaceRefused { action: bench.sent(1, orders)[0].action, reason: "no port".into() };
+    let refused = PlaceRefused {
+        action: bench.sent(1, orders)[0].action,
+        reason: "no port".into(),
+    };
     let first = bench.sent(2, orders);
     bench.effects.clear();
     bench.tell(1, Told::PlaceRefused(refused));
@@ -396,24 +540,56 @@ fn a_refused_place_goes_to_another_agent() {
 fn an_orderly_stop_asks_the_machine_and_its_deadline_kills() {
     let mut bench = Bench::running();
     bench.effects.clear();
-    bench.stop("one", StopWay::Orderly { deadline_ms: 30_000 });
+    bench.stop(
+        "one",
+        StopWay::Orderly {
+            deadline_ms: 30_000,
+        },
+    );
     assert_eq!(bench.stopped(1).len(), 2);
-    let journal = bench.effects.iter().position(|effect| matches!(effect, Effect::Journal(_)));
-    let answer = bench.effects.iter().position(|effect| matches!(effect, Effect::Answer { .. }));
-    assert!(journal.unwrap() < answer.unwrap(), "the answer comes when the event is journaled");
+    let journal = bench
+        .effects
+        .iter()
+        .position(|effect| matches!(effect, Effect::Journal(_)));
+    let answer = bench
+        .effects
+        .iter()
+        .position(|effect| matches!(effect, Effect::Answer { .. }));
+    assert!(
+        journal.unwrap() < answer.unwrap(),
+        "the answer comes when the event is journaled"
+    );
     bench.effects.clear();
     bench.wait(30_000);
-    assert_eq!(bench.stopped(1), [("worker:0".to_owned(), 0), ("worker:1".to_owned(), 0)]);
+    assert_eq!(
+        bench.stopped(1),
+        [("worker:0".to_owned(), 0), ("worker:1".to_owned(), 0)]
+    );
 }
 
 #[test]
 fn a_request_that_is_made_twice_acts_once() {
     let mut bench = Bench::running();
-    bench.stop("one", StopWay::Orderly { deadline_ms: 30_000 });
+    bench.stop(
+        "one",
+        StopWay::Orderly {
+            deadline_ms: 30_000,
+        },
+    );
     bench.effects.clear();
-    bench.stop("one", StopWay::Orderly { deadline_ms: 30_000 });
+    bench.stop(
+        "one",
+        StopWay::Orderly {
+            deadline_ms: 30_000,
+        },
+    );
     assert_eq!(bench.stopped(1), []);
-    assert!(bench.effects.iter().any(|effect| matches!(effect, Effect::Answer { ticket: 7, .. })));
+    assert!(
+        bench
+            .effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Answer { ticket: 7, .. }))
+    );
 }
 
 #[test]
@@ -421,7 +597,10 @@ fn a_stop_now_asks_nobody() {
     let mut bench = Bench::running();
     bench.effects.clear();
     bench.stop("now", StopWay::Now);
-    assert_eq!(bench.stopped(1), [("worker:0".to_owned(), 0), ("worker:1".to_owned(), 0)]);
+    assert_eq!(
+        bench.stopped(1),
+        [("worker:0".to_owned(), 0), ("worker:1".to_owned(), 0)]
+    );
     bench.end(0, attempt_ended::Ending::Signal(9));
     bench.end(1, attempt_ended::Ending::Signal(9));
     assert_eq!(bench.summary().unwrap().outcome, Outcome::Stopped);
@@ -430,7 +609,12 @@ fn a_stop_now_asks_nobody() {
 #[test]
 fn what_the_host_cannot_do_ends_the_job_by_name() {
     let mut bench = Bench::running();
-    let signal = crate::wire::cluster::NodeSignal { node: worker(0), attempt: 1, name: "x".into(), payload: String::new() };
+    let signal = crate::wire::cluster::NodeSignal {
+        node: worker(0),
+        attempt: 1,
+        name: "x".into(),
+        payload: String::new(),
+    };
     bench.tell(1, Told::Signal(signal));
     bench.end(0, attempt_ended::Ending::Signal(15));
     bench.end(1, attempt_ended::Ending::Signal(15));
@@ -466,10 +650,25 @@ fn an_agent_that_stays_away_takes_its_nodes_with_it() {
 fn another_version_and_a_taken_name_are_refused() {
     let mut bench = Bench::new(1);
     bench.join(1, "a", 64);
-    let other = Register { agent_id: "other".into(), name: "a".into(), version: HOST_VERSION.into(), ..Register::default() };
-    bench.input(Input::Joined { link: 2, register: other.clone() });
-    let old = Register { name: "b".into(), version: "0.0.1".into(), ..other };
-    bench.input(Input::Joined { link: 3, register: old });
+    let other = Register {
+        agent_id: "other".into(),
+        name: "a".into(),
+        version: HOST_VERSION.into(),
+        ..Register::default()
+    };
+    bench.input(Input::Joined {
+        link: 2,
+        register: other.clone(),
+    });
+    let old = Register {
+        name: "b".into(),
+        version: "0.0.1".into(),
+        ..other
+    };
+    bench.input(Input::Joined {
+        link: 3,
+        register: old,
+    });
     let closed: Vec<String> = bench
         .effects
         .iter()
@@ -488,7 +687,12 @@ fn another_version_and_a_taken_name_are_refused() {
 fn messages_of_an_older_attempt_are_stale() {
     let mut bench = Bench::running();
     bench.effects.clear();
-    let old = AttemptEnded { node: worker(0), attempt: 0, ending: Some(code(1)), ..AttemptEnded::default() };
+    let old = AttemptEnded {
+        node: worker(0),
+        attempt: 0,
+        ending: Some(code(1)),
+        ..AttemptEnded::default()
+    };
     bench.tell(1, Told::AttemptEnded(old));
     assert_eq!(bench.phase("worker:0"), NodePhase::Ready);
 }
