@@ -6,7 +6,9 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, waitid,
+};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -82,13 +84,16 @@ impl Supervisor {
     /// A few short lines in a node's life: they fit the socket's buffer, and an agent that is gone needs none.
     pub(super) fn tell(&self, status: Status) {
         if let Ok(line) = serde_json::to_string(&status) {
-            let _unread = self.statuses.try_write(format!("{line}\n").as_bytes());
+            // Not tokio's `try_write`: that one refuses until the runtime has looked at the socket once.
+            let _unread = rustix::io::write(self.statuses.as_ref(), format!("{line}\n").as_bytes());
         }
     }
 
     /// Until neither the node nor anything that it started is left.
     pub(super) async fn watch(mut self, node: &Child) {
-        let Some(pid) = i32::try_from(node.id()).ok().and_then(Pid::from_raw) else { return };
+        let Some(pid) = i32::try_from(node.id()).ok().and_then(Pid::from_raw) else {
+            return;
+        };
         self.tell(Status::Started { pid: node.id() });
         loop {
             self.look_at_node(pid);
@@ -127,7 +132,10 @@ impl Supervisor {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         if let Ok(Some(status)) = waitid(WaitId::Pid(node), look) {
             self.node_has_ended = true;
-            self.tell(Status::Ended { ending: ending(&status), ran_ms: elapsed_ms(self.since) });
+            self.tell(Status::Ended {
+                ending: ending(&status),
+                ran_ms: elapsed_ms(self.since),
+            });
             terminate_group(node);
             self.kill_within(ORPHAN_GRACE);
         }
@@ -167,7 +175,10 @@ impl Supervisor {
 }
 
 fn order(line: io::Result<Option<String>>) -> Event {
-    let parsed = line.ok().flatten().and_then(|line| serde_json::from_str(&line).ok());
+    let parsed = line
+        .ok()
+        .flatten()
+        .and_then(|line| serde_json::from_str(&line).ok());
     parsed.map_or(Event::AgentGone, Event::Order)
 }
 
