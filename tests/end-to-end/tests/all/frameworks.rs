@@ -1,109 +1,86 @@
-//! Training is really distributed: each framework shows it by what only a distributed training has.
+//! The examples train real models, and training is really distributed: each framework shows it by what only a
+//! distributed training has.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use forebay_test_support::{Sandbox, Summary, environment, reported_step};
+use forebay_test_support::{
+    Invocation, Machine, Output, Running, Sandbox, environment, reported_step, repository,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::jobs::{heavy, ready, run_json};
+use crate::jobs::{heavy, ready, run_dir, run_json};
 
 /// A framework takes seconds to import, on two cores many.
 const PATIENCE: Duration = Duration::from_mins(5);
+/// What a model has to reach that learned from all shards; each example's README states more.
+const ACCURACY_MIN: f64 = 0.9;
 
-/// A role table that runs `train.py` in this environment.
-fn role(name: &str, nodes: u32, python: &str) -> String {
-    format!("[roles.{name}]\nnodes = {nodes}\nscript = \"train.py\"\npython = \"{python}\"\n")
+fn example(name: &str) -> PathBuf {
+    repository().join("examples").join(name)
 }
 
-fn job(framework: &str, roles: &[(&str, u32)]) -> String {
-    let roles: String = roles
-        .iter()
-        .map(|(name, nodes)| role(name, *nodes, framework))
-        .collect();
-    format!("name = \"{framework}\"\nframework = \"{framework}\"\n{roles}")
+/// `run` of an example, in a sandbox.
+fn run_example(machine: &Machine, name: &str) -> Invocation {
+    let job = example(name).join("job.toml");
+    machine
+        .forebay(["run", "--format", "json"])
+        .args([job])
+        .within(PATIENCE)
+}
+
+#[track_caller]
+fn assert_accurate(output: &Output) {
+    output.assert_code(0);
+    let accuracy = output
+        .summary()
+        .reported("worker:0", "test_accuracy")
+        .as_f64();
+    assert!(
+        accuracy >= Some(ACCURACY_MIN),
+        "accuracy {accuracy:?}: {output}"
+    );
+}
+
+/// Both workers have the same weights, and other ones than worker 0 would have after training alone on its shard.
+#[track_caller]
+fn assert_trained_together(sandbox: &Sandbox, name: &str, python: &str, output: &Output) {
+    let summary = output.summary();
+    let weights = |worker| {
+        summary
+            .reported(worker, "weights")
+            .as_str()
+            .expect("a checksum")
+            .to_owned()
+    };
+    assert_eq!(
+        weights("worker:0"),
+        weights("worker:1"),
+        "each worker trained for itself"
+    );
+    let alone = sandbox
+        .command(environment(python).join("bin/python"))
+        .args(["single.py", "0", "2"]);
+    let alone = alone
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .in_folder(example(name))
+        .within(PATIENCE)
+        .run();
+    alone.assert_code(0);
+    assert!(alone.stdout.contains("weights "), "{alone}");
+    assert!(
+        !alone.stdout.contains(&weights("worker:0")),
+        "worker 0 trained alone: {alone}"
+    );
 }
 
 #[test]
-fn tensorflow_keeps_its_variables_on_the_parameter_server_and_stands_still_without() {
-    environment("tensorflow");
-    let _one = heavy();
-    let sandbox = Sandbox::new();
-    sandbox.write("train.py", include_str!("../../scripts/tensorflow_ps.py"));
-    sandbox.write("job.toml", job("tensorflow", &[("worker", 2), ("ps", 1)]));
-    let run = run_json(&sandbox).within(PATIENCE).start();
-    let server = Pid::from_raw(ready(&run, "ps:0").cast_signed()).unwrap();
-    let report = run.wait_event("worker:1 makes steps", reported_step("worker:1", 5));
-    run.wait_event("worker:0 makes steps", reported_step("worker:0", 5));
-    assert_eq!(report["values"]["placed"], "/job:ps/task:0", "{report}");
-    assert!(
-        report["values"]["ran_on"]
-            .to_string()
-            .contains("/job:ps/replica:0/task:0"),
-        "{report}"
-    );
-
-    kill_process(server, Signal::STOP).unwrap();
-    let (first, last) = ticks_without_steps(&run);
-    assert!(
-        last["step"].as_u64() <= first["step"].as_u64().map(|step| step + 2),
-        "{first} {last}"
-    );
-    kill_process(server, Signal::KILL).unwrap();
-    let output = run.finish();
-    output.assert_code(1);
-    assert_eq!(
-        output.summary().value()["cause"]["node"],
-        "ps:0",
-        "{output}"
-    );
-}
-
-/// Two reports of worker:0 that lie many ticks of its clock apart.
-fn ticks_without_steps(run: &forebay_test_support::Running) -> (Value, Value) {
-    let ticks = |event: &Value| event["values"]["ticks"].as_u64().unwrap_or_default();
-    let of_worker = |event: &Value| event["kind"] == "report" && event["node"] == "worker:0";
-    let begun = run
-        .events_so_far()
-        .iter()
-        .filter(|event| of_worker(event))
-        .map(ticks)
-        .max();
-    let begun = begun.unwrap_or_default();
-    let later = |by: u64| move |event: &Value| of_worker(event) && ticks(event) >= begun + by;
-    let first = run.wait_event("a report after the stop", later(3));
-    (first, run.wait_event("the worker lives on", later(20)))
-}
-
-/// All workers have the same weights, and other ones than each would have alone.
-fn assert_trained_together(summary: &Summary) {
-    let weights = |worker: &str, key: &str| summary.reported(worker, key).clone();
-    assert_eq!(
-        weights("worker:0", "together"),
-        weights("worker:1", "together")
-    );
-    for worker in ["worker:0", "worker:1"] {
-        assert_ne!(
-            weights(worker, "alone"),
-            weights(worker, "together"),
-            "{worker} trained alone"
-        );
-    }
-    assert_ne!(
-        weights("worker:0", "alone"),
-        weights("worker:1", "alone"),
-        "the shards differ"
-    );
-    assert_ne!(weights("worker:0", "rank"), weights("worker:1", "rank"));
-}
-
-#[test]
-fn pytorch_ranks_on_two_machines_end_with_equal_weights() {
+fn digits_pytorch_trains_over_two_machines() {
     environment("pytorch");
     let _one = heavy();
     let sandbox = Sandbox::pair();
-    sandbox.write("train.py", include_str!("../../scripts/pytorch_weights.py"));
-    sandbox.write("job.toml", job("pytorch", &[("worker", 2)]));
     let listen = [
         "--listen",
         "10.77.0.1:4711",
@@ -113,9 +90,8 @@ fn pytorch_ranks_on_two_machines_end_with_equal_weights() {
         "--agents",
         "2",
     ];
-    let run = run_json(&sandbox).args(listen).within(PATIENCE).start();
+    let run = run_example(&sandbox, "digits-pytorch").args(listen).start();
     run.wait_event("an application manager", |event| event["kind"] == "am");
-    let token = crate::jobs::run_dir(&run).join("token");
     let agent = [
         "agent",
         "--insecure",
@@ -128,18 +104,22 @@ fn pytorch_ranks_on_two_machines_end_with_equal_weights() {
     let agent = sandbox
         .second()
         .forebay(agent)
-        .args([token])
-        .within(PATIENCE)
-        .start();
+        .args([run_dir(&run).join("token")]);
+    let agent = agent.within(PATIENCE).start();
     let output = run.finish();
-    output.assert_code(0);
-    assert_trained_together(&output.summary());
-    let agents: std::collections::BTreeSet<_> = placed_on(&output.events());
-    assert_eq!(agents.len(), 2, "{agents:?}");
+    assert_accurate(&output);
+    assert_trained_together(&sandbox, "digits-pytorch", "pytorch", &output);
+    assert_eq!(
+        agents(&output).len(),
+        2,
+        "both workers were on one machine: {output}"
+    );
     agent.finish().assert_code(0);
 }
 
-fn placed_on(events: &[Value]) -> std::collections::BTreeSet<String> {
+/// Where nodes were placed.
+fn agents(output: &Output) -> BTreeSet<String> {
+    let events = output.events();
     let placed = events
         .iter()
         .filter(|event| event["kind"] == "node" && event["phase"] == "placed");
@@ -147,13 +127,106 @@ fn placed_on(events: &[Value]) -> std::collections::BTreeSet<String> {
 }
 
 #[test]
-fn mxnet_workers_end_with_equal_weights() {
+fn digits_mxnet_trains_through_its_server() {
     environment("mxnet");
     let _one = heavy();
     let sandbox = Sandbox::new();
-    sandbox.write("train.py", include_str!("../../scripts/mxnet_weights.py"));
-    sandbox.write("job.toml", job("mxnet", &[("worker", 2), ("server", 1)]));
-    let output = run_json(&sandbox).within(PATIENCE).run();
-    output.assert_code(0);
-    assert_trained_together(&output.summary());
+    let output = run_example(&sandbox, "digits-mxnet").run();
+    assert_accurate(&output);
+    assert_trained_together(&sandbox, "digits-mxnet", "mxnet", &output);
+    for service in ["server:0", "scheduler:0"] {
+        let verdict = output.summary().attempt(service)["verdict"].clone();
+        assert!(
+            verdict == "stopped" || verdict == "finished",
+            "{service}: {output}"
+        );
+    }
+}
+
+#[test]
+fn digits_tensorflow_trains_and_its_services_end_with_it() {
+    environment("tensorflow");
+    let _one = heavy();
+    let sandbox = Sandbox::new();
+    let output = run_example(&sandbox, "digits-tensorflow").run();
+    assert_accurate(&output);
+    for service in ["ps:0", "tensorboard:0"] {
+        assert_eq!(
+            output.summary().attempt(service)["verdict"],
+            "stopped",
+            "{output}"
+        );
+    }
+    assert!(
+        output
+            .summary()
+            .run_dir()
+            .join("output")
+            .read_dir()
+            .is_ok_and(|mut folder| folder.next().is_some())
+    );
+}
+
+/// A job of TensorFlow whose nodes all run `train.py`.
+const COUNTING: &str = r#"
+name = "counting"
+framework = "tensorflow"
+
+[roles.worker]
+nodes = 2
+script = "train.py"
+python = "tensorflow"
+
+[roles.ps]
+script = "train.py"
+python = "tensorflow"
+"#;
+
+#[test]
+fn tensorflow_keeps_its_variables_on_the_parameter_server_and_stands_still_without() {
+    environment("tensorflow");
+    let _one = heavy();
+    let sandbox = Sandbox::new();
+    sandbox.write("train.py", include_str!("../../scripts/tensorflow_ps.py"));
+    sandbox.write("job.toml", COUNTING);
+    let run = run_json(&sandbox).within(PATIENCE).start();
+    let server = Pid::from_raw(ready(&run, "ps:0").cast_signed()).unwrap();
+    let report = run.wait_event("worker:1 makes steps", reported_step("worker:1", 5));
+    run.wait_event("worker:0 makes steps", reported_step("worker:0", 5));
+    assert_eq!(report["values"]["placed"], "/job:ps/task:0", "{report}");
+    let ran_on = report["values"]["ran_on"].to_string();
+    assert!(ran_on.contains("/job:ps/replica:0/task:0"), "{report}");
+
+    kill_process(server, Signal::STOP).unwrap();
+    let [first, last] = reports_far_apart(&run).map(|report| report["step"].as_u64().unwrap());
+    assert!(
+        last <= first + 2,
+        "steps {first} to {last} without a parameter server"
+    );
+    kill_process(server, Signal::KILL).unwrap();
+    let output = run.finish();
+    output.assert_code(1);
+    assert_eq!(
+        output.summary().value()["cause"]["node"],
+        "ps:0",
+        "{output}"
+    );
+}
+
+/// Two reports of worker:0 that come from now on and lie many ticks of its clock apart.
+fn reports_far_apart(run: &Running) -> [Value; 2] {
+    let ticks = |event: &Value| event["values"]["ticks"].as_u64().unwrap_or_default();
+    let of_worker = |event: &Value| event["kind"] == "report" && event["node"] == "worker:0";
+    let known = run.events_so_far();
+    let begun = known
+        .iter()
+        .filter(|event| of_worker(event))
+        .map(ticks)
+        .max()
+        .unwrap_or_default();
+    [3, 20].map(|by| {
+        run.wait_event("the worker's clock goes on", |event| {
+            of_worker(event) && ticks(event) >= begun + by
+        })
+    })
 }

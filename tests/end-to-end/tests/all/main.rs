@@ -5,7 +5,6 @@
 mod command_line;
 mod day_one;
 mod diagnostics;
-mod examples;
 mod finishing;
 mod frameworks;
 mod jobs;
