@@ -35,6 +35,25 @@ const NETWORK_VARIABLES: [&str; 4] = ["PIP_", "RUSTUP_DIST", "SSL_CERT_FILE", "U
 /// Makes the chroot and runs demo and test in it, twice each.
 pub(crate) fn run(workspace: &Workspace, at: &Path, mirror: Option<&str>) -> Result<()> {
     check_machine(at)?;
+    make(workspace, at, mirror)?;
+    let mounts = Mounts::new(at)?;
+    // Set-up must add it by itself.
+    let forget = "rustup target remove wasm32-unknown-unknown";
+    attached(&mut inside(at, forget))?;
+    for verb in ["demo", "demo", "test", "test"] {
+        let started = Instant::now();
+        attached(&mut inside(at, &format!("cargo xtask {verb}")))?;
+        println!(
+            "\n== bare: `cargo xtask {verb}` took {}\n",
+            seconds(started.elapsed())
+        );
+    }
+    drop(mounts);
+    Ok(())
+}
+
+/// The chroot with toolchain and clone in it.
+fn make(workspace: &Workspace, at: &Path, mirror: Option<&str>) -> Result<()> {
     let mut progress = Progress::new(3);
     progress.step("Debian 12", |step| {
         let mut debootstrap = Command::new("debootstrap");
@@ -71,27 +90,7 @@ pub(crate) fn run(workspace: &Workspace, at: &Path, mirror: Option<&str>) -> Res
                 .arg(clone),
         )
         .map(drop)
-    })?;
-    let mounts = Mounts::new(at)?;
-    attached(&mut inside(
-        at,
-        "rustup target remove wasm32-unknown-unknown",
-    ))?;
-    for (turn, verb) in [
-        ("first", "demo"),
-        ("second", "demo"),
-        ("first", "test"),
-        ("second", "test"),
-    ] {
-        let started = Instant::now();
-        attached(&mut inside(at, &format!("cargo xtask {verb}")))?;
-        println!(
-            "\n== bare: the {turn} `cargo xtask {verb}` took {}\n",
-            seconds(started.elapsed())
-        );
-    }
-    drop(mounts);
-    Ok(())
+    })
 }
 
 fn check_machine(at: &Path) -> Result<()> {

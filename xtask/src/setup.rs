@@ -256,32 +256,7 @@ fn make_environment(
     );
     let fingerprint = fingerprint_of(workspace, &tools.python, &requirements)?;
     if !stamp::matches(&stamp, &fingerprint) || !python.exists() {
-        let mut venv = tools.uv(workspace, ["venv", "--clear", "--python"]);
-        venv.arg(&tools.python.path).arg(&folder);
-        step.run(
-            "making it",
-            &mut venv,
-            &workspace.log(&format!("{}-venv", environment.name())),
-        )?;
-        let mut install = tools.uv(
-            workspace,
-            [
-                "pip",
-                "install",
-                "--no-deps",
-                // Once here, or every node does it at once on its first import.
-                "--compile-bytecode",
-                "--requirement",
-                &requirements,
-                "--python",
-            ],
-        );
-        let log = workspace.log(&format!("{}-install", environment.name()));
-        step.run(
-            &format!("installing {requirements}"),
-            install.arg(&python),
-            &log,
-        )?;
+        fill_environment(workspace, step, tools, environment)?;
         stamp::write(&stamp, &fingerprint)?;
     }
     if !stamp::matches(&wheel_stamp, &wheel.fingerprint) {
@@ -289,6 +264,30 @@ fn make_environment(
         stamp::write(&wheel_stamp, &wheel.fingerprint)?;
     }
     Ok(())
+}
+
+/// Makes it anew, with everything but the wheel.
+fn fill_environment(
+    workspace: &Workspace,
+    step: &Step,
+    tools: &Tools,
+    environment: Environment,
+) -> Result<()> {
+    let log = |work| workspace.log(&format!("{}-{work}", environment.name()));
+    let mut venv = tools.uv(workspace, ["venv", "--clear", "--python"]);
+    venv.arg(&tools.python.path)
+        .arg(environment.folder(workspace));
+    step.run("making it", &mut venv, &log("venv"))?;
+    let requirements = environment.requirements();
+    let mut install = tools.uv(workspace, ["pip", "install", "--no-deps", "--requirement"]);
+    install.arg(&requirements);
+    // Once here, or every node does it at once on its first import.
+    install.arg("--compile-bytecode");
+    install
+        .arg("--python")
+        .arg(environment.program(workspace, "python"));
+    let what = format!("installing {requirements}");
+    step.run(&what, &mut install, &log("install"))
 }
 
 /// By file: where an index or a folder of wheels is searched, an old build of the same version would do.
