@@ -117,7 +117,11 @@ mod tests {
     fn a_failure_says_what_why_and_what_to_do() {
         let error = Outer(io::Error::other("no such\u{1b}[31m file"));
         let failure = Failure::from_input(&error).with_hint("make one");
-        insta::assert_snapshot!(failure, @"");
+        insta::assert_snapshot!(failure, @r"
+        error: cannot read `token`
+          cause: no such␛[31m file
+          hint: make one
+        ");
         assert_eq!(failure.exit.code(), 1);
         assert_eq!(Failure::from_engine(&error).exit.code(), 2);
     }

@@ -110,7 +110,7 @@ impl Finder {
     }
 
     fn at_path(&self, name: &str) -> Result<Found, PluginError> {
-        let component = self.base.join(name);
+        let component = self.base.join(name.trim_start_matches("./"));
         if !component.exists() {
             let tried = vec![format!("`{}`", component.display())];
             return Err(PluginError::Missing {
@@ -318,9 +318,15 @@ mod tests {
     fn a_missing_plugin_names_every_place() {
         let finder = finder(Path::new("/base"), &["one"]);
         let error = finder.find("mill").unwrap_err();
-        insta::assert_snapshot!(format!("{error}\n{}", error.hint().unwrap()), @"");
+        insta::assert_snapshot!(format!("{error}\n{}", error.hint().unwrap()), @r"
+        there is no plugin `mill`
+        looked for `/base/one/mill.wasm`, `/base/one/mill/mill.wasm`, the bundled plugins (command, standard-machine, tensorflow, pytorch, mxnet)
+        ");
         let error = finder.find("./mill.wasm").unwrap_err();
-        insta::assert_snapshot!(format!("{error}\n{}", error.hint().unwrap()), @"");
+        insta::assert_snapshot!(format!("{error}\n{}", error.hint().unwrap()), @r"
+        there is no plugin `./mill.wasm`
+        looked for `/base/mill.wasm`
+        ");
     }
 
     #[test]
@@ -330,6 +336,9 @@ mod tests {
         let error = finder(folder.path(), &[]).find("./mill.wasm").unwrap_err();
         let text = format!("{error}\n{}", error.hint().unwrap())
             .replace(&folder.path().display().to_string(), "BASE");
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        the plugin `BASE/mill.wasm` has no manifest
+        put its `plugin.toml` beside it: looked for `BASE/mill.toml`, `BASE/plugin.toml`
+        ");
     }
 }

@@ -197,14 +197,30 @@ mod tests {
     #[test]
     fn plain_lines_name_file_line_column_key_cause_and_hint() {
         let (_, problems) = problems();
-        insta::assert_snapshot!(problems.iter().map(plain).collect::<Vec<_>>().join("\n"), @"");
+        insta::assert_snapshot!(problems.iter().map(plain).collect::<Vec<_>>().join("\n"), @r"
+        job.toml:4:8: error[job/unknown-key] `roles.worker.nods`: a role has no key `nods`
+          hint: did you mean `nodes`?
+        warning[job/no-effect]: nothing ␛[2J comes of it
+        ");
         assert_eq!(tally(&problems), "1 error, 1 warning");
     }
 
     #[test]
     fn an_excerpt_marks_the_place() {
         let (document, problems) = problems();
-        insta::assert_snapshot!(excerpt(&problems[0], &document, GraphicalTheme::unicode_nocolor()), @"");
+        insta::assert_snapshot!(excerpt(&problems[0], &document, GraphicalTheme::unicode_nocolor()), @r#"
+        job/unknown-key
+
+          × a role has no key `nods`
+           ╭─[job.toml:4:8]
+         3 │ [roles.worker]
+         4 │ nods = 2
+           ·        ┬
+           ·        ╰── roles.worker.nods
+         5 │ command = ["true"]
+           ╰────
+          help: did you mean `nodes`?
+        "#);
     }
 
     #[test]
@@ -214,6 +230,9 @@ mod tests {
             .iter()
             .map(|problem| serde_json::to_string(&ProblemLine::from(problem)).unwrap())
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        {"kind":"problem","severity":"error","code":"job/unknown-key","message":"a role has no key `nods`","key":"roles.worker.nods","hint":"did you mean `nodes`?","file":"job.toml","line":4,"column":8}
+        {"kind":"problem","severity":"warning","code":"job/no-effect","message":"nothing \u001b[2J comes of it","key":"","hint":null,"file":null,"line":null,"column":null}
+        "#);
     }
 }

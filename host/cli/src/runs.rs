@@ -158,7 +158,10 @@ mod tests {
     #[test]
     fn without_runs_the_message_says_where_was_looked() {
         let missing = find_below(Path::new("nowhere"), None).unwrap_err();
-        insta::assert_snapshot!(missing, @"");
+        insta::assert_snapshot!(missing, @r"
+        error: there is no run below `nowhere`
+          hint: go to the folder in which `forebay run` was called, or name the run's folder
+        ");
     }
 
     #[test]

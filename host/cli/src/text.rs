@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn foreign_text_cannot_command_a_terminal() {
-        insta::assert_snapshot!(neutral("a\u{1b}]0;title\u{7}b\u{9b}31m\tc\u{202e}d\r\u{7f}"), @"");
+        insta::assert_snapshot!(neutral("a\u{1b}]0;title\u{7}b\u{9b}31m\tc\u{202e}d\r\u{7f}"), @r"a␛]0;title␇b\u{9b}31m    c\u{202e}d␍␡");
         assert!(matches!(neutral("plain, naïve ✓"), Cow::Borrowed(_)));
     }
 
@@ -210,8 +210,8 @@ mod tests {
     fn times_and_sizes_are_short() {
         let shown = [0, 850, 12_345, 245_000, 7_380_000, 300_000_000]
             .map(|ms| duration(Duration::from_millis(ms)));
-        insta::assert_snapshot!(shown.join(" | "), @"");
-        insta::assert_snapshot!([999, 17_300, 5_000_000].map(bytes).join(" | "), @"");
+        insta::assert_snapshot!(shown.join(" | "), @"0 ms | 850 ms | 12.3 s | 4 min 5 s | 2 h 3 min | 3 days");
+        insta::assert_snapshot!([999, 17_300, 5_000_000].map(bytes).join(" | "), @"999 B | 17.3 kB | 5.0 MB");
     }
 
     #[test]
@@ -226,7 +226,10 @@ mod tests {
             vec!["RUN".into(), "STATE".into()],
             vec!["a-long-name".into(), "failed".into()],
         ];
-        insta::assert_snapshot!(table(&rows), @"");
+        insta::assert_snapshot!(table(&rows), @r"
+        RUN          STATE
+        a-long-name  failed
+        ");
     }
 
     #[test]

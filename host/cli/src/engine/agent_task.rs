@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::machine::Machine;
 
 /// The application manager is started beside the agent: loading plugins is all that it may take.
-const CONNECT_WITHIN: Duration = Duration::from_secs(60);
+const CONNECT_WITHIN: Duration = Duration::from_mins(1);
 
 /// What the agent will be; found out before anything is started.
 pub(super) struct Plan(Option<Options>);

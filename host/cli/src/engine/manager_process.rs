@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -95,7 +96,7 @@ fn command(run: &RunDirectory, term: u64, listeners: &Listeners) -> io::Result<C
     let tcp = listeners
         .tcp
         .as_ref()
-        .map(|listener| listener.try_clone())
+        .map(TcpListener::try_clone)
         .transpose()?;
     let mut command = Command::new(std::env::current_exe()?);
     command
@@ -116,9 +117,13 @@ fn command(run: &RunDirectory, term: u64, listeners: &Listeners) -> io::Result<C
     Ok(command)
 }
 
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe; an owned descriptor cannot be closed behind tokio's back"
+)]
 fn watch(child: &Child) -> io::Result<AsyncFd<OwnedFd>> {
     let pid = Pid::from_child(child);
-    AsyncFd::register_with_interest(pidfd_open(pid, PidfdFlags::empty())?, Interest::READABLE)
+    AsyncFd::with_interest(pidfd_open(pid, PidfdFlags::empty())?, Interest::READABLE)
 }
 
 fn ending(status: ExitStatus) -> String {

@@ -83,7 +83,7 @@ impl Renderer {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Waits until everything is shown. Every [`Queue`] must be gone.

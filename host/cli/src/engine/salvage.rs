@@ -93,7 +93,9 @@ fn now_ms() -> u64 {
 
 fn summarise(run_dir: &Path, events: &[Received], wreck: Wreck) -> Summary {
     let mut ledger = Ledger::default();
-    events.iter().for_each(|event| ledger.apply(event.event()));
+    for event in events {
+        ledger.apply(event.event());
+    }
     let began_ms = events
         .first()
         .map_or_else(now_ms, |event| event.line.time_ms);

@@ -7,7 +7,7 @@ use forebay_cluster::wire::job::StopRequest;
 use tokio::time::Instant;
 
 /// How long the application manager may take, beyond the deadline of an orderly stop, to end nodes that do not obey.
-const BEYOND_DEADLINE: Duration = Duration::from_secs(60);
+const BEYOND_DEADLINE: Duration = Duration::from_mins(1);
 /// How long one call of the manager may take, and how often it is repeated.
 const CALL_WITHIN: Duration = Duration::from_secs(5);
 const CALLS_MAX: u32 = 10;

@@ -180,6 +180,10 @@ mod tests {
         assert!(
             matches!(manager_address("127.0.0.1:7000"), Ok(ManagerAddress::Tcp(address)) if address.port() == 7000)
         );
-        insta::assert_snapshot!(manager_address("127.0.0.1").unwrap_err(), @"");
+        insta::assert_snapshot!(manager_address("127.0.0.1").unwrap_err(), @r"
+        error: `127.0.0.1` is no address of an application manager
+          cause: invalid socket address
+          hint: give ADDRESS:PORT as `forebay run --listen` shows it
+        ");
     }
 }

@@ -368,13 +368,16 @@ mod tests {
         let none = reading(&run, Some("a-b:7"));
         let name = run.name();
         assert!(names(&none).is_empty());
-        insta::assert_snapshot!(none.nothing().to_string().replace(&name, "RUN"), @"");
+        insta::assert_snapshot!(none.nothing().to_string().replace(&name, "RUN"), @r"
+        error: the run `RUN` has no log of `a-b:7`
+          hint: it has logs of a-b:0.1, a-b:0.2, a-b:1.1
+        ");
     }
 
     #[test]
     fn what_is_no_node_is_refused() {
-        insta::assert_snapshot!(Wanted::from_str("worker").unwrap_err(), @"");
-        insta::assert_snapshot!(Wanted::from_str("worker:0.x").unwrap_err(), @"");
+        insta::assert_snapshot!(Wanted::from_str("worker").unwrap_err(), @"`worker` is not a node: expected a role and an index, such as `worker:0`");
+        insta::assert_snapshot!(Wanted::from_str("worker:0.x").unwrap_err(), @"`x` is no attempt: give a number, such as `worker:0.2`");
     }
 
     #[test]
@@ -391,6 +394,10 @@ mod tests {
             .unwrap();
         reading.style = Style::Named(Palette::default());
         reading.write(&mut out, &log, b"three\x1b[31m\n").unwrap();
-        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @"");
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
+        {"kind":"log","node":"a:0","attempt":1,"line":"one"}
+        {"kind":"log","node":"a:0","attempt":1,"line":"�two\u001b[31m"}
+        a:0 | three␛[31m
+        "#);
     }
 }

@@ -211,6 +211,10 @@ mod tests {
         )
         .unwrap();
         let failure = inspect(path.to_str().unwrap()).unwrap_err().to_string();
-        insta::assert_snapshot!(failure.replace(folder.path().to_str().unwrap(), "FOLDER"), @"");
+        insta::assert_snapshot!(failure.replace(folder.path().to_str().unwrap(), "FOLDER"), @r"
+        error: the plugin `FOLDER/mill.wasm` cannot be used
+          cause: it is a core WebAssembly module, not a component
+          hint: make it a component, for example with `wasm-tools component new`
+        ");
     }
 }

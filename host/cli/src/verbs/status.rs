@@ -61,7 +61,7 @@ async fn ask(run: &RunDirectory) -> Result<Map<String, Value>, Failure> {
         Failure::engine("the application manager gives no valid answer").caused_by(Some(&error))
     };
     let mut status: Map<String, Value> =
-        serde_json::from_str(&answer.into_inner().json).map_err(|error| damaged(error))?;
+        serde_json::from_str(&answer.into_inner().json).map_err(damaged)?;
     status.insert("state".into(), State::Running.word().into());
     Ok(status)
 }
@@ -192,6 +192,16 @@ mod tests {
                 { "node": "ps:0", "phase": "absent", "attempt": 0, "pid": null, "agent": null, "last_report": {} },
             ],
         });
-        insta::assert_snapshot!(text(status.as_object().unwrap()), @"");
+        insta::assert_snapshot!(text(status.as_object().unwrap()), @r"
+        run      /runs/digits-1
+        state    running
+        job      digits
+        phase    running, for 12.3 s
+        manager  term 1, pid 11
+        agent    mill (127.0.0.1), connected
+        nodes
+          worker:0  ready   attempt 1  pid 12  mill  step 3, loss 0.5
+          ps:0      absent
+        ");
     }
 }

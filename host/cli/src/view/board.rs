@@ -142,117 +142,30 @@ impl Row {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use forebay_cluster::events::{
-        AgentPhase, AttemptSummary, Line, NodeSummary, Outcome, Summary, TermSummary,
-    };
-    use serde_json::json;
-
     use super::*;
     use crate::view::{Received, Shown};
 
     /// A short run, told from its first line to its last.
-    pub(in crate::view) fn story() -> Vec<Shown> {
-        let node = |phase: &str, pid| {
-            JobEvent::Node(NodeEvent {
-                node: "worker:0".into(),
-                attempt: u32::from(phase != "placed"),
-                phase: phase.into(),
-                pid,
-                agent: Some("mill".into()),
-                ending: None,
-                verdict: None,
-                reason: None,
-            })
-        };
-        let report = |step| JobEvent::Report {
-            node: "worker:0".into(),
-            attempt: 1,
-            step: Some(step),
-            values: BTreeMap::from([("loss".into(), json!(0.5))]),
-        };
-        let exited = JobEvent::Node(NodeEvent {
-            node: "worker:0".into(),
-            attempt: 1,
-            phase: "exited".into(),
-            pid: None,
-            agent: Some("mill".into()),
-            ending: Some("exit code 0".into()),
-            verdict: Some("finished".into()),
-            reason: None,
-        });
-        let events = [
-            JobEvent::Job {
-                job: "digits".into(),
-                run_dir: "/runs/digits-1".into(),
-                version: "0.1.0".into(),
-            },
-            JobEvent::Am { term: 1, pid: 11 },
-            JobEvent::Agent {
-                agent: "mill".into(),
-                address: "127.0.0.1".into(),
-                pid: 10,
-                phase: AgentPhase::Joined,
-            },
-            JobEvent::Phase {
-                phase: "placing".into(),
-                note: Some("1 node waits".into()),
-            },
-            node("placed", None),
-            node("starting", Some(12)),
-            node("ready", Some(12)),
-            JobEvent::Phase {
-                phase: "running".into(),
-                note: None,
-            },
-            JobEvent::Log {
-                node: "worker:0".into(),
-                attempt: 1,
-                line: "hello \u{1b}[31mred".into(),
-            },
-            report(1),
-            report(2),
-            JobEvent::Warning {
-                message: "the log of `worker:0` is full".into(),
-                hint: Some("raise `log_bytes`".into()),
-            },
-            exited,
-            JobEvent::Summary(summary()),
-        ];
-        let line = |(sequence, event)| Line {
-            sequence: Some(sequence),
-            time_ms: 1000 * sequence,
-            event,
-        };
-        let shown = |line| Shown::Event(Box::new(Received::new(line).unwrap()));
-        let mut story: Vec<_> = (1..).zip(events).map(line).map(shown).collect();
-        story.insert(9, Shown::Remark("the job cannot be suspended".into()));
-        story
-    }
+    const STORY: &str = r#"{"sequence":1,"time_ms":1000,"kind":"job","job":"digits","run_dir":"/runs/digits-1","version":"0.1.0"}
+{"sequence":2,"time_ms":2000,"kind":"am","term":1,"pid":11}
+{"sequence":3,"time_ms":3000,"kind":"agent","agent":"mill","address":"127.0.0.1","pid":10,"phase":"joined"}
+{"sequence":4,"time_ms":4000,"kind":"phase","phase":"placing","note":"1 node waits"}
+{"sequence":5,"time_ms":5000,"kind":"node","node":"worker:0","attempt":0,"phase":"placed","agent":"mill"}
+{"sequence":6,"time_ms":6000,"kind":"node","node":"worker:0","attempt":1,"phase":"starting","pid":12,"agent":"mill"}
+{"sequence":7,"time_ms":7000,"kind":"node","node":"worker:0","attempt":1,"phase":"ready","pid":12,"agent":"mill"}
+{"sequence":8,"time_ms":8000,"kind":"phase","phase":"running"}
+{"time_ms":8500,"kind":"log","node":"worker:0","attempt":1,"line":"hello \u001b[31mred"}
+{"sequence":9,"time_ms":9000,"kind":"report","node":"worker:0","attempt":1,"step":1,"values":{"loss":0.75}}
+{"sequence":10,"time_ms":10000,"kind":"report","node":"worker:0","attempt":1,"step":2,"values":{"loss":0.5}}
+{"sequence":11,"time_ms":11000,"kind":"warning","message":"the log of `worker:0` is full","hint":"raise `log_bytes`"}
+{"sequence":12,"time_ms":12000,"kind":"node","node":"worker:0","attempt":1,"phase":"exited","agent":"mill","ending":"exit code 0","verdict":"finished"}
+{"sequence":13,"time_ms":13000,"kind":"summary","outcome":"succeeded","reason":"all work is done","hint":null,"cause":null,"engine_failed":false,"duration_ms":12345,"run_dir":"/runs/digits-1","terms":[{"term":1,"pid":11}],"nodes":[{"node":"worker:0","attempts":[{"attempt":1,"pid":12,"ending":"exit code 0","verdict":"finished"}],"last_report":{"step":2,"loss":0.5}}]}"#;
 
-    fn summary() -> Summary {
-        Summary {
-            outcome: Outcome::Succeeded,
-            reason: "every role has finished".into(),
-            hint: None,
-            cause: None,
-            engine_failed: false,
-            duration_ms: 12_345,
-            run_dir: "/runs/digits-1".into(),
-            terms: vec![TermSummary { term: 1, pid: 11 }],
-            nodes: vec![NodeSummary {
-                node: "worker:0".into(),
-                attempts: vec![AttemptSummary {
-                    attempt: 1,
-                    pid: Some(12),
-                    ending: "exit code 0".into(),
-                    verdict: "finished".into(),
-                }],
-                last_report: BTreeMap::from([
-                    ("step".into(), json!(2)),
-                    ("loss".into(), json!(0.5)),
-                ]),
-            }],
-        }
+    pub(in crate::view) fn story() -> Vec<Shown> {
+        let event = |line: &str| Shown::Event(Box::new(Received::parse(line.to_owned()).unwrap()));
+        let mut story: Vec<_> = STORY.lines().map(event).collect();
+        story.insert(9, Shown::Remark("Ctrl-Z is refused".into()));
+        story
     }
 
     fn board(nodes: usize) -> Board {
@@ -286,11 +199,21 @@ pub(super) mod tests {
 
     #[test]
     fn a_line_a_node_says_phase_attempt_and_last_report() {
-        insta::assert_snapshot!(shown(&board(2)), @"");
+        insta::assert_snapshot!(shown(&board(2)), @r"
+        digits: running, 1 of 2 nodes ready
+          worker:0  exited    step 2, loss 0.5
+          worker:1  ready     attempt 2
+        ");
     }
 
     #[test]
     fn more_nodes_than_lines_are_counted() {
-        insta::assert_snapshot!(shown(&board(16)), @"");
+        insta::assert_snapshot!(shown(&board(16)), @r"
+        digits: running, 15 of 16 nodes ready
+          worker:0   exited    step 2, loss 0.5
+          worker:1   ready     attempt 2
+          worker:2   ready     attempt 2
+        ... and 13 more
+        ");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use forebay_cluster::events::{Cause, NodeSummary, Outcome, Summary};
 
 use super::words;
-use crate::text::{Colour, Palette, count, duration, neutral, table};
+use crate::text::{Colour, Palette, count, duration, neutral, shell_word, table};
 
 /// Most nodes whose last report is listed.
 const NODES_SHOWN_MAX: usize = 12;
@@ -23,12 +23,7 @@ pub(crate) fn screen(summary: &Summary, palette: Palette) -> String {
         Outcome::Succeeded => lines.extend(reports(summary)),
         Outcome::Stopped | Outcome::Failed => lines.extend(what_went_wrong(summary, palette)),
     }
-    lines.extend(
-        summary
-            .hint
-            .iter()
-            .map(|hint| format!("  hint: {}", neutral(hint))),
-    );
+    lines.extend(hint(summary).map(|hint| format!("  hint: {}", neutral(&hint))));
     lines.extend(places(summary));
     lines.join("\n")
 }
@@ -146,6 +141,17 @@ fn tail<'a>(title: &str, lines: impl Iterator<Item = &'a str>, lines_max: usize)
     shown
 }
 
+/// What to do: what the plugin says, else where to read on.
+fn hint(summary: &Summary) -> Option<String> {
+    let read_on = || {
+        let cause = summary.cause.as_ref().filter(|cause| cause.attempt > 0)?;
+        let run = summary.run_dir.file_name()?.to_string_lossy();
+        let command = format!("forebay logs --run {} {}", shell_word(&run), cause.node);
+        Some(format!("`{command}` shows everything that it wrote"))
+    };
+    summary.hint.clone().or_else(read_on)
+}
+
 /// Every attempt of the node that caused the end.
 fn tried(summary: &Summary, cause: &Cause) -> Option<String> {
     let node = summary.nodes.iter().find(|node| node.node == cause.node)?;
@@ -248,7 +254,21 @@ mod tests {
             hint: Some("mend the script".into()),
             ..summary(Outcome::Failed)
         };
-        insta::assert_snapshot!(screen(&summary, Palette::default()), @"");
+        insta::assert_snapshot!(screen(&summary, Palette::default()), @r#"
+        job failed after 3.2 s: `worker:1` failed
+          first cause: worker:1, attempt 1: exit code 1
+          traceback:
+            Traceback (most recent call last):
+              File "train.py", line 3
+            ValueError: no data
+          last lines:
+            line 1␛[2J
+            line 2␛[2J
+          tried: attempt 1 (exit code 1, fatal)
+          hint: mend the script
+          run: /jobs/.forebay/runs/digits-1
+          log: /jobs/.forebay/runs/digits-1/logs/worker-1.1.log
+        "#);
     }
 
     #[test]
@@ -264,7 +284,13 @@ mod tests {
 
     #[test]
     fn a_succeeded_job_ends_with_reports_and_output() {
-        insta::assert_snapshot!(screen(&summary(Outcome::Succeeded), Palette::default()), @"");
+        insta::assert_snapshot!(screen(&summary(Outcome::Succeeded), Palette::default()), @r"
+        job succeeded in 3.2 s: `worker:1` failed
+          worker:0  step 300, accuracy 0.9743
+          worker:1  step 300, accuracy 0.9743
+          run: /jobs/.forebay/runs/digits-1
+          output: /jobs/.forebay/runs/digits-1/output
+        ");
     }
 
     #[test]
@@ -275,6 +301,6 @@ mod tests {
             nodes: Vec::new(),
             ..summary(Outcome::Failed)
         };
-        insta::assert_snapshot!(screen(&summary, Palette::default()), @"");
+        insta::assert_snapshot!(screen(&summary, Palette::default()), @"job failed (not the job's own fault) after 3.2 s: `worker:1` failed");
     }
 }

@@ -84,7 +84,26 @@ mod tests {
             .iter()
             .filter_map(|shown| view.text(shown))
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        job `digits`, run /runs/digits-1
+        application manager: term 1, pid 11
+        agent mill (127.0.0.1) joined
+        job is placing: 1 node waits
+        worker:0 placed (on mill)
+        worker:0 starting (attempt 1, pid 12, on mill)
+        worker:0 ready (attempt 1, pid 12, on mill)
+        job is running
+        worker:0 | hello ␛[31mred
+        Ctrl-Z is refused
+        worker:0 step 1, loss 0.75
+        warning: the log of `worker:0` is full
+          hint: raise `log_bytes`
+        worker:0 exited (attempt 1, on mill, exit code 0, finished)
+        job succeeded in 12.3 s: all work is done
+          worker:0  step 2, loss 0.5
+          run: /runs/digits-1
+          output: /runs/digits-1/output
+        ");
     }
 
     #[test]

@@ -193,7 +193,7 @@ mod tests {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
-        insta::assert_snapshot!(report(Some(120), &values), @"");
+        insta::assert_snapshot!(report(Some(120), &values), @"step 120, loss 0.5312, note a␛b, rate 1.000e-5");
         assert_eq!(
             report(None, &BTreeMap::from([("accuracy".into(), json!(1.0))])),
             "accuracy 1"
