@@ -77,7 +77,7 @@ impl Core {
         node.generation = generation;
         node.done = false;
         let start = Start {
-            action: Some(action_id(action, request.node.index)),
+            action: Some(action_id(action, self.tables.ordinal(&request.node))),
             ..self.start_order(request, &role, plan.into_inner())
         };
         let message = ToAgent::Start(start);

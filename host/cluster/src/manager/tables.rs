@@ -255,6 +255,12 @@ impl Tables {
         })
     }
 
+    /// Position of a node among all nodes of the job.
+    pub(crate) fn ordinal(&self, id: &NodeId) -> u32 {
+        let before = self.nodes().take_while(|(node, _)| node != id).count();
+        u32::try_from(before).unwrap_or(u32::MAX)
+    }
+
     /// Nodes that fulfil a condition.
     pub(crate) fn nodes_where(&self, condition: impl Fn(&NodeRecord) -> bool) -> Vec<NodeId> {
         self.nodes()

@@ -24,6 +24,7 @@ use crate::wire::cluster::{
 use crate::wire::node_id;
 
 const START_MS: u64 = 1_000_000;
+const TWO_WORKERS: &str = "[roles.worker]\nnodes = 2\ncommand = [\"true\"]\n";
 
 /// Places everything, starts everything, and ends with the first node that ends.
 struct SimpleMachine(Description);
@@ -175,7 +176,10 @@ struct Bench {
 impl Bench {
     /// A job of two workers that waits for this many agents.
     fn new(agents: u32) -> Self {
-        let core = core("2", agents);
+        Self::of(core(TWO_WORKERS, agents))
+    }
+
+    fn of(core: Core) -> Self {
         let mut bench = Self {
             core,
             now_ms: START_MS,
@@ -350,8 +354,8 @@ impl Bench {
     }
 }
 
-fn core(nodes: &str, agents: u32) -> Core {
-    let text = format!("name = \"job\"\n[roles.worker]\nnodes = {nodes}\ncommand = [\"true\"]\n");
+fn core(roles: &str, agents: u32) -> Core {
+    let text = format!("name = \"job\"\n{roles}");
     let document =
         forebay_job::Document::parse(&text, "job.toml", std::path::Path::new("/nowhere"));
     let (job, _) = document.check().into_job().unwrap();
@@ -424,6 +428,19 @@ fn a_job_is_placed_started_and_ends_with_its_work() {
         bench.effects.last(),
         Some(Effect::Ended(Outcome::Succeeded))
     ));
+}
+
+#[test]
+fn orders_of_one_action_differ_over_roles_too() {
+    let mut bench = Bench::of(core(
+        "[roles.a]\ncommand = [\"true\"]\n[roles.b]\ncommand = [\"true\"]\n",
+        1,
+    ));
+    bench.join(1, "a", 64);
+    bench.grant_all(1);
+    let starts = bench.starts(1);
+    assert_eq!(starts.len(), 2);
+    assert_ne!(starts[0].action, starts[1].action);
 }
 
 #[test]
@@ -529,8 +546,8 @@ fn a_refused_place_goes_to_another_agent() {
         reason: "no port".into(),
     };
     let first = bench.sent(2, orders);
-    bench.effects.clear();
     bench.tell(1, Told::PlaceRefused(refused));
+    bench.grant_all(2);
     let second = bench.sent(2, orders);
     assert_eq!((first.len(), second.len()), (1, 1));
     assert_ne!(first[0].action, second[0].action);
