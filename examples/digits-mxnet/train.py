@@ -23,6 +23,8 @@ def main():
     print(f"test accuracy {accuracy:.4f}, weights {weights}")
     if node.index == 0:
         network.save_parameters(str(node.output / "model.params"))
+    # Server and scheduler end as soon as the workers have left the store, which is before their processes end.
+    node.done()
 
 
 main()
