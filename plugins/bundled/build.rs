@@ -1,7 +1,7 @@
 //! Builds the bundled plugins as components and writes the table that the library embeds.
 //!
-//! `FOREBAY_BUNDLED=DIR` takes `NAME.wasm` and `NAME.toml` from a folder (an absolute path) and builds nothing: for machines without the
-//! WebAssembly target.
+//! `FOREBAY_BUNDLED=DIR` takes `NAME.wasm` and `NAME.toml` from a folder (an absolute path) and builds nothing: for
+//! machines without the WebAssembly target.
 
 use std::env;
 use std::error::Error;

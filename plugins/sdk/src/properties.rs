@@ -80,3 +80,54 @@ impl<'a> Properties<'a> {
         choice
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Problem;
+
+    #[test]
+    fn what_cannot_be_read_is_a_problem_at_its_key() {
+        let set = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        let properties = [
+            ("steps", "40"),
+            ("size", "big"),
+            ("mode", "sync"),
+            ("shape", "round"),
+        ]
+        .map(set)
+        .to_vec();
+        let role = RoleSpec {
+            properties,
+            ..RoleSpec::new("worker", 1)
+        };
+        let (properties, mut problems) = (Properties::of_role(&role), Problems::default());
+
+        assert_eq!(properties.number("steps", &mut problems), Some(40));
+        assert_eq!(
+            properties.choice("mode", &["sync", "async"], &mut problems),
+            Some("sync")
+        );
+        assert_eq!(properties.number("absent", &mut problems), None);
+        assert_eq!(problems, Problems::default());
+
+        assert_eq!(properties.number("size", &mut problems), None);
+        assert_eq!(
+            properties.choice("shape", &["flat", "deep"], &mut problems),
+            None
+        );
+        let problems = Vec::from(problems);
+        let shown = |problem: &Problem| format!("{}: {}", problem.key, problem.message);
+        assert_eq!(
+            problems.iter().map(shown).collect::<Vec<_>>(),
+            [
+                "roles.worker.properties.size: `size` is `big`, which is not a whole number",
+                "roles.worker.properties.shape: `shape` is `round`, which is not a choice here",
+            ]
+        );
+        assert_eq!(
+            problems[1].hint.as_deref(),
+            Some("choose one of `flat`, `deep`")
+        );
+    }
+}

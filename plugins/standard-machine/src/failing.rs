@@ -4,6 +4,8 @@
 //! machine waits a moment for a failure that is certainly a cause of its own; and a service that ends by itself with exit
 //! code 0 may only have seen the end of the job before the others' exits arrived.
 
+use std::collections::BTreeMap;
+
 use forebay_plugin_sdk::{Action, Event, NodeId, TimerOrder, clip};
 
 use crate::machine::{Step, Turn};
@@ -14,8 +16,7 @@ const TIMER: &str = "failure";
 
 /// The next step if something has failed.
 pub(crate) fn end_of(turn: &mut Turn<'_>) -> Option<Step> {
-    for (node, failure) in failures(turn) {
-        let cause = cause(turn, &node, failure);
+    for cause in causes(turn) {
         hold(&mut turn.state.cause, cause);
     }
     let cause = turn.state.cause.clone()?;
@@ -31,31 +32,45 @@ pub(crate) fn end_of(turn: &mut Turn<'_>) -> Option<Step> {
     Some(Step::because("failing", cause.reason))
 }
 
-/// Failed nodes, in the order in which they failed as far as the events tell it.
-fn failures(turn: &Turn<'_>) -> Vec<(NodeId, Failure)> {
-    let mut failures: Vec<_> = turn
-        .situation
-        .core()
-        .filter_map(|node| Some((node.id(), node.failure()?)))
-        .collect();
-    if !failures.is_empty() {
-        let told: Vec<&NodeId> = turn.events.iter().flat_map(nodes_of).collect();
-        let place = |node: &NodeId| {
-            told.iter()
-                .position(|told| *told == node)
-                .unwrap_or(usize::MAX)
-        };
-        failures.sort_by_key(|(node, _)| place(node));
+/// What has failed, in the order in which it failed as far as the events tell it.
+fn causes(turn: &Turn<'_>) -> Vec<Cause> {
+    let failed = || {
+        turn.situation
+            .core()
+            .filter_map(|node| Some((node.id(), node.failure()?)))
+    };
+    if failed().next().is_none() {
+        return Vec::new();
     }
-    failures
+    let told = told(turn.events);
+    let mut causes: Vec<_> = failed()
+        .map(|(node, failure)| {
+            let (position, reason) = told.get(&node).copied().unwrap_or((usize::MAX, None));
+            (position, cause(turn, node, failure, reason))
+        })
+        .collect();
+    causes.sort_by_key(|(position, _)| *position);
+    causes.into_iter().map(|(_, cause)| cause).collect()
 }
 
-fn nodes_of(event: &Event) -> &[NodeId] {
-    match event {
-        Event::NodeExited(exit) => std::slice::from_ref(&exit.node),
-        Event::NodesLost(nodes) => nodes,
-        _ => &[],
+/// Where the events first tell of the end of a node, and why it ended.
+fn told(events: &[Event]) -> BTreeMap<&NodeId, (usize, Option<&str>)> {
+    let mut told = BTreeMap::new();
+    for (position, event) in events.iter().enumerate() {
+        match event {
+            Event::NodeExited(exit) => {
+                told.entry(&exit.node)
+                    .or_insert((position, Some(exit.verdict.reason.as_str())));
+            }
+            Event::NodesLost(nodes) => {
+                for node in nodes {
+                    told.entry(node).or_insert((position, None));
+                }
+            }
+            _ => {}
+        }
     }
+    told
 }
 
 /// The first cause stays, unless another one is certain.
@@ -71,32 +86,28 @@ fn hold(held: &mut Option<Cause>, new: Cause) {
     }
 }
 
-fn cause(turn: &Turn<'_>, node: &NodeId, failure: Failure) -> Cause {
+fn cause(turn: &Turn<'_>, node: NodeId, failure: Failure, told: Option<&str>) -> Cause {
     let (rank, wait_ms) = match failure {
         Failure::ServiceEnded => (Rank::ServiceEnded, turn.limits.service_exit_grace_ms),
         Failure::Transient => (Rank::Transient, turn.limits.settle_ms),
         Failure::Certain | Failure::Lost | Failure::StoppedByOthers => (Rank::Certain, 0),
     };
-    let told = turn.events.iter().find_map(|event| match event {
-        Event::NodeExited(exit) if exit.node == *node => Some(exit.verdict.reason.clone()),
-        _ => None,
-    });
     Cause {
         rank,
-        role: node.role.clone(),
+        role: node.role,
         index: node.index,
         reason: clip(&reason(failure, told)),
         end_at_ms: turn.now_ms.saturating_add(wait_ms),
     }
 }
 
-fn reason(failure: Failure, told: Option<String>) -> String {
-    let told = told.unwrap_or_else(|| "it ended, and why is not known any more".to_owned());
+fn reason(failure: Failure, told: Option<&str>) -> String {
+    let told = told.unwrap_or("it ended, and why is not known any more");
     match failure {
         Failure::ServiceEnded => {
             format!("it serves the others, but ended by itself before they were done ({told})")
         }
-        Failure::Transient | Failure::Certain => told,
+        Failure::Transient | Failure::Certain => told.to_owned(),
         Failure::Lost => "its machine was lost".to_owned(),
         Failure::StoppedByOthers => "it was stopped, but not by the state machine".to_owned(),
     }

@@ -4,14 +4,17 @@
 //! The machine knows no framework; it is driven by the role policies that node runners answer. It is *not* yet one that
 //! recovers: the first failure of a node that somebody waits for ends the job, by name.
 //!
-//! Start from [`Standard`]; `machine` has the order of its questions, `situation` what it reads from the view.
+//! Start from [`Standard`]; `machine` has the order of its questions, `situation` what it reads from the view, `failing` what
+//! a failure means.
 
 mod command;
 mod failing;
 mod limits;
 mod machine;
 mod situation;
+mod starting;
 mod state;
+mod stopping;
 #[cfg(test)]
 mod tests;
 

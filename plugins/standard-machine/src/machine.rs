@@ -4,8 +4,7 @@
 
 use forebay_plugin_sdk::{
     Action, DataflowPhase, Decision, Event, JobEnd, JobFailure, JobSpec, JobView, Moment, NodeId,
-    NodePhase, NodeStall, PlaceRequest, PluginError, Problems, Refusal, StallKind, StateMachine,
-    StopOrder,
+    NodePhase, NodeStall, PluginError, Problems, Refusal, StallKind, StateMachine, StopOrder,
 };
 
 use crate::Standard;
@@ -172,115 +171,7 @@ impl Turn<'_> {
             .any(|node| node.view.phase == NodePhase::Absent && nodes.contains(&node.id()))
     }
 
-    // -------------------------------------------------------------------------------------- coming up
-
-    fn place_cluster(&mut self) -> Step {
-        let absent = ids(self
-            .situation
-            .core()
-            .filter(|node| node.view.phase == NodePhase::Absent));
-        let waiting = self
-            .situation
-            .core()
-            .filter(|node| node.view.phase == NodePhase::Waiting)
-            .count();
-        if !absent.is_empty() {
-            self.place(absent);
-        } else if waiting == 0 {
-            let core = ids(self.situation.core());
-            self.actions.push(Action::Publish(core.clone()));
-            self.actions.push(Action::Start(core));
-            return Step::new("starting");
-        }
-        Step::new("placing")
-    }
-
-    fn place(&mut self, nodes: Vec<NodeId>) {
-        let deadline_ms = self.limits.place_within_ms;
-        self.actions.push(Action::Place(PlaceRequest {
-            nodes,
-            avoid: Vec::new(),
-            deadline_ms,
-        }));
-    }
-
-    fn start_cluster(&mut self) -> Step {
-        self.start_fresh(ids(self.situation.core().filter(|node| node.is_fresh())));
-        let all = self.situation.core().count();
-        let up = self
-            .situation
-            .core()
-            .filter(|node| node.view.phase == NodePhase::Ready || node.has_finished())
-            .count();
-        if up < all {
-            return Step::because("starting", format!("{up} of {all} nodes are ready"));
-        }
-        self.run_observers();
-        Step::new("running")
-    }
-
-    /// Observers come last and each for itself, so that none can hold anything up, and outside the generation, so that
-    /// nothing changes for the others.
-    fn run_observers(&mut self) {
-        if !self.state.observers_asked {
-            self.state.observers_asked = true;
-            for node in ids(self.situation.observers()) {
-                self.place(vec![node]);
-            }
-        }
-        self.start_fresh(ids(self
-            .situation
-            .observers()
-            .filter(|node| node.is_fresh())));
-    }
-
-    fn start_fresh(&mut self, nodes: Vec<NodeId>) {
-        if !nodes.is_empty() {
-            self.actions.push(Action::Start(nodes));
-        }
-    }
-
-    // -------------------------------------------------------------------------------------- coming down
-
-    fn stop_job(&mut self, stop: Stop) -> Step {
-        match stop {
-            Stop::Asked { deadline_ms } => self.begin_stop(deadline_ms),
-            Stop::Draining if self.is_draining() => Step::new("draining"),
-            Stop::Stopping if self.situation.finishers().any(Node::is_live) => {
-                Step::new("stopping")
-            }
-            Stop::Draining | Stop::Stopping => self.finish("stopped", JobEnd::Stopped),
-        }
-    }
-
-    fn begin_stop(&mut self, deadline_ms: u64) -> Step {
-        if self.situation.view.dataflow == DataflowPhase::Running
-            && self.situation.fed().any(Node::is_live)
-        {
-            self.state.stop = Some(Stop::Draining);
-            self.actions
-                .push(Action::EndInput(fed_roles(&self.situation)));
-            return Step::new("draining");
-        }
-        // Services stay until the end of the job: the others may still save their work through them.
-        let live = ids(self.situation.finishers().filter(|node| node.is_live()));
-        if live.is_empty() {
-            return self.finish("stopped", JobEnd::Stopped);
-        }
-        self.state.stop = Some(Stop::Stopping);
-        self.stop(live, self.limits.stop_grace_ms.min(deadline_ms));
-        Step::new("stopping")
-    }
-
-    /// Something that is on its way can still arrive.
-    fn is_draining(&self) -> bool {
-        let dataflow_runs = self.situation.view.dataflow == DataflowPhase::Running;
-        let reading = self.situation.fed().any(Node::is_live);
-        let all_read = self.situation.fed().all(Node::has_finished);
-        dataflow_runs && (reading || all_read)
-    }
-
-    fn stop(&mut self, nodes: Vec<NodeId>, grace_ms: u64) {
+    pub(crate) fn stop(&mut self, nodes: Vec<NodeId>, grace_ms: u64) {
         self.actions
             .push(Action::Stop(StopOrder { nodes, grace_ms }));
     }
@@ -295,12 +186,6 @@ impl Turn<'_> {
     }
 }
 
-fn ids<'a, 'v: 'a>(nodes: impl Iterator<Item = &'a Node<'v>>) -> Vec<NodeId> {
+pub(crate) fn ids<'a, 'v: 'a>(nodes: impl Iterator<Item = &'a Node<'v>>) -> Vec<NodeId> {
     nodes.map(Node::id).collect()
-}
-
-fn fed_roles(situation: &Situation<'_>) -> Vec<String> {
-    let mut roles: Vec<_> = situation.fed().map(|node| node.role.name.clone()).collect();
-    roles.dedup();
-    roles
 }
