@@ -3,7 +3,8 @@ use forebay_plugin::{
     NodeExit, NodeId, Readiness, RecoveryScope, RolePolicy, StopRequest, Verdict, VerdictKind,
 };
 
-use crate::{Failures, Subject, World, with_policies};
+use crate::world::Stuck;
+use crate::{Failures, Subject, World, chain, with_policies};
 
 /// Checks the state machine, if there is one.
 pub(crate) fn check(subject: &Subject<'_>, policies: &[RolePolicy], failures: &mut Failures) {
@@ -69,10 +70,7 @@ fn check_strange_states(machine: &CheckedMachine, job: &JobSpec, failures: &mut 
         if let Err(error) = answer
             && !matches!(error.fault, Fault::Plugin(_))
         {
-            failures.expect(
-                false,
-                format!("strange state {state:?}: {}", crate::chain(&error)),
-            );
+            failures.expect(false, format!("strange state {state:?}: {}", chain(&error)));
         }
     }
 }
@@ -123,7 +121,7 @@ fn check_strange_events(machine: &CheckedMachine, job: &JobSpec, failures: &mut 
         failures.value(&format!("`decide` with {what}"), world.step(machine));
         check_end(
             what,
-            world.finish(machine, VerdictKind::Finished),
+            &world.finish(machine, VerdictKind::Finished),
             &JobEnd::Succeeded,
             failures,
         );
@@ -132,7 +130,7 @@ fn check_strange_events(machine: &CheckedMachine, job: &JobSpec, failures: &mut 
 
 fn check_ends(machine: &CheckedMachine, job: &JobSpec, failures: &mut Failures) {
     let succeeded = World::new(job.clone()).finish(machine, VerdictKind::Finished);
-    check_end("all nodes finish", succeeded, &JobEnd::Succeeded, failures);
+    check_end("all nodes finish", &succeeded, &JobEnd::Succeeded, failures);
 
     let failed = World::new(job.clone()).finish(machine, VerdictKind::Fatal);
     failures.expect(
@@ -147,17 +145,13 @@ fn check_ends(machine: &CheckedMachine, job: &JobSpec, failures: &mut Failures) 
         deadline_ms: 30_000,
     }));
     let stopped = started.and_then(|()| world.finish(machine, VerdictKind::Retry));
-    check_end("a stop is asked for", stopped, &JobEnd::Stopped, failures);
+    check_end("a stop is asked for", &stopped, &JobEnd::Stopped, failures);
 }
 
-fn check_end<E: std::fmt::Debug>(
-    what: &str,
-    end: Result<JobEnd, E>,
-    expected: &JobEnd,
-    failures: &mut Failures,
-) {
-    failures.expect(
-        end.as_ref().is_ok_and(|end| end == expected),
-        format!("{what}: {end:?} instead of {expected:?}"),
-    );
+fn check_end(what: &str, end: &Result<JobEnd, Stuck>, expected: &JobEnd, failures: &mut Failures) {
+    match end {
+        Ok(end) if end == expected => {}
+        Ok(end) => failures.expect(false, format!("{what}: the job ends as {end:?}")),
+        Err(stuck) => failures.expect(false, format!("{what}: {}", chain(stuck))),
+    }
 }

@@ -69,7 +69,7 @@ fn check_odd_jobs(runner: &CheckedRunner, job: &JobSpec, failures: &mut Failures
     };
     check("a job without roles", &|job| job.roles.clear());
     check("a job with an unknown role", &|job| {
-        job.roles[0].name = "stranger".to_owned()
+        "stranger".clone_into(&mut job.roles[0].name);
     });
     check("a job with many nodes", &|job| {
         for role in &mut job.roles {

@@ -22,11 +22,13 @@ pub struct World {
 }
 
 /// Why a job did not come to its end.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Stuck {
     /// The machine gave no valid decision.
-    Call(Box<CallError>),
+    #[error(transparent)]
+    Call(#[from] CallError),
     /// Nothing more happens, or too much.
+    #[error("{0}")]
     Unfinished(String),
 }
 
@@ -117,8 +119,7 @@ impl World {
         if self.calls >= CALLS_MAX {
             return Err(self.unfinished("too many calls"));
         }
-        self.step(machine)
-            .map_err(|error| Stuck::Call(Box::new(error)))
+        Ok(self.step(machine)?)
     }
 
     fn unfinished(&self, why: &str) -> Stuck {
@@ -174,7 +175,9 @@ impl World {
             Action::Publish(_) => self.view.generation += 1,
             Action::Start(nodes) => {
                 self.put(&nodes, NodePhase::Starting);
-                nodes.iter().for_each(|id| self.attempt(id));
+                for id in &nodes {
+                    self.attempt(id);
+                }
             }
             Action::Stop(order) => {
                 let live = order

@@ -196,7 +196,9 @@ pub(super) fn load(
     names.check_wasi()?;
     names.check_version()?;
     names.check_imports()?;
-    let bound = v0_1_0::Bound::new(&host.engine, &component, names.parts()?)
+    let parts = names.parts()?;
+    check_state_format(parts, manifest)?;
+    let bound = v0_1_0::Bound::new(&host.engine, &component, parts)
         .map_err(|error| LoadError::OtherInterface(chain(&error)))?;
     let description = manifest.description();
     let id = description.id.as_str().into();
@@ -207,7 +209,6 @@ pub(super) fn load(
         description,
     };
     check_description(&describe(&plugin)?, &plugin.description)?;
-    check_state_format(plugin.bound.parts(), manifest)?;
     Ok(Loaded {
         plugin: Arc::new(plugin),
         digest: hex::encode(Sha256::digest(bytes)),

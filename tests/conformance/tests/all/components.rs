@@ -1,7 +1,7 @@
 //! What is refused when it is loaded: components made of nothing but an interface, whose functions all trap.
 
 use forebay_plugin::{Manifest, PluginHost};
-use forebay_test_conformance::{FAULTS, chain};
+use forebay_test_conformance::{FAULTS, RING, chain};
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{ManglingAndAbi, Resolve};
 
@@ -136,10 +136,10 @@ fn one_that_lies_about_its_version() {
          interface node-runner { prepare: func(); plan: func(); interpret-exit: func(); }
          world subject { export plugin-info; export node-runner; }",
     );
-    insta::assert_snapshot!(load(&subject), @r"
+    insta::assert_snapshot!(load_as(&subject, RING.manifest), @r"
     it does not speak the version of the plugin interface that it names: failed to convert function to given type: type mismatch with results: expected record of 3 fields, found 4 fields
     hint: build it against the plugin interface of this host
-    ");
+    "));
 }
 
 /// The right functions, but the very first traps.
@@ -154,7 +154,7 @@ fn one_that_cannot_say_what_it_is() {
         .replace("package forebay:plugin@0.1.0;", "");
     let text = format!("package forebay:plugin@0.1.0;\n{texts}")
         .replace("world node-runner-plugin", "world subject");
-    insta::assert_snapshot!(load(&component(&text)), @"it does not say what it is: `describe` of plugin `faults` failed: it stopped in the middle: wasm trap: wasm `unreachable` instruction executed");
+    insta::assert_snapshot!(load_as(&component(&text), RING.manifest), @"it does not say what it is: `describe` of plugin `ring` failed: it stopped in the middle: wasm trap: wasm `unreachable` instruction executed"));
 }
 
 #[test]
@@ -172,8 +172,7 @@ fn one_that_is_not_what_its_manifest_says() {
     its state-format is `faults-1`, but its `plugin.toml` says `faults-2`
     hint: component and `plugin.toml` have to be of one build
     ");
-    insta::assert_snapshot!(with("state-format", "# state-format"), @r"
-    its state-format is `faults-1`, but its `plugin.toml` says ``
-    hint: component and `plugin.toml` have to be of one build
-    ");
+    insta::assert_snapshot!(with("state-format", "# state-format"), @"its `plugin.toml` has no `state-format`, but the plugin has a state machine");
+    let with_state = format!("state-format = 'ring-1'\n{}", RING.manifest);
+    insta::assert_snapshot!(load_as(RING.component, &with_state), @"its `plugin.toml` has a `state-format`, but the plugin has no state machine");
 }
