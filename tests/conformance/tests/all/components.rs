@@ -139,7 +139,7 @@ fn one_that_lies_about_its_version() {
     insta::assert_snapshot!(load_as(&subject, RING.manifest), @r"
     it does not speak the version of the plugin interface that it names: failed to convert function to given type: type mismatch with results: expected record of 3 fields, found 4 fields
     hint: build it against the plugin interface of this host
-    "));
+    ");
 }
 
 /// The right functions, but the very first traps.
