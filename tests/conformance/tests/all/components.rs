@@ -154,7 +154,7 @@ fn one_that_cannot_say_what_it_is() {
         .replace("package forebay:plugin@0.1.0;", "");
     let text = format!("package forebay:plugin@0.1.0;\n{texts}")
         .replace("world node-runner-plugin", "world subject");
-    insta::assert_snapshot!(load_as(&component(&text), RING.manifest), @"it does not say what it is: `describe` of plugin `ring` failed: it stopped in the middle: wasm trap: wasm `unreachable` instruction executed"));
+    insta::assert_snapshot!(load_as(&component(&text), RING.manifest), @"it does not say what it is: `describe` of plugin `ring` failed: it stopped in the middle: wasm trap: wasm `unreachable` instruction executed");
 }
 
 #[test]
