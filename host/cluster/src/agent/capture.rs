@@ -45,13 +45,20 @@ impl Capture {
     ) -> std::io::Result<Self> {
         let pipe = Receiver::from_owned_fd(pipe)?;
         let (processes_gone, gone) = oneshot::channel();
-        let cap = if log_bytes == 0 { LOG_BYTES_DEFAULT } else { log_bytes };
+        let cap = if log_bytes == 0 {
+            LOG_BYTES_DEFAULT
+        } else {
+            log_bytes
+        };
         let task = tokio::spawn(async move {
             let mut sink = Sink::open(log, cap, progress).await;
             read_all(pipe, gone, &mut sink).await;
             sink.finish().await
         });
-        Ok(Self { processes_gone, task })
+        Ok(Self {
+            processes_gone,
+            task,
+        })
     }
 
     /// Call when no process of the node is left: takes what is still in the pipe, even if a stranger holds it open.
@@ -92,7 +99,14 @@ impl Sink {
         if let Err(error) = &file {
             tracing::warn!(path = %path.display(), %error, "a log cannot be written");
         }
-        Self { file: file.ok(), cap, written: 0, dropped: 0, tail: Tail::default(), progress }
+        Self {
+            file: file.ok(),
+            cap,
+            written: 0,
+            dropped: 0,
+            tail: Tail::default(),
+            progress,
+        }
     }
 
     async fn take(&mut self, bytes: &[u8]) {
@@ -119,12 +133,17 @@ impl Sink {
     }
 
     async fn try_write(&mut self, bytes: &[u8]) -> bool {
-        let Some(file) = &mut self.file else { return false };
+        let Some(file) = &mut self.file else {
+            return false;
+        };
         let result = async {
             file.write_all(bytes).await?;
             file.flush().await
         };
-        result.await.inspect_err(|error| tracing::warn!(%error, "a log cannot be written")).is_ok()
+        result
+            .await
+            .inspect_err(|error| tracing::warn!(%error, "a log cannot be written"))
+            .is_ok()
     }
 
     async fn finish(mut self) -> Captured {
@@ -137,7 +156,11 @@ impl Sink {
         }
         self.progress.complete();
         let (last_lines, traceback) = self.tail.finish();
-        Captured { log_bytes: self.written, last_lines, traceback }
+        Captured {
+            log_bytes: self.written,
+            last_lines,
+            traceback,
+        }
     }
 }
 

@@ -81,7 +81,10 @@ async fn attach(
     let (outbound, queue) = mpsc::channel(QUEUE_MAX);
     let told = events.send(Event::Up(outbound)).await;
     told.map_err(|_| Event::Down("the agent has ended".to_owned()))?;
-    let answer = discovery.attach(ReceiverStream::new(queue)).await.map_err(end_of_call)?;
+    let answer = discovery
+        .attach(ReceiverStream::new(queue))
+        .await
+        .map_err(end_of_call)?;
     Ok((discovery, answer.into_inner()))
 }
 
@@ -94,7 +97,11 @@ async fn forward(
         match inbound.message().await {
             Ok(Some(message)) => {
                 *was_welcome = true;
-                if events.send(Event::Message(Box::new(message))).await.is_err() {
+                if events
+                    .send(Event::Message(Box::new(message)))
+                    .await
+                    .is_err()
+                {
                     return Event::Down("the agent has ended".to_owned());
                 }
             }
@@ -118,5 +125,7 @@ fn end_of_call(status: Status) -> Event {
 
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.last().map_or_else(|| error.to_string(), ToString::to_string)
+    causes
+        .last()
+        .map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -25,7 +25,10 @@ pub(super) type Frame = Arc<[u8]>;
 
 /// Encodes a message once.
 pub(super) fn frame(message: down::Message) -> Frame {
-    encode(&Down { message: Some(message) }).into()
+    encode(&Down {
+        message: Some(message),
+    })
+    .into()
 }
 
 /// The agent's end of it. Hangs up when dropped.
@@ -49,7 +52,11 @@ impl Control {
             }
         });
         tasks.spawn(write(writer, queue));
-        Ok(Self { ups, downs: Some(downs), tasks })
+        Ok(Self {
+            ups,
+            downs: Some(downs),
+            tasks,
+        })
     }
 
     /// The next message; `None` when the node has hung up, or was hung up on.
@@ -58,7 +65,10 @@ impl Control {
     }
 
     pub(super) fn send(&mut self, frame: Frame) {
-        let full = self.downs.as_ref().is_some_and(|downs| downs.try_send(frame).is_err());
+        let full = self
+            .downs
+            .as_ref()
+            .is_some_and(|downs| downs.try_send(frame).is_err());
         if full {
             tracing::warn!("a node does not read, its control socket is closed");
             self.close();
@@ -112,13 +122,17 @@ mod tests {
     }
 
     async fn next(control: &mut Control) -> Option<Up> {
-        tokio::time::timeout(WATCHDOG, control.next()).await.unwrap()
+        tokio::time::timeout(WATCHDOG, control.next())
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
     async fn messages_come_in_any_pieces() {
         let (mut control, mut node) = pair();
-        let up = Up { message: Some(up::Message::Done(Done {})) };
+        let up = Up {
+            message: Some(up::Message::Done(Done {})),
+        };
         let (head, rest) = (encode(&up)[..1].to_vec(), encode(&up)[1..].to_vec());
         node.write_all(&head).unwrap();
         node.write_all(&rest).unwrap();
@@ -142,7 +156,9 @@ mod tests {
             control.send(long.clone());
         }
         assert_eq!(next(&mut control).await, None);
-        let read = tokio::task::spawn_blocking(move || node.read_to_end(&mut Vec::new())).await.unwrap();
+        let read = tokio::task::spawn_blocking(move || node.read_to_end(&mut Vec::new()))
+            .await
+            .unwrap();
         assert!(read.is_ok(), "it sees the hang-up: {read:?}");
     }
 }

@@ -41,7 +41,11 @@ pub(super) fn node_environment(own: &Variables, start: &Start, facts: &NodeFacts
     set(&mut variables, "CUDA_VISIBLE_DEVICES", facts.gpus.join(","));
     set(&mut variables, "FOREBAY_JOB", facts.job);
     set(&mut variables, "FOREBAY_ROLE", &facts.node.role);
-    set(&mut variables, "FOREBAY_INDEX", facts.node.index.to_string());
+    set(
+        &mut variables,
+        "FOREBAY_INDEX",
+        facts.node.index.to_string(),
+    );
     set(&mut variables, "FOREBAY_ATTEMPT", facts.attempt.to_string());
     set(&mut variables, "FOREBAY_OUTPUT", facts.output);
     variables
@@ -49,8 +53,12 @@ pub(super) fn node_environment(own: &Variables, start: &Start, facts: &NodeFacts
 
 /// The agent's own environment as programs that it starts may see it.
 pub(super) fn without_own(own: &Variables) -> Variables {
-    let foreign = own.iter().filter(|(name, _)| !name.as_encoded_bytes().starts_with(OWN_PREFIX));
-    foreign.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let foreign = own
+        .iter()
+        .filter(|(name, _)| !name.as_encoded_bytes().starts_with(OWN_PREFIX));
+    foreign
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn set(variables: &mut Variables, name: &str, value: impl AsRef<OsStr>) {
@@ -60,12 +68,30 @@ fn set(variables: &mut Variables, name: &str, value: impl AsRef<OsStr>) {
 /// Nodes reach each other without the proxy that the machine may need for the rest of the world.
 fn add_no_proxy(variables: &mut Variables, cluster: &Cluster) {
     let mut hosts = BTreeSet::from(["127.0.0.1".to_owned(), "localhost".to_owned()]);
-    hosts.extend(cluster.members.iter().map(|member| member.address.clone()).filter(|address| !address.is_empty()));
+    hosts.extend(
+        cluster
+            .members
+            .iter()
+            .map(|member| member.address.clone())
+            .filter(|address| !address.is_empty()),
+    );
     for name in NO_PROXY {
-        let given = variables.get(OsStr::new(name)).map(|value| value.to_string_lossy().into_owned());
-        let listed = given.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|host| !host.is_empty());
+        let given = variables
+            .get(OsStr::new(name))
+            .map(|value| value.to_string_lossy().into_owned());
+        let listed = given
+            .iter()
+            .flat_map(|list| list.split(','))
+            .map(str::trim)
+            .filter(|host| !host.is_empty());
         let mut all: Vec<&str> = listed.collect();
-        all.extend(hosts.iter().map(String::as_str).filter(|host| !all.contains(host)).collect::<Vec<_>>());
+        all.extend(
+            hosts
+                .iter()
+                .map(String::as_str)
+                .filter(|host| !all.contains(host))
+                .collect::<Vec<_>>(),
+        );
         let all = all.join(",");
         set(variables, name, all);
     }
@@ -76,12 +102,33 @@ mod tests {
     use super::*;
     use crate::wire::node::Member;
 
-    fn variables(own: &[(&str, &str)], given: &[(&str, &str)], cores: u32, gpus: &[&str]) -> Variables {
-        let own = own.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        let environment = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let start = Start { environment, cores, ..Start::default() };
-        let member = Member { address: "10.0.0.7".into(), ..Member::default() };
-        let cluster = Cluster { members: vec![member], ..Cluster::default() };
+    fn variables(
+        own: &[(&str, &str)],
+        given: &[(&str, &str)],
+        cores: u32,
+        gpus: &[&str],
+    ) -> Variables {
+        let own = own
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        let environment = given
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let start = Start {
+            environment,
+            cores,
+            ..Start::default()
+        };
+        let member = Member {
+            address: "10.0.0.7".into(),
+            ..Member::default()
+        };
+        let cluster = Cluster {
+            members: vec![member],
+            ..Cluster::default()
+        };
         let gpus: Vec<String> = gpus.iter().map(ToString::to_string).collect();
         let facts = NodeFacts {
             node: &NodeId::new("worker", 1),
@@ -96,13 +143,27 @@ mod tests {
 
     #[track_caller]
     fn check(variables: &Variables, name: &str, wanted: Option<&str>) {
-        assert_eq!(variables.get(OsStr::new(name)).and_then(|value| value.to_str()), wanted, "{name}");
+        assert_eq!(
+            variables
+                .get(OsStr::new(name))
+                .and_then(|value| value.to_str()),
+            wanted,
+            "{name}"
+        );
     }
 
     #[test]
     fn the_host_wins_over_the_start_and_the_start_over_the_agent() {
-        let own = [("HOME", "/root"), ("MODE", "agent"), ("FOREBAY_TOKEN", "secret")];
-        let given = [("MODE", "start"), ("FOREBAY_ROLE", "forged"), ("CUDA_VISIBLE_DEVICES", "7")];
+        let own = [
+            ("HOME", "/root"),
+            ("MODE", "agent"),
+            ("FOREBAY_TOKEN", "secret"),
+        ];
+        let given = [
+            ("MODE", "start"),
+            ("FOREBAY_ROLE", "forged"),
+            ("CUDA_VISIBLE_DEVICES", "7"),
+        ];
         let variables = variables(&own, &given, 0, &[]);
         check(&variables, "HOME", Some("/root"));
         check(&variables, "MODE", Some("start"));
@@ -129,7 +190,11 @@ mod tests {
     #[test]
     fn members_are_reached_without_a_proxy() {
         let variables = variables(&[("no_proxy", "example.org, localhost")], &[], 0, &[]);
-        check(&variables, "no_proxy", Some("example.org,localhost,10.0.0.7,127.0.0.1"));
+        check(
+            &variables,
+            "no_proxy",
+            Some("example.org,localhost,10.0.0.7,127.0.0.1"),
+        );
         check(&variables, "NO_PROXY", Some("10.0.0.7,127.0.0.1,localhost"));
     }
 }

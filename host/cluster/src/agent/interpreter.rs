@@ -24,7 +24,10 @@ pub(super) struct NoInterpreter {
 }
 
 fn list(tried: &[PathBuf]) -> String {
-    let places: Vec<String> = tried.iter().map(|place| format!("`{}`", place.display())).collect();
+    let places: Vec<String> = tried
+        .iter()
+        .map(|place| format!("`{}`", place.display()))
+        .collect();
     places.join(", ")
 }
 
@@ -40,11 +43,21 @@ impl NoInterpreter {
 
 /// The first of the places that holds a program. The path is not resolved further: an interpreter knows its environment
 /// by the path that it is called by.
-pub(super) fn resolve(wanted: &Interpreter, variables: &Variables) -> Result<PathBuf, NoInterpreter> {
+pub(super) fn resolve(
+    wanted: &Interpreter,
+    variables: &Variables,
+) -> Result<PathBuf, NoInterpreter> {
     let tried = places(wanted, variables);
     let found = tried.iter().find(|place| is_program(place)).cloned();
-    let name = if wanted.name.is_empty() { "python3" } else { &wanted.name };
-    found.ok_or_else(|| NoInterpreter { name: name.to_owned(), tried })
+    let name = if wanted.name.is_empty() {
+        "python3"
+    } else {
+        &wanted.name
+    };
+    found.ok_or_else(|| NoInterpreter {
+        name: name.to_owned(),
+        tried,
+    })
 }
 
 fn places(wanted: &Interpreter, variables: &Variables) -> Vec<PathBuf> {
@@ -56,31 +69,49 @@ fn places(wanted: &Interpreter, variables: &Variables) -> Vec<PathBuf> {
         vec![path.join(IN_ENVIRONMENT), path]
     } else {
         let folders = environment_folders(base, variables);
-        folders.into_iter().map(|folder| folder.join(&wanted.name).join(IN_ENVIRONMENT)).collect()
+        folders
+            .into_iter()
+            .map(|folder| folder.join(&wanted.name).join(IN_ENVIRONMENT))
+            .collect()
     }
 }
 
 /// `$VIRTUAL_ENV`, `.venv` beside the job, `python3` on the path.
 fn unnamed(base: Option<&Path>, variables: &Variables) -> Vec<PathBuf> {
-    let active = variable(variables, "VIRTUAL_ENV").map(|folder| Path::new(folder).join(IN_ENVIRONMENT));
+    let active =
+        variable(variables, "VIRTUAL_ENV").map(|folder| Path::new(folder).join(IN_ENVIRONMENT));
     let beside = base.map(|base| base.join(".venv").join(IN_ENVIRONMENT));
     let path = variable(variables, "PATH").map(std::env::split_paths);
-    let on_path = path.into_iter().flatten().map(|folder| folder.join("python3"));
+    let on_path = path
+        .into_iter()
+        .flatten()
+        .map(|folder| folder.join("python3"));
     active.into_iter().chain(beside).chain(on_path).collect()
 }
 
 /// `$FOREBAY_ENVIRONMENTS`, `.forebay/environments` from the job file upwards, the user's.
 fn environment_folders(base: Option<&Path>, variables: &Variables) -> Vec<PathBuf> {
     let named = variable(variables, ENVIRONMENTS).map(std::env::split_paths);
-    let upwards = base.into_iter().flat_map(Path::ancestors).map(|folder| folder.join(ENVIRONMENTS_OF_JOB));
+    let upwards = base
+        .into_iter()
+        .flat_map(Path::ancestors)
+        .map(|folder| folder.join(ENVIRONMENTS_OF_JOB));
     let data = variable(variables, "XDG_DATA_HOME").map(PathBuf::from);
     let data = data.or_else(|| Some(Path::new(variable(variables, "HOME")?).join(".local/share")));
     let of_user = data.map(|folder| folder.join(ENVIRONMENTS_OF_USER));
-    named.into_iter().flatten().chain(upwards).chain(of_user).collect()
+    named
+        .into_iter()
+        .flatten()
+        .chain(upwards)
+        .chain(of_user)
+        .collect()
 }
 
 fn variable<'a>(variables: &'a Variables, name: &str) -> Option<&'a OsStr> {
-    variables.get(OsStr::new(name)).map(AsRef::as_ref).filter(|value: &&OsStr| !value.is_empty())
+    variables
+        .get(OsStr::new(name))
+        .map(AsRef::as_ref)
+        .filter(|value: &&OsStr| !value.is_empty())
 }
 
 /// A file that this process may run.
@@ -109,23 +140,41 @@ mod tests {
                 fs::write(&path, "").unwrap();
                 fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
             }
-            Self { folder, variables: Variables::new() }
+            Self {
+                folder,
+                variables: Variables::new(),
+            }
         }
 
         fn variable(mut self, name: &str, path: &str) -> Self {
-            self.variables.insert(name.into(), self.folder.path().join(path).into());
+            self.variables
+                .insert(name.into(), self.folder.path().join(path).into());
             self
         }
 
         #[track_caller]
         fn check(&self, name: &str, wanted: &str) {
-            let base = self.folder.path().join("jobs/mine").to_string_lossy().into_owned();
-            let found = resolve(&Interpreter { name: name.into(), base }, &self.variables);
+            let base = self
+                .folder
+                .path()
+                .join("jobs/mine")
+                .to_string_lossy()
+                .into_owned();
+            let found = resolve(
+                &Interpreter {
+                    name: name.into(),
+                    base,
+                },
+                &self.variables,
+            );
             let text = match found {
                 Ok(path) => path.display().to_string(),
                 Err(error) => error.to_string(),
             };
-            assert_eq!(text.replace(&format!("{}/", self.folder.path().display()), ""), wanted);
+            assert_eq!(
+                text.replace(&format!("{}/", self.folder.path().display()), ""),
+                wanted
+            );
         }
     }
 
@@ -137,12 +186,22 @@ mod tests {
 
     #[test]
     fn the_variable_comes_first_and_the_user_last() {
-        let programs = ["env/tf/bin/python", "jobs/mine/.forebay/environments/tf/bin/python"];
-        Machine::with(&programs).variable("FOREBAY_ENVIRONMENTS", "env").check("tf", "env/tf/bin/python");
+        let programs = [
+            "env/tf/bin/python",
+            "jobs/mine/.forebay/environments/tf/bin/python",
+        ];
+        Machine::with(&programs)
+            .variable("FOREBAY_ENVIRONMENTS", "env")
+            .check("tf", "env/tf/bin/python");
         let of_user = "home/.local/share/forebay/environments/tf/bin/python";
-        Machine::with(&[of_user]).variable("HOME", "home").check("tf", of_user);
+        Machine::with(&[of_user])
+            .variable("HOME", "home")
+            .check("tf", of_user);
         let of_user = "data/forebay/environments/tf/bin/python";
-        Machine::with(&[of_user]).variable("HOME", "home").variable("XDG_DATA_HOME", "data").check("tf", of_user);
+        Machine::with(&[of_user])
+            .variable("HOME", "home")
+            .variable("XDG_DATA_HOME", "data")
+            .check("tf", of_user);
     }
 
     #[test]
@@ -154,20 +213,47 @@ mod tests {
 
     #[test]
     fn without_a_name_the_active_environment_comes_first_then_the_jobs_then_the_path() {
-        let machine = Machine::with(&["active/bin/python", "jobs/mine/.venv/bin/python", "usr/python3"]);
+        let machine = Machine::with(&[
+            "active/bin/python",
+            "jobs/mine/.venv/bin/python",
+            "usr/python3",
+        ]);
         let machine = machine.variable("PATH", "usr");
         machine.check("", "jobs/mine/.venv/bin/python");
-        machine.variable("VIRTUAL_ENV", "active").check("", "active/bin/python");
-        Machine::with(&["usr/python3"]).variable("PATH", "usr").check("", "usr/python3");
+        machine
+            .variable("VIRTUAL_ENV", "active")
+            .check("", "active/bin/python");
+        Machine::with(&["usr/python3"])
+            .variable("PATH", "usr")
+            .check("", "usr/python3");
     }
 
     #[test]
     fn the_error_lists_the_places() {
         let machine = Machine::with(&[]).variable("FOREBAY_ENVIRONMENTS", "env");
-        let base = machine.folder.path().join("jobs").to_string_lossy().into_owned();
-        let error = resolve(&Interpreter { name: "tf".into(), base }, &machine.variables).unwrap_err().to_string();
-        assert!(error.starts_with("no Python interpreter for `tf`; these places were tried: "), "{error}");
-        for place in ["/env/tf/bin/python", "/jobs/.forebay/environments/tf/bin/python"] {
+        let base = machine
+            .folder
+            .path()
+            .join("jobs")
+            .to_string_lossy()
+            .into_owned();
+        let error = resolve(
+            &Interpreter {
+                name: "tf".into(),
+                base,
+            },
+            &machine.variables,
+        )
+        .unwrap_err()
+        .to_string();
+        assert!(
+            error.starts_with("no Python interpreter for `tf`; these places were tried: "),
+            "{error}"
+        );
+        for place in [
+            "/env/tf/bin/python",
+            "/jobs/.forebay/environments/tf/bin/python",
+        ] {
             assert!(error.contains(place), "{error}");
         }
     }

@@ -26,11 +26,16 @@ pub(super) struct Launcher(mpsc::Sender<Request>);
 impl Launcher {
     pub(super) fn start(executable: PathBuf) -> io::Result<Self> {
         let (requests, queue) = mpsc::channel::<Request>();
-        std::thread::Builder::new().name("forebay-launcher".to_owned()).spawn(move || {
-            for request in queue {
-                let _asker_gone = request.answer.send(launch(&executable, request.channel, request.output));
-            }
-        })?;
+        std::thread::Builder::new()
+            .name("forebay-launcher".to_owned())
+            .spawn(move || {
+                for request in queue {
+                    let _asker_gone =
+                        request
+                            .answer
+                            .send(launch(&executable, request.channel, request.output));
+                }
+            })?;
         Ok(Self(requests))
     }
 
@@ -38,7 +43,13 @@ impl Launcher {
     pub(super) async fn launch(&self, channel: OwnedFd, output: OwnedFd) -> io::Result<Child> {
         let (answer, answered) = oneshot::channel();
         let gone = || io::Error::other("the launcher thread is gone");
-        self.0.send(Request { channel, output, answer }).map_err(|_| gone())?;
+        self.0
+            .send(Request {
+                channel,
+                output,
+                answer,
+            })
+            .map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }

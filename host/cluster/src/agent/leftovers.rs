@@ -15,7 +15,12 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Variables that tell whose process it is.
-const MARKS: [&str; 4] = ["FOREBAY_OUTPUT", "FOREBAY_ROLE", "FOREBAY_INDEX", "FOREBAY_ATTEMPT"];
+const MARKS: [&str; 4] = [
+    "FOREBAY_OUTPUT",
+    "FOREBAY_ROLE",
+    "FOREBAY_INDEX",
+    "FOREBAY_ATTEMPT",
+];
 
 /// What is known of a node's processes.
 #[derive(Debug)]
@@ -32,10 +37,15 @@ impl Marks {
     }
 
     fn fit_environment(&self, pid: Pid) -> bool {
-        let Ok(theirs) = Process::new(pid.as_raw_pid()).and_then(|process| process.environ()) else { return false };
+        let Ok(theirs) = Process::new(pid.as_raw_pid()).and_then(|process| process.environ())
+        else {
+            return false;
+        };
         MARKS.iter().all(|name| {
             let name = std::ffi::OsStr::new(name);
-            theirs.get(name).is_some_and(|value| Some(value) == self.variables.get(name))
+            theirs
+                .get(name)
+                .is_some_and(|value| Some(value) == self.variables.get(name))
         })
     }
 }

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use forebay_plugin::NodeId;
 use tokio::sync::Notify;
 
-use super::places::{from_wire, to_wire};
+use super::places::from_wire;
 use crate::wire::cluster::{LogAcknowledge, LogChunk};
+use crate::wire::to_wire;
 
 /// Bytes of one attempt's log that may be on their way, unacknowledged.
 const UNACKNOWLEDGED_MAX: u64 = 1 << 20;
@@ -28,7 +29,11 @@ pub(super) struct LogProgress {
 
 impl LogProgress {
     pub(super) fn new(grew: Arc<Notify>) -> Arc<Self> {
-        Arc::new(Self { written: AtomicU64::new(0), complete: AtomicBool::new(false), grew })
+        Arc::new(Self {
+            written: AtomicU64::new(0),
+            complete: AtomicBool::new(false),
+            grew,
+        })
     }
 
     pub(super) fn advance(&self, written: u64) {
@@ -59,7 +64,11 @@ impl Shipment {
     /// Bytes that may be sent now.
     fn ready(&self) -> u64 {
         let window = (self.acknowledged + UNACKNOWLEDGED_MAX).saturating_sub(self.sent);
-        let unsent = self.progress.written.load(Ordering::Acquire).saturating_sub(self.sent);
+        let unsent = self
+            .progress
+            .written
+            .load(Ordering::Acquire)
+            .saturating_sub(self.sent);
         unsent.min(window).min(CHUNK_BYTES_MAX)
     }
 
@@ -81,7 +90,8 @@ impl Shipment {
         if content.is_empty() {
             return content;
         }
-        let read = File::open(&self.path).and_then(|file| file.read_exact_at(&mut content, self.sent));
+        let read =
+            File::open(&self.path).and_then(|file| file.read_exact_at(&mut content, self.sent));
         if let Err(error) = read {
             tracing::warn!(path = %self.path.display(), %error, "a log cannot be read");
             content.fill(b'?');
@@ -95,8 +105,20 @@ impl Shipment {
 pub(super) struct Logs(BTreeMap<(NodeId, u32), Shipment>);
 
 impl Logs {
-    pub(super) fn add(&mut self, node: NodeId, attempt: u32, path: PathBuf, progress: Arc<LogProgress>) {
-        let shipment = Shipment { path, progress, acknowledged: 0, sent: 0, sent_last: false };
+    pub(super) fn add(
+        &mut self,
+        node: NodeId,
+        attempt: u32,
+        path: PathBuf,
+        progress: Arc<LogProgress>,
+    ) {
+        let shipment = Shipment {
+            path,
+            progress,
+            acknowledged: 0,
+            sent: 0,
+            sent_last: false,
+        };
         self.0.insert((node, attempt), shipment);
     }
 
@@ -105,7 +127,10 @@ impl Logs {
     }
 
     pub(super) fn next(&mut self) -> Option<LogChunk> {
-        let ((node, attempt), shipment) = self.0.iter_mut().find(|(_, shipment)| shipment.has_next())?;
+        let ((node, attempt), shipment) = self
+            .0
+            .iter_mut()
+            .find(|(_, shipment)| shipment.has_next())?;
         // Asked before the length: a log that completes in between gets one more, empty chunk.
         let complete = shipment.is_complete();
         let (offset, content) = (shipment.sent, shipment.read());
@@ -121,9 +146,13 @@ impl Logs {
     }
 
     pub(super) fn acknowledge(&mut self, message: &LogAcknowledge) {
-        let Some(node) = from_wire(message.node.as_ref()) else { return };
+        let Some(node) = from_wire(message.node.as_ref()) else {
+            return;
+        };
         let key = (node, message.attempt);
-        let Some(shipment) = self.0.get_mut(&key) else { return };
+        let Some(shipment) = self.0.get_mut(&key) else {
+            return;
+        };
         shipment.acknowledged = shipment.acknowledged.max(message.offset.min(shipment.sent));
         if shipment.is_done() {
             let _kept_for_nobody = std::fs::remove_file(&shipment.path);
@@ -137,9 +166,15 @@ impl Logs {
             (shipment.acknowledged, shipment.sent, shipment.sent_last) = (0, 0, false);
         }
         for part in held {
-            let Some(node) = from_wire(part.node.as_ref()) else { continue };
-            let Some(shipment) = self.0.get_mut(&(node, part.attempt)) else { continue };
-            let offset = part.offset.min(shipment.progress.written.load(Ordering::Acquire));
+            let Some(node) = from_wire(part.node.as_ref()) else {
+                continue;
+            };
+            let Some(shipment) = self.0.get_mut(&(node, part.attempt)) else {
+                continue;
+            };
+            let offset = part
+                .offset
+                .min(shipment.progress.written.load(Ordering::Acquire));
             (shipment.acknowledged, shipment.sent) = (offset, offset);
         }
     }
@@ -154,21 +189,29 @@ mod tests {
     use super::*;
 
     fn held(offset: u64) -> LogAcknowledge {
-        LogAcknowledge { node: Some(to_wire(&NodeId::new("worker", 0))), attempt: 1, offset }
+        LogAcknowledge {
+            node: Some(to_wire(&NodeId::new("worker", 0))),
+            attempt: 1,
+            offset,
+        }
     }
 
     #[test]
     fn a_log_goes_out_in_bounded_parts_and_again_from_what_the_manager_holds() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let text: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        let text: Vec<u8> = (0..3_000_000_u32)
+            .map(|number| number.to_le_bytes()[0])
+            .collect();
         std::fs::write(&path, &text).unwrap();
         let progress = LogProgress::new(Arc::default());
         progress.advance(3_000_000);
         let mut logs = Logs::default();
         logs.add(NodeId::new("worker", 0), 1, path.clone(), progress.clone());
 
-        let sent: usize = std::iter::from_fn(|| logs.next()).map(|chunk| chunk.content.len()).sum();
+        let sent: usize = std::iter::from_fn(|| logs.next())
+            .map(|chunk| chunk.content.len())
+            .sum();
         assert_eq!(sent, 1 << 20);
         logs.acknowledge(&held(1 << 20));
         assert!(logs.has_next());
@@ -177,7 +220,13 @@ mod tests {
         logs.resume(&[held(2_900_000)]);
         let chunks: Vec<LogChunk> = std::iter::from_fn(|| logs.next()).collect();
         assert_eq!(chunks[0].offset, 2_900_000);
-        assert_eq!(chunks.iter().flat_map(|chunk| chunk.content.clone()).collect::<Vec<u8>>(), text[2_900_000..]);
+        assert_eq!(
+            chunks
+                .iter()
+                .flat_map(|chunk| chunk.content.clone())
+                .collect::<Vec<u8>>(),
+            text[2_900_000..]
+        );
         assert!(chunks.last().unwrap().last);
 
         logs.acknowledge(&held(3_000_000));
@@ -188,7 +237,12 @@ mod tests {
     fn an_empty_log_ends_with_an_empty_chunk() {
         let progress = LogProgress::new(Arc::default());
         let mut logs = Logs::default();
-        logs.add(NodeId::new("worker", 0), 1, "/nowhere".into(), progress.clone());
+        logs.add(
+            NodeId::new("worker", 0),
+            1,
+            "/nowhere".into(),
+            progress.clone(),
+        );
         assert!(!logs.has_next());
         progress.complete();
         let chunk = logs.next().unwrap();

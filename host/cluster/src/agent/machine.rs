@@ -45,8 +45,15 @@ impl Resources {
 
 fn gpus(visible: Option<&str>) -> Vec<String> {
     match visible {
-        Some(list) => list.split(',').map(str::trim).filter(|gpu| !gpu.is_empty()).map(str::to_owned).collect(),
-        None => (0..std::fs::read_dir(GPU_FOLDER).map_or(0, Iterator::count)).map(|gpu| gpu.to_string()).collect(),
+        Some(list) => list
+            .split(',')
+            .map(str::trim)
+            .filter(|gpu| !gpu.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        None => (0..std::fs::read_dir(GPU_FOLDER).map_or(0, Iterator::count))
+            .map(|gpu| gpu.to_string())
+            .collect(),
     }
 }
 
@@ -96,14 +103,19 @@ impl AddressError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unreadable(_) => "say both: `--address ADDRESS --interface NAME`",
-            Self::None => "bring an interface up, or say `--address 127.0.0.1` if every node is on this machine",
+            Self::None => {
+                "bring an interface up, or say `--address 127.0.0.1` if every node is on this machine"
+            }
             _ => "say which: `--address ADDRESS` or `--interface NAME`",
         }
     }
 }
 
 fn list(candidates: &[(IpAddr, String)]) -> String {
-    let texts: Vec<String> = candidates.iter().map(|(address, name)| format!("{address} ({name})")).collect();
+    let texts: Vec<String> = candidates
+        .iter()
+        .map(|(address, name)| format!("{address} ({name})"))
+        .collect();
     texts.join(", ")
 }
 
@@ -155,32 +167,49 @@ fn choose(
     match (address, interface) {
         (Some(address), _) => {
             let found = wanted.first().map(|candidate| (*candidate).clone());
-            found.ok_or_else(|| AddressError::NoSuchAddress { address, candidates: pairs(all) })
+            found.ok_or_else(|| AddressError::NoSuchAddress {
+                address,
+                candidates: pairs(all),
+            })
         }
-        (None, Some(interface)) if wanted.is_empty() => {
-            Err(AddressError::NoSuchInterface { interface: interface.to_owned(), candidates: pairs(all) })
-        }
+        (None, Some(interface)) if wanted.is_empty() => Err(AddressError::NoSuchInterface {
+            interface: interface.to_owned(),
+            candidates: pairs(all),
+        }),
         (None, Some(_)) => only(wanted),
         (None, None) if local => Ok(loopback(all)),
-        (None, None) => only(wanted.into_iter().filter(|candidate| !candidate.address.is_loopback()).collect()),
+        (None, None) => only(
+            wanted
+                .into_iter()
+                .filter(|candidate| !candidate.address.is_loopback())
+                .collect(),
+        ),
     }
 }
 
 /// The only IPv4 address, else the only IPv6 address.
 fn only(wanted: Vec<&Candidate>) -> Result<Candidate, AddressError> {
-    let (v4, v6): (Vec<&Candidate>, Vec<&Candidate>) =
-        wanted.into_iter().partition(|candidate| candidate.address.is_ipv4());
+    let (v4, v6): (Vec<&Candidate>, Vec<&Candidate>) = wanted
+        .into_iter()
+        .partition(|candidate| candidate.address.is_ipv4());
     let preferred = if v4.is_empty() { v6 } else { v4 };
     match preferred.as_slice() {
         [] => Err(AddressError::None),
         [only] => Ok((*only).clone()),
-        several => Err(AddressError::Ambiguous(several.iter().map(|candidate| pair(candidate)).collect())),
+        several => Err(AddressError::Ambiguous(
+            several.iter().map(|candidate| pair(candidate)).collect(),
+        )),
     }
 }
 
 fn loopback(all: &[Candidate]) -> Candidate {
-    let found = all.iter().find(|candidate| candidate.address == IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let usual = || Candidate { address: Ipv4Addr::LOCALHOST.into(), interface: "lo".to_owned() };
+    let found = all
+        .iter()
+        .find(|candidate| candidate.address == IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let usual = || Candidate {
+        address: Ipv4Addr::LOCALHOST.into(),
+        interface: "lo".to_owned(),
+    };
     found.cloned().unwrap_or_else(usual)
 }
 
@@ -198,14 +227,25 @@ fn candidates() -> nix::Result<Vec<Candidate>> {
     let up = getifaddrs()?.filter(|interface| interface.flags.contains(usable));
     let found = up.filter_map(|interface| {
         let address = ip(interface.address.as_ref()?)?;
-        Some(Candidate { address, interface: interface.interface_name })
+        Some(Candidate {
+            address,
+            interface: interface.interface_name,
+        })
     });
-    Ok(found.filter(|candidate| !is_link_local(candidate.address)).collect())
+    Ok(found
+        .filter(|candidate| !is_link_local(candidate.address))
+        .collect())
 }
 
 fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
-    let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
-    v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+    let v4 = address
+        .as_sockaddr_in()
+        .map(|address| IpAddr::V4(address.ip()));
+    v4.or_else(|| {
+        address
+            .as_sockaddr_in6()
+            .map(|address| IpAddr::V6(address.ip()))
+    })
 }
 
 fn is_link_local(address: IpAddr) -> bool {
@@ -224,11 +264,21 @@ mod tests {
             address: address.parse().unwrap(),
             interface: (*interface).to_owned(),
         };
-        [("127.0.0.1", "lo"), ("::1", "lo")].iter().chain(addresses).map(candidate).collect()
+        [("127.0.0.1", "lo"), ("::1", "lo")]
+            .iter()
+            .chain(addresses)
+            .map(candidate)
+            .collect()
     }
 
     #[track_caller]
-    fn check(addresses: &[(&str, &str)], address: Option<&str>, interface: Option<&str>, local: bool, wanted: &str) {
+    fn check(
+        addresses: &[(&str, &str)],
+        address: Option<&str>,
+        interface: Option<&str>,
+        local: bool,
+        wanted: &str,
+    ) {
         let address = address.map(|address| address.parse().unwrap());
         let chosen = match choose(&machine(addresses), address, interface, local) {
             Ok(candidate) => candidate.to_string(),
@@ -239,9 +289,21 @@ mod tests {
 
     #[test]
     fn the_only_address_is_taken() {
-        check(&[("10.0.0.5", "eth0"), ("fd00::5", "eth0")], None, None, false, "10.0.0.5 (eth0)");
+        check(
+            &[("10.0.0.5", "eth0"), ("fd00::5", "eth0")],
+            None,
+            None,
+            false,
+            "10.0.0.5 (eth0)",
+        );
         check(&[("fd00::5", "eth0")], None, None, false, "fd00::5 (eth0)");
-        check(&[], None, None, false, "no network interface but loopback has an address");
+        check(
+            &[],
+            None,
+            None,
+            false,
+            "no network interface but loopback has an address",
+        );
     }
 
     #[test]
@@ -260,7 +322,8 @@ mod tests {
 
     #[test]
     fn what_does_not_exist_is_refused_with_what_does() {
-        let missing = "the network interface `eth9` has no address here; there are 127.0.0.1 (lo), ::1 (lo)";
+        let missing =
+            "the network interface `eth9` has no address here; there are 127.0.0.1 (lo), ::1 (lo)";
         check(&[], None, Some("eth9"), false, missing);
         let missing = "no network interface here has the address `10.9.9.9`; there are 127.0.0.1 (lo), ::1 (lo)";
         check(&[], Some("10.9.9.9"), None, false, missing);
@@ -269,7 +332,10 @@ mod tests {
     #[test]
     fn this_machine_has_loopback() {
         let manager = ManagerAddress::Unix("/run/am.sock".into());
-        assert_eq!(choose_address(None, None, &manager).unwrap().0, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        assert_eq!(
+            choose_address(None, None, &manager).unwrap().0,
+            IpAddr::V4(Ipv4Addr::LOCALHOST)
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The host's part on a machine: leases ports, starts, watches and ends node processes, and tells the application
 //! manager (AM) of one job about them.
 //!
-//! One loop ([`Agent`](core::Agent)) owns all state and takes one closed `Event`; each attempt of a node has a task of
-//! its own ([`attempt`]), one more keeps the connection. It decides nothing about a job, knows no plugin and listens on
+//! One loop (`core`) owns all state and takes one closed `Event`; each attempt of a node has a task of its own
+//! (`attempt`), one more keeps the connection. It decides nothing about a job, knows no plugin and listens on
 //! nothing. Start from [`Options`] and [`run`].
 
 mod actions;
@@ -143,8 +143,12 @@ impl AgentError {
         match self {
             Self::Folder { .. } => Some("give a folder that you may write to"),
             Self::System { .. } => None,
-            Self::Refused { .. } => Some("take address, token and version from the run that the agent is to serve"),
-            Self::Unreachable { .. } => Some("check that the run is alive and that its address is right"),
+            Self::Refused { .. } => {
+                Some("take address, token and version from the run that the agent is to serve")
+            }
+            Self::Unreachable { .. } => {
+                Some("check that the run is alive and that its address is right")
+            }
         }
     }
 }

@@ -23,11 +23,19 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn push(&mut self, event: Event) {
         self.newest += 1;
-        self.entries.push_back(OutboxEntry { number: self.newest, time_ms: now_ms(), event: Some(event) });
+        self.entries.push_back(OutboxEntry {
+            number: self.newest,
+            time_ms: now_ms(),
+            event: Some(event),
+        });
     }
 
     pub(super) fn acknowledge(&mut self, number: u64) {
-        while self.entries.front().is_some_and(|entry| entry.number <= number) {
+        while self
+            .entries
+            .front()
+            .is_some_and(|entry| entry.number <= number)
+        {
             self.entries.pop_front();
         }
         self.sent = self.sent.max(number.min(self.newest));
@@ -51,7 +59,9 @@ impl Outbox {
     }
 
     fn unsent(&self) -> Option<&OutboxEntry> {
-        let position = self.entries.partition_point(|entry| entry.number <= self.sent);
+        let position = self
+            .entries
+            .partition_point(|entry| entry.number <= self.sent);
         self.entries.get(position)
     }
 
@@ -76,13 +86,18 @@ mod tests {
     fn filled(count: u32) -> Outbox {
         let mut outbox = Outbox::default();
         for attempt in 1..=count {
-            outbox.push(Event::Done(NodeDone { node: None, attempt }));
+            outbox.push(Event::Done(NodeDone {
+                node: None,
+                attempt,
+            }));
         }
         outbox
     }
 
     fn numbers(outbox: &mut Outbox) -> Vec<u64> {
-        std::iter::from_fn(|| outbox.next()).map(|entry| entry.number).collect()
+        std::iter::from_fn(|| outbox.next())
+            .map(|entry| entry.number)
+            .collect()
     }
 
     #[test]
@@ -109,7 +124,10 @@ mod tests {
     fn an_acknowledgement_from_the_future_hides_nothing() {
         let mut outbox = filled(1);
         outbox.acknowledge(100);
-        outbox.push(Event::Done(NodeDone { node: None, attempt: 2 }));
+        outbox.push(Event::Done(NodeDone {
+            node: None,
+            attempt: 2,
+        }));
         assert_eq!(numbers(&mut outbox), [2]);
     }
 }

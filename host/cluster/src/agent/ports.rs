@@ -27,17 +27,23 @@ impl PortRange {
     /// 20000 to 29999, cut where the kernel's ephemeral ports begin: those can be taken by any connection.
     pub fn of_this_machine() -> Self {
         let ephemeral = std::fs::read_to_string(EPHEMERAL_RANGE).ok();
-        let begin = ephemeral.as_deref().and_then(|text| text.split_whitespace().next()?.parse().ok());
+        let begin = ephemeral
+            .as_deref()
+            .and_then(|text| text.split_whitespace().next()?.parse().ok());
         Self::below(begin.unwrap_or(u16::MAX))
     }
 
     fn below(ephemeral: u16) -> Self {
         let whole = Self(DEFAULT_FIRST..=DEFAULT_LAST);
-        if ephemeral <= DEFAULT_FIRST { whole } else { Self(DEFAULT_FIRST..=DEFAULT_LAST.min(ephemeral - 1)) }
+        if ephemeral <= DEFAULT_FIRST {
+            whole
+        } else {
+            Self(DEFAULT_FIRST..=DEFAULT_LAST.min(ephemeral - 1))
+        }
     }
 
     /// Every port once, beginning somewhere, so that two jobs on a machine seldom try the same ones.
-    fn from_somewhere(&self) -> impl Iterator<Item = u16> {
+    fn shuffled(&self) -> impl Iterator<Item = u16> {
         let count = usize::from(self.0.end() - self.0.start()) + 1;
         let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
         let skip = usize::try_from(high ^ low).unwrap_or_default() % count;
@@ -55,14 +61,17 @@ pub(super) struct PortLease {
 impl PortLease {
     /// Any free port of the range; `None` when all are taken.
     pub(super) fn any(range: &PortRange) -> Option<Self> {
-        range.from_somewhere().find_map(|number| Self::of(number).ok())
+        range.shuffled().find_map(|number| Self::of(number).ok())
     }
 
     fn of(number: u16) -> io::Result<Self> {
         let name = SocketAddr::from_abstract_name(format!("forebay/port/{number}"))?;
         let lock = UnixDatagram::bind_addr(&name)?;
         try_bind(number)?;
-        Ok(Self { number, _lock: lock })
+        Ok(Self {
+            number,
+            _lock: lock,
+        })
     }
 
     pub(super) fn number(&self) -> u16 {
@@ -77,7 +86,12 @@ impl PortLease {
 
 /// Binds as a server would (connections that wind down do not count), and lets go.
 fn try_bind(number: u16) -> io::Result<()> {
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     set_socket_reuseaddr(&socket, true)?;
     bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, number))?;
     Ok(())
@@ -125,15 +139,24 @@ mod tests {
 
     #[test]
     fn the_default_range_stays_below_the_ephemeral_ports() {
-        assert_eq!(PortRange::below(32_768), PortRange::new(20_000, 29_999).unwrap());
-        assert_eq!(PortRange::below(25_000), PortRange::new(20_000, 24_999).unwrap());
+        assert_eq!(
+            PortRange::below(32_768),
+            PortRange::new(20_000, 29_999).unwrap()
+        );
+        assert_eq!(
+            PortRange::below(25_000),
+            PortRange::new(20_000, 24_999).unwrap()
+        );
         // All ports are ephemeral: there is no better place.
-        assert_eq!(PortRange::below(1024), PortRange::new(20_000, 29_999).unwrap());
+        assert_eq!(
+            PortRange::below(1024),
+            PortRange::new(20_000, 29_999).unwrap()
+        );
     }
 
     #[test]
     fn every_port_of_a_range_is_tried_once() {
-        let mut ports: Vec<u16> = PortRange::new(10, 20).unwrap().from_somewhere().collect();
+        let mut ports: Vec<u16> = PortRange::new(10, 20).unwrap().shuffled().collect();
         ports.sort_unstable();
         assert_eq!(ports, (10..=20).collect::<Vec<u16>>());
     }

@@ -24,7 +24,10 @@ pub(super) enum Unstarted {
     #[error(transparent)]
     Probe(#[from] ProbeError),
     #[error("the interpreter `{interpreter}` has the package `forebay` {package}, this host is {host}", interpreter = .interpreter.display(), host = crate::submission::HOST_VERSION)]
-    PackageVersion { interpreter: PathBuf, package: String },
+    PackageVersion {
+        interpreter: PathBuf,
+        package: String,
+    },
     #[error("the script `{path}` is not among the staged files")]
     NoScript { path: String },
     #[error("there is no program `{name}` {}", looked_in(.name, .folder))]
@@ -61,10 +64,17 @@ impl Unstarted {
     pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::NoInterpreter(error) => Some(error.hint().to_owned()),
-            Self::PackageVersion { interpreter, .. } => Some(format!("install it with `{}`", install_command(interpreter))),
+            Self::PackageVersion { interpreter, .. } => Some(format!(
+                "install it with `{}`",
+                install_command(interpreter)
+            )),
             Self::NoScript { .. } => Some("name it in `script` or `files` of the role".to_owned()),
-            Self::NoCommand { .. } => Some("install it on this machine, or give its path".to_owned()),
-            Self::PortTaken { .. } => Some("end that program, or give the agent other ports with `--ports`".to_owned()),
+            Self::NoCommand { .. } => {
+                Some("install it on this machine, or give its path".to_owned())
+            }
+            Self::PortTaken { .. } => {
+                Some("end that program, or give the agent other ports with `--ports`".to_owned())
+            }
             _ => None,
         }
     }
@@ -98,16 +108,24 @@ pub(super) fn file_name(node: &NodeId) -> String {
 }
 
 /// Makes the plan of an attempt. Takes seconds where files are to be fetched or an interpreter is asked for the first time.
-pub(super) async fn prepare(workshop: &Workshop, assignment: &Assignment) -> Result<Plan, Unstarted> {
+pub(super) async fn prepare(
+    workshop: &Workshop,
+    assignment: &Assignment,
+) -> Result<Plan, Unstarted> {
     let (start, node) = (&assignment.start, &assignment.node);
     let folder = workshop.nodes.join(file_name(node));
-    tokio::fs::create_dir_all(&folder).await.map_err(write_error(&folder))?;
+    tokio::fs::create_dir_all(&folder)
+        .await
+        .map_err(write_error(&folder))?;
     for file in &start.staged {
         workshop.staging.place(file, &folder).await?;
     }
     write_launch_files(&folder, start.files.clone()).await?;
     if let Some((port, number)) = assignment.place.taken_port() {
-        return Err(Unstarted::PortTaken { port: port.to_owned(), number });
+        return Err(Unstarted::PortTaken {
+            port: port.to_owned(),
+            number,
+        });
     }
     let facts = NodeFacts {
         node,
@@ -118,7 +136,14 @@ pub(super) async fn prepare(workshop: &Workshop, assignment: &Assignment) -> Res
         cluster: &assignment.cluster,
     };
     let environment = node_environment(&workshop.variables, start, &facts);
-    let program = find(start, &folder, &environment, &workshop.variables, &workshop.probes).await?;
+    let program = find(
+        start,
+        &folder,
+        &environment,
+        &workshop.variables,
+        &workshop.probes,
+    )
+    .await?;
     Ok(Plan {
         agent: std::process::id(),
         program: program.path.into(),
@@ -131,12 +156,19 @@ pub(super) async fn prepare(workshop: &Workshop, assignment: &Assignment) -> Res
 
 async fn write_launch_files(folder: &Path, files: Vec<LaunchFile>) -> Result<(), Unstarted> {
     let folder = folder.to_owned();
-    let write = move || files.iter().try_for_each(|file| write_below(&folder, &file.path, &file.content));
+    let write = move || {
+        files
+            .iter()
+            .try_for_each(|file| write_below(&folder, &file.path, &file.content))
+    };
     let written = tokio::task::spawn_blocking(write).await;
     Ok(written.map_err(|error| Unstarted::Spawn(error.to_string()))??)
 }
 
 /// Why the system did not run a program, by its number.
 pub(super) fn spawn_error(errno: i32) -> Unstarted {
-    Unstarted::Spawn(format!("the program could not be run: {}", io::Error::from_raw_os_error(errno)))
+    Unstarted::Spawn(format!(
+        "the program could not be run: {}",
+        io::Error::from_raw_os_error(errno)
+    ))
 }

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use super::environment::{Variables, without_own};
 
 /// An interpreter on a busy machine with cold disks takes seconds.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 
 const QUESTION: &str = "\
 import json, sys
@@ -52,8 +52,15 @@ type Answers = BTreeMap<Key, Result<Answer, ProbeError>>;
 pub(super) struct Probes(Arc<Mutex<Answers>>);
 
 impl Probes {
-    pub(super) async fn ask(&self, interpreter: &Path, variables: &Variables) -> Result<Answer, ProbeError> {
-        let changed = interpreter.metadata().and_then(|metadata| metadata.modified()).ok();
+    pub(super) async fn ask(
+        &self,
+        interpreter: &Path,
+        variables: &Variables,
+    ) -> Result<Answer, ProbeError> {
+        let changed = interpreter
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok();
         let key = (interpreter.to_owned(), changed);
         let mut answers = self.0.lock().await;
         if let Some(answer) = answers.get(&key) {
@@ -62,7 +69,10 @@ impl Probes {
         let (program, variables) = (interpreter.to_owned(), without_own(variables));
         let asked = tokio::task::spawn_blocking(move || ask(&program, &variables)).await;
         let answer = asked.unwrap_or_else(|error| Err(error.to_string()));
-        let answer = answer.map_err(|reason| ProbeError { interpreter: interpreter.to_owned(), reason });
+        let answer = answer.map_err(|reason| ProbeError {
+            interpreter: interpreter.to_owned(),
+            reason,
+        });
         answers.insert(key, answer.clone());
         answer
     }
@@ -83,14 +93,20 @@ fn ask(interpreter: &Path, variables: &Variables) -> Result<Answer, String> {
         let _reaped = child.wait();
         return Err(format!("no answer within {} s", ANSWER_WITHIN.as_secs()));
     }
-    let output = child.wait_with_output().map_err(|error| error.to_string())?;
-    let answer = serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success());
+    let output = child
+        .wait_with_output()
+        .map_err(|error| error.to_string())?;
+    let answer = serde_json::from_slice(&output.stdout)
+        .ok()
+        .filter(|_| output.status.success());
     answer.ok_or_else(|| complaint(&output.stderr, output.status))
 }
 
 fn ends_within(pid: u32, time: Duration) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let Some(Ok(process)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { return false };
+    let Some(Ok(process)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else {
+        return false;
+    };
     let limit = Timespec::try_from(time).ok();
     rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&process, PollFlags::IN)], limit.as_ref()))
         .is_ok_and(|ready| ready > 0)
@@ -113,24 +129,40 @@ mod tests {
         let path = folder.path().join("python");
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Probes::default().ask(&path, &std::env::vars_os().collect()).await
+        Probes::default()
+            .ask(&path, &std::env::vars_os().collect())
+            .await
     }
 
     #[tokio::test]
     async fn an_interpreter_answers_for_itself() {
-        let answer = Probes::default().ask(Path::new("/usr/bin/python3"), &std::env::vars_os().collect()).await.unwrap();
+        let answer = Probes::default()
+            .ask(
+                Path::new("/usr/bin/python3"),
+                &std::env::vars_os().collect(),
+            )
+            .await
+            .unwrap();
         assert!(answer.python.starts_with("3."), "{answer:?}");
     }
 
     #[tokio::test]
     async fn its_package_is_told() {
-        let answer = probe(r#"echo '{"python": "3.11.2", "package": "0.0.9"}'"#).await.unwrap();
+        let answer = probe(r#"echo '{"python": "3.11.2", "package": "0.0.9"}'"#)
+            .await
+            .unwrap();
         assert_eq!(answer.package.as_deref(), Some("0.0.9"));
     }
 
     #[tokio::test]
     async fn one_that_fails_is_named_with_its_last_words() {
-        let error = probe("echo 'no module named encodings' >&2; exit 1").await.unwrap_err().to_string();
-        assert!(error.ends_with("does not run: no module named encodings"), "{error}");
+        let error = probe("echo 'no module named encodings' >&2; exit 1")
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.ends_with("does not run: no module named encodings"),
+            "{error}"
+        );
     }
 }

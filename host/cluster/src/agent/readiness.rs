@@ -6,7 +6,9 @@ use procfs::net::{TcpState, tcp, tcp6};
 /// On any address of this machine. Costs a read of the whole table.
 pub(super) fn is_listening(port: u16) -> bool {
     let entries = [tcp(), tcp6()].into_iter().flatten().flatten();
-    entries.into_iter().any(|entry| entry.state == TcpState::Listen && entry.local_address.port() == port)
+    entries
+        .into_iter()
+        .any(|entry| entry.state == TcpState::Listen && entry.local_address.port() == port)
 }
 
 #[cfg(test)]

@@ -47,7 +47,8 @@ pub(super) enum StagingError {
 /// `path` below `folder`; an absolute one, or one with `..`, is refused.
 pub(super) fn below(folder: &Path, path: &str) -> Result<PathBuf, StagingError> {
     let plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
-    let names_a_file = Path::new(path).file_name().is_some() && !path.ends_with('/') && !path.contains('\0');
+    let names_a_file =
+        Path::new(path).file_name().is_some() && !path.ends_with('/') && !path.contains('\0');
     if names_a_file && Path::new(path).components().all(plain) {
         Ok(folder.join(path))
     } else {
@@ -87,7 +88,11 @@ pub(super) struct Staging {
 
 impl Staging {
     pub(super) fn new(folder: PathBuf, client: watch::Receiver<Option<Discovery>>) -> Self {
-        Self { folder, client, fetching: Arc::default() }
+        Self {
+            folder,
+            client,
+            fetching: Arc::default(),
+        }
     }
 
     /// Copies a file of the job into a working folder.
@@ -95,7 +100,12 @@ impl Staging {
         let source = self.fetch(file).await?;
         let (folder, file) = (folder.to_owned(), file.clone());
         let copied = tokio::task::spawn_blocking(move || copy(&source, &folder, &file)).await;
-        copied.unwrap_or_else(|error| Err(StagingError::Fetch { path: String::new(), reason: error.to_string() }))
+        copied.unwrap_or_else(|error| {
+            Err(StagingError::Fetch {
+                path: String::new(),
+                reason: error.to_string(),
+            })
+        })
     }
 
     async fn fetch(&self, file: &StagedFile) -> Result<PathBuf, StagingError> {
@@ -104,7 +114,13 @@ impl Staging {
             return Err(StagingError::NotAHash(file.sha256.clone()));
         }
         let place = self.folder.join(&file.sha256);
-        let turn = self.fetching.lock().await.entry(file.sha256.clone()).or_default().clone();
+        let turn = self
+            .fetching
+            .lock()
+            .await
+            .entry(file.sha256.clone())
+            .or_default()
+            .clone();
         let _turn = turn.lock().await;
         if !place.is_file() {
             self.download(file, &place).await?;
@@ -121,24 +137,44 @@ impl Staging {
             }
             tokio::time::sleep(BETWEEN_TRIES).await;
         }
-        Err(StagingError::Fetch { path: file.path.clone(), reason })
+        Err(StagingError::Fetch {
+            path: file.path.clone(),
+            reason,
+        })
     }
 
     /// `Some`: the connection broke, with why; another try may succeed.
-    async fn try_download(&self, file: &StagedFile, place: &Path) -> Result<Option<String>, StagingError> {
+    async fn try_download(
+        &self,
+        file: &StagedFile,
+        place: &Path,
+    ) -> Result<Option<String>, StagingError> {
         let mut client = self.client.clone();
-        let Ok(Some(mut client)) = client.wait_for(Option::is_some).await.map(|client| client.clone()) else {
+        let Ok(Some(mut client)) = client
+            .wait_for(Option::is_some)
+            .await
+            .map(|client| client.clone())
+        else {
             return Ok(Some("there is no connection".to_owned()));
         };
-        let mut chunks = match client.fetch(FetchRequest { sha256: file.sha256.clone() }).await {
+        let mut chunks = match client
+            .fetch(FetchRequest {
+                sha256: file.sha256.clone(),
+            })
+            .await
+        {
             Ok(response) => response.into_inner(),
-            Err(status) if status.code() == Code::NotFound => return Err(StagingError::NotFound(file.path.clone())),
+            Err(status) if status.code() == Code::NotFound => {
+                return Err(StagingError::NotFound(file.path.clone()));
+            }
             Err(status) => return Ok(Some(status.message().to_owned())),
         };
         let mut part = Part::create(place.with_extension("part")).await?;
         loop {
             match chunks.message().await {
-                Ok(Some(chunk)) if part.fits(chunk.content.len(), file.bytes) => part.write(&chunk.content).await?,
+                Ok(Some(chunk)) if part.fits(chunk.content.len(), file.bytes) => {
+                    part.write(&chunk.content).await?;
+                }
                 Ok(Some(_)) => return Err(StagingError::OtherContent(file.path.clone())),
                 Ok(None) => return part.finish(file, place).await.map(|()| None),
                 Err(status) => return Ok(Some(status.message().to_owned())),
@@ -158,7 +194,12 @@ struct Part {
 impl Part {
     async fn create(path: PathBuf) -> Result<Self, StagingError> {
         let file = File::create(&path).await.map_err(write_error(&path))?;
-        Ok(Self { path, file, bytes: 0, hash: Sha256::new() })
+        Ok(Self {
+            path,
+            file,
+            bytes: 0,
+            hash: Sha256::new(),
+        })
     }
 
     fn fits(&self, more: usize, announced: u64) -> bool {
@@ -168,7 +209,10 @@ impl Part {
     async fn write(&mut self, content: &[u8]) -> Result<(), StagingError> {
         self.hash.update(content);
         self.bytes += u64::try_from(content.len()).unwrap_or(u64::MAX);
-        self.file.write_all(content).await.map_err(write_error(&self.path))
+        self.file
+            .write_all(content)
+            .await
+            .map_err(write_error(&self.path))
     }
 
     async fn finish(mut self, file: &StagedFile, place: &Path) -> Result<(), StagingError> {
@@ -176,7 +220,9 @@ impl Part {
         if hex::encode(self.hash.finalize()) != file.sha256 {
             return Err(StagingError::OtherContent(file.path.clone()));
         }
-        tokio::fs::rename(&self.path, place).await.map_err(write_error(place))
+        tokio::fs::rename(&self.path, place)
+            .await
+            .map_err(write_error(place))
     }
 }
 
@@ -194,8 +240,20 @@ mod tests {
     #[test]
     fn paths_stay_below_their_folder() {
         let folder = Path::new("/nodes/worker-0");
-        assert_eq!(below(folder, "lib/a.py").unwrap(), Path::new("/nodes/worker-0/lib/a.py"));
-        for path in ["", ".", "/etc/passwd", "../x", "a/../../x", "a/..", "a/", "a\0b"] {
+        assert_eq!(
+            below(folder, "lib/a.py").unwrap(),
+            Path::new("/nodes/worker-0/lib/a.py")
+        );
+        for path in [
+            "",
+            ".",
+            "/etc/passwd",
+            "../x",
+            "a/../../x",
+            "a/..",
+            "a/",
+            "a\0b",
+        ] {
             assert!(below(folder, path).is_err(), "{path:?}");
         }
     }

@@ -66,7 +66,10 @@ impl Tail {
 }
 
 fn readable(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().take(LINE_CHARACTERS_MAX).collect()
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .take(LINE_CHARACTERS_MAX)
+        .collect()
 }
 
 /// Finds tracebacks: the heading, indented lines, then the exception.
@@ -88,7 +91,11 @@ impl Traceback {
                 self.open = Some(lines);
             } else if let Some((kind, message)) = exception(line) {
                 lines.push(line.to_owned());
-                self.last = Some(ScriptError { kind, message, traceback: lines.join("\n") });
+                self.last = Some(ScriptError {
+                    kind,
+                    message,
+                    traceback: lines.join("\n"),
+                });
             }
         }
     }
@@ -97,8 +104,15 @@ impl Traceback {
 /// `package.Kind: message` or `Kind`.
 fn exception(line: &str) -> Option<(String, String)> {
     let (kind, message) = line.split_once(':').unwrap_or((line, ""));
-    let is_name = |part: &str| !part.is_empty() && part.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
-    kind.split('.').all(is_name).then(|| (kind.to_owned(), message.trim().to_owned()))
+    let is_name = |part: &str| {
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|letter| letter.is_alphanumeric() || letter == '_')
+    };
+    kind.split('.')
+        .all(is_name)
+        .then(|| (kind.to_owned(), message.trim().to_owned()))
 }
 
 #[cfg(test)]
@@ -119,7 +133,10 @@ mod tests {
 
     #[test]
     fn carriage_returns_leave_the_last_state_of_a_line() {
-        assert_eq!(lines(b"10%\r20%\r100%\ndone\r\n50%\r"), ["100%", "done", "50%"]);
+        assert_eq!(
+            lines(b"10%\r20%\r100%\ndone\r\n50%\r"),
+            ["100%", "done", "50%"]
+        );
     }
 
     #[test]
@@ -131,9 +148,12 @@ mod tests {
     fn long_lines_and_many_lines_are_bounded() {
         let long = lines(&vec![b'x'; 10_000_000]);
         assert_eq!(long[0].chars().count(), LINE_CHARACTERS_MAX);
-        let many: String = (0..1000).map(|number| format!("{number}\n")).collect();
-        let kept = lines(many.as_bytes());
-        assert_eq!((kept.len(), kept[0].as_str(), kept[49].as_str()), (50, "950", "999"));
+        let many: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+        let kept = lines(many.join("\n").as_bytes());
+        assert_eq!(
+            (kept.len(), kept[0].as_str(), kept[49].as_str()),
+            (50, "950", "999")
+        );
     }
 
     #[test]
@@ -145,13 +165,22 @@ mod tests {
              Traceback (most recent call last):\n  File \"b.py\", line 2, in <module>\npkg.Broken: it: broke\nafter\n",
         )
         .unwrap();
-        assert_eq!((told.kind.as_str(), told.message.as_str()), ("pkg.Broken", "it: broke"));
-        assert!(told.traceback.starts_with("Traceback (most") && told.traceback.ends_with("pkg.Broken: it: broke"));
+        assert_eq!(
+            (told.kind.as_str(), told.message.as_str()),
+            ("pkg.Broken", "it: broke")
+        );
+        assert!(
+            told.traceback.starts_with("Traceback (most")
+                && told.traceback.ends_with("pkg.Broken: it: broke")
+        );
     }
 
     #[test]
     fn what_only_looks_like_a_traceback_is_none() {
-        assert_eq!(error("Traceback (most recent call last):\n  File\nnot an exception: x\n"), None);
+        assert_eq!(
+            error("Traceback (most recent call last):\n  File\nnot an exception: x\n"),
+            None
+        );
         assert_eq!(error("ValueError: no traceback\n"), None);
     }
 }

@@ -6,10 +6,10 @@ use forebay_plugin::NodeId;
 
 use super::logs::Logs;
 use super::outbox::Outbox;
-use super::places::to_wire;
 use crate::wire::cluster::agent_message::Message;
 use crate::wire::cluster::{AgentMessage, NodeReport};
 use crate::wire::node::Report;
+use crate::wire::to_wire;
 
 /// Values kept of one node's reports; more keys are left out.
 const REPORT_VALUES_MAX: usize = 1_000;
@@ -45,13 +45,21 @@ impl Uplink {
 
     pub(super) fn next(&mut self) -> Option<AgentMessage> {
         let outbox = self.outbox.next().map(Message::Outbox);
-        let message = outbox.or_else(|| self.next_report()).or_else(|| self.logs.next().map(Message::Log));
-        message.map(|message| AgentMessage { message: Some(message) })
+        let message = outbox
+            .or_else(|| self.next_report())
+            .or_else(|| self.logs.next().map(Message::Log));
+        message.map(|message| AgentMessage {
+            message: Some(message),
+        })
     }
 
     fn next_report(&mut self) -> Option<Message> {
         let ((node, attempt), report) = self.reports.pop_first()?;
-        Some(Message::Report(NodeReport { node: Some(to_wire(&node)), attempt, report: Some(report) }))
+        Some(Message::Report(NodeReport {
+            node: Some(to_wire(&node)),
+            attempt,
+            report: Some(report),
+        }))
     }
 }
 
@@ -61,8 +69,14 @@ mod tests {
     use crate::wire::node::{Value, value::Kind};
 
     fn report(step: u64, key: &str, number: f64) -> Report {
-        let value = Value { kind: Some(Kind::Number(number)) };
-        Report { step: Some(step), values: [(key.to_owned(), value)].into(), time_ms: step }
+        let value = Value {
+            kind: Some(Kind::Number(number)),
+        };
+        Report {
+            step: Some(step),
+            values: [(key.to_owned(), value)].into(),
+            time_ms: step,
+        }
     }
 
     #[test]
@@ -71,9 +85,14 @@ mod tests {
         uplink.report(NodeId::new("worker", 0), 1, report(5, "loss", 2.0));
         uplink.report(NodeId::new("worker", 0), 1, report(4, "accuracy", 0.5));
         uplink.report(NodeId::new("worker", 0), 1, report(6, "loss", 1.0));
-        let Some(Message::Report(sent)) = uplink.next().and_then(|message| message.message) else { panic!() };
+        let Some(Message::Report(sent)) = uplink.next().and_then(|message| message.message) else {
+            panic!()
+        };
         let sent = sent.report.unwrap();
-        assert_eq!((sent.step, sent.values.len(), sent.time_ms), (Some(6), 2, 6));
+        assert_eq!(
+            (sent.step, sent.values.len(), sent.time_ms),
+            (Some(6), 2, 6)
+        );
         assert_eq!(sent.values["loss"].kind, Some(Kind::Number(1.0)));
         assert!(!uplink.has_next());
     }

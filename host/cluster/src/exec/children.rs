@@ -26,7 +26,10 @@ pub(super) fn living_children(keep: Pid) -> Vec<ChildProcess> {
 
 /// Takes what is left of a child that has ended.
 pub(crate) fn reap(child: Pid) {
-    let _reaped = waitid(WaitId::Pid(child), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+    let _reaped = waitid(
+        WaitId::Pid(child),
+        WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
+    );
 }
 
 /// All of them. Reads the whole process table: some milliseconds with hundreds of processes.
@@ -34,8 +37,14 @@ pub(crate) fn children() -> impl Iterator<Item = ChildProcess> {
     let parent = getpid().as_raw_pid();
     let processes = all_processes().into_iter().flatten();
     let stats = processes.filter_map(|process| process.ok()?.stat().ok());
-    stats.filter(move |stat| stat.ppid == parent).filter_map(|stat| {
-        let ended = matches!(stat.state, 'Z' | 'X');
-        Some(ChildProcess { pid: Pid::from_raw(stat.pid)?, group: Pid::from_raw(stat.pgrp)?, ended })
-    })
+    stats
+        .filter(move |stat| stat.ppid == parent)
+        .filter_map(|stat| {
+            let ended = matches!(stat.state, 'Z' | 'X');
+            Some(ChildProcess {
+                pid: Pid::from_raw(stat.pid)?,
+                group: Pid::from_raw(stat.pgrp)?,
+                ended,
+            })
+        })
 }

@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
 use super::Plan;
@@ -28,7 +28,12 @@ pub(crate) fn send(channel: &impl AsFd, plan: &Plan, control: &impl AsFd) -> io:
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    sendmsg(channel, &[IoSlice::new(&[0])], &mut ancillary, SendFlags::NOSIGNAL)?;
+    sendmsg(
+        channel,
+        &[IoSlice::new(&[0])],
+        &mut ancillary,
+        SendFlags::NOSIGNAL,
+    )?;
     Ok(())
 }
 
@@ -38,13 +43,25 @@ pub(super) fn receive(channel: &impl AsFd) -> io::Result<(Plan, OwnedFd)> {
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
     let flags = RecvFlags::CMSG_CLOEXEC;
-    rustix::io::retry_on_intr(|| recvmsg(channel, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags))?;
+    rustix::io::retry_on_intr(|| {
+        recvmsg(
+            channel,
+            &mut [IoSliceMut::new(&mut byte)],
+            &mut ancillary,
+            flags,
+        )
+    })?;
     let mut descriptors = ancillary.drain().filter_map(rights).flatten();
     let (Some(plan), Some(control)) = (descriptors.next(), descriptors.next()) else {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no plan has come"));
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "no plan has come",
+        ));
     };
     let mut text = Vec::new();
-    File::from(plan).take(PLAN_BYTES_MAX).read_to_end(&mut text)?;
+    File::from(plan)
+        .take(PLAN_BYTES_MAX)
+        .read_to_end(&mut text)?;
     Ok((serde_json::from_slice(&text)?, control))
 }
 

@@ -19,7 +19,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use command_fds::CommandFdExt;
-use rustix::process::{Signal, getpid, getppid, set_child_subreaper, set_parent_process_death_signal};
+use rustix::process::{
+    Signal, getpid, getppid, set_child_subreaper, set_parent_process_death_signal,
+};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use children::{children, reap};
@@ -114,7 +116,8 @@ pub fn run() -> Result<(), ExecError> {
 
 async fn supervise() -> Result<(), ExecError> {
     let signals = Signals::listen().map_err(ExecError::new("listen for signals"))?;
-    set_child_subreaper(Some(getpid())).map_err(|error| ExecError::new("adopt orphans")(error.into()))?;
+    set_child_subreaper(Some(getpid()))
+        .map_err(|error| ExecError::new("adopt orphans")(error.into()))?;
     set_parent_process_death_signal(Some(Signal::TERM))
         .map_err(|error| ExecError::new("watch its agent")(error.into()))?;
     let channel = own_input().map_err(ExecError::new("use its standard input"))?;
@@ -123,10 +126,13 @@ async fn supervise() -> Result<(), ExecError> {
         return Ok(());
     }
     let spawned = spawn(&plan, control);
-    let supervisor = Supervisor::new(channel, signals).map_err(ExecError::new("use its standard input"))?;
+    let supervisor =
+        Supervisor::new(channel, signals).map_err(ExecError::new("use its standard input"))?;
     match spawned {
         Ok(node) => supervisor.watch(&node).await,
-        Err(error) => supervisor.tell(Status::NotStarted { errno: error.raw_os_error().unwrap_or_default() }),
+        Err(error) => supervisor.tell(Status::NotStarted {
+            errno: error.raw_os_error().unwrap_or_default(),
+        }),
     }
     Ok(())
 }
@@ -137,7 +143,10 @@ fn is_parent(agent: u32) -> bool {
 }
 
 fn own_input() -> io::Result<UnixStream> {
-    io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from)
+    io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map(UnixStream::from)
 }
 
 /// Starts the node in a process group of its own. The control socket keeps its number: a chosen one could be in use by

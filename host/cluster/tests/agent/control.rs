@@ -8,10 +8,11 @@ use forebay_cluster::wire::cluster::outbox_entry::Event;
 use forebay_cluster::wire::cluster::{
     self, ClusterSpec, LaunchFile, NodeLimits, Readiness, StallKind, Start, readiness,
 };
-use forebay_cluster::wire::node::{
-    Attached, Cluster, Done, Down, FinishJob, Hello, Report, ScriptError, Signal, Up, down, up, value,
-};
 use forebay_cluster::wire::node;
+use forebay_cluster::wire::node::{
+    Attached, Cluster, Done, Down, FinishJob, Hello, Report, ScriptError, Signal, Up, down, up,
+    value,
+};
 use forebay_protocol::{Decoder, PROTOCOL_VERSION, encode};
 
 use crate::harness::tests;
@@ -51,16 +52,37 @@ fn hello(package_version: &str) -> up::Message {
 }
 
 fn frames(messages: Vec<up::Message>) -> Vec<u8> {
-    messages.into_iter().flat_map(|message| encode(&Up { message: Some(message) })).collect()
+    messages
+        .into_iter()
+        .flat_map(|message| {
+            encode(&Up {
+                message: Some(message),
+            })
+        })
+        .collect()
 }
 
 fn node(content: Vec<u8>, arguments: &str) -> Start {
-    let file = |path: &str, content| LaunchFile { path: path.to_owned(), content };
+    let file = |path: &str, content| LaunchFile {
+        path: path.to_owned(),
+        content,
+    };
     let files = vec![file("frames", content), file("node.py", NODE.into())];
-    let readiness = Some(Readiness { kind: Some(readiness::Kind::Attached(cluster::Attached {})) });
+    let readiness = Some(Readiness {
+        kind: Some(readiness::Kind::Attached(cluster::Attached {})),
+    });
     let parameters = [("rate".to_owned(), "0.1".to_owned())].into();
-    let cluster = Some(Cluster { generation: 1, ..Cluster::default() });
-    Start { files, readiness, parameters, cluster, ..shell(&format!("exec python3 node.py {arguments}")) }
+    let cluster = Some(Cluster {
+        generation: 1,
+        ..Cluster::default()
+    });
+    Start {
+        files,
+        readiness,
+        parameters,
+        cluster,
+        ..shell(&format!("exec python3 node.py {arguments}"))
+    }
 }
 
 /// Everything that the node has heard so far.
@@ -68,35 +90,81 @@ fn heard(log: &[u8]) -> Vec<down::Message> {
     let text = String::from_utf8_lossy(log).into_owned();
     let complete = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
     let mut decoder = Decoder::default();
-    for line in complete.lines().filter_map(|line| line.strip_prefix("heard ")) {
+    for line in complete
+        .lines()
+        .filter_map(|line| line.strip_prefix("heard "))
+    {
         decoder.push(&hex::decode(line).unwrap());
     }
-    std::iter::from_fn(|| decoder.pull::<Down>().unwrap()).filter_map(|down| down.message).collect()
+    std::iter::from_fn(|| decoder.pull::<Down>().unwrap())
+        .filter_map(|down| down.message)
+        .collect()
 }
 
 async fn a_node_attaches_reports_and_is_done() {
     let mut world = World::new().await;
-    let values = [("loss".to_owned(), node::Value { kind: Some(value::Kind::Number(0.5)) })].into();
+    let values = [(
+        "loss".to_owned(),
+        node::Value {
+            kind: Some(value::Kind::Number(0.5)),
+        },
+    )]
+    .into();
     let said = vec![
         hello(HOST_VERSION),
         up::Message::Attached(Attached {}),
-        up::Message::Report(Report { step: Some(3), values, time_ms: 1 }),
-        up::Message::Signal(Signal { name: "custom".to_owned(), payload: "x".to_owned() }),
-        up::Message::FinishJob(FinishJob { reason: "converged".to_owned() }),
+        up::Message::Report(Report {
+            step: Some(3),
+            values,
+            time_ms: 1,
+        }),
+        up::Message::Signal(Signal {
+            name: "custom".to_owned(),
+            payload: "x".to_owned(),
+        }),
+        up::Message::FinishJob(FinishJob {
+            reason: "converged".to_owned(),
+        }),
         up::Message::Done(Done {}),
     ];
     world.talk.run(node(frames(said), "")).await;
     world.talk.ready().await;
-    world.talk.event(|event| matches!(event, Event::Done(_)).then_some(())).await;
-    world.talk.until(|talk| !talk.reports.is_empty() && !heard(&talk.log).is_empty()).await;
+    world
+        .talk
+        .event(|event| matches!(event, Event::Done(_)).then_some(()))
+        .await;
+    world
+        .talk
+        .until(|talk| !talk.reports.is_empty() && !heard(&talk.log).is_empty())
+        .await;
     assert_eq!(world.talk.reports[0].report.as_ref().unwrap().step, Some(3));
-    let said = |wanted: fn(&Event) -> bool| world.talk.events.iter().any(|(_, event)| wanted(event));
+    let said =
+        |wanted: fn(&Event) -> bool| world.talk.events.iter().any(|(_, event)| wanted(event));
     assert!(said(|event| matches!(event, Event::Hello(_))));
-    assert!(said(|event| matches!(event, Event::Signal(signal) if signal.name == "custom" && signal.payload == "x")));
-    assert!(said(|event| matches!(event, Event::FinishJob(finish) if finish.reason == "converged")));
-    let down::Message::Welcome(welcome) = heard(&world.talk.log).remove(0) else { panic!("no welcome") };
-    assert_eq!((welcome.job.as_str(), welcome.run.as_str(), welcome.role.as_str()), ("digits", "digits-1", "worker"));
-    assert_eq!((welcome.parameters["rate"].as_str(), welcome.refusal.as_str()), ("0.1", ""));
+    assert!(said(
+        |event| matches!(event, Event::Signal(signal) if signal.name == "custom" && signal.payload == "x")
+    ));
+    assert!(said(
+        |event| matches!(event, Event::FinishJob(finish) if finish.reason == "converged")
+    ));
+    let down::Message::Welcome(welcome) = heard(&world.talk.log).remove(0) else {
+        panic!("no welcome")
+    };
+    assert_eq!(
+        (
+            welcome.job.as_str(),
+            welcome.run.as_str(),
+            welcome.role.as_str()
+        ),
+        ("digits", "digits-1", "worker")
+    );
+    assert_eq!(
+        (
+            welcome.parameters["rate"].as_str(),
+            welcome.refusal.as_str()
+        ),
+        ("0.1", "")
+    );
     world.talk.stop("worker:0", 1, Duration::ZERO).await;
     let ended = world.talk.ended().await;
     assert!(ended.was_done && ended.was_ready);
@@ -104,16 +172,32 @@ async fn a_node_attaches_reports_and_is_done() {
 
 async fn changes_of_the_cluster_and_the_stop_reach_the_node() {
     let mut world = World::new().await;
-    world.talk.run(node(frames(vec![hello(HOST_VERSION)]), "")).await;
+    world
+        .talk
+        .run(node(frames(vec![hello(HOST_VERSION)]), ""))
+        .await;
     world.talk.until(|talk| heard(&talk.log).len() == 1).await;
     for (generation, revision) in [(1, 0), (1, 1)] {
-        let cluster = Some(Cluster { generation, revision, ..Cluster::default() });
-        world.talk.say(Message::Cluster(ClusterSpec { cluster })).await;
+        let cluster = Some(Cluster {
+            generation,
+            revision,
+            ..Cluster::default()
+        });
+        world
+            .talk
+            .say(Message::Cluster(ClusterSpec { cluster }))
+            .await;
     }
     world.talk.until(|talk| heard(&talk.log).len() == 2).await;
-    let down::Message::ClusterChange(change) = heard(&world.talk.log).remove(1) else { panic!("no change") };
-    assert_eq!(change.cluster.unwrap().revision, 1, "what is known already is not told again");
-    world.talk.stop("worker:0", 1, Duration::from_secs(60)).await;
+    let down::Message::ClusterChange(change) = heard(&world.talk.log).remove(1) else {
+        panic!("no change")
+    };
+    assert_eq!(
+        change.cluster.unwrap().revision,
+        1,
+        "what is known already is not told again"
+    );
+    world.talk.stop("worker:0", 1, Duration::from_mins(1)).await;
     assert_eq!(code(&world.talk.ended().await), Some(4));
 }
 
@@ -122,8 +206,13 @@ async fn a_package_of_another_version_is_refused() {
     let said = vec![hello("0.0.9"), up::Message::Attached(Attached {})];
     world.talk.run(node(frames(said), "")).await;
     world.talk.until(|talk| heard(&talk.log).len() == 1).await;
-    let down::Message::Welcome(welcome) = heard(&world.talk.log).remove(0) else { panic!("no welcome") };
-    assert_eq!(welcome.refusal, format!("the package `forebay` is of version 0.0.9, this host of {HOST_VERSION}"));
+    let down::Message::Welcome(welcome) = heard(&world.talk.log).remove(0) else {
+        panic!("no welcome")
+    };
+    assert_eq!(
+        welcome.refusal,
+        format!("the package `forebay` is of version 0.0.9, this host of {HOST_VERSION}")
+    );
     world.talk.stop("worker:0", 1, Duration::ZERO).await;
     assert!(!world.talk.ended().await.was_ready);
 }
@@ -133,16 +222,29 @@ async fn nonsense_closes_the_socket_and_nothing_else() {
         let mut world = World::new().await;
         world.talk.run(node(nonsense, "")).await;
         let ended = world.talk.ended().await;
-        assert_eq!((code(&ended), ended.was_done), (Some(0), false), "it heard the hang-up and went on");
+        assert_eq!(
+            (code(&ended), ended.was_done),
+            (Some(0), false),
+            "it heard the hang-up and went on"
+        );
         assert_eq!(ended.last_lines, ["heard "]);
     }
 }
 
 async fn a_node_that_is_done_and_stays_is_lingering() {
     let mut world = World::new().await;
-    let limits = Some(NodeLimits { linger_grace_ms: 50, ..NodeLimits::default() });
+    let limits = Some(NodeLimits {
+        linger_grace_ms: 50,
+        ..NodeLimits::default()
+    });
     let said = frames(vec![hello(HOST_VERSION), up::Message::Done(Done {})]);
-    world.talk.run(Start { limits, ..node(said, "") }).await;
+    world
+        .talk
+        .run(Start {
+            limits,
+            ..node(said, "")
+        })
+        .await;
     let stall = |event: &Event| match event {
         Event::Stalled(stalled) => Some(stalled.kind()),
         _ => None,
@@ -155,8 +257,16 @@ async fn a_node_that_is_done_and_stays_is_lingering() {
 
 async fn what_was_said_before_the_end_is_heard() {
     let mut world = World::new().await;
-    let error = ScriptError { kind: "ValueError".to_owned(), message: "bad".to_owned(), traceback: "T".to_owned() };
-    let said = vec![hello(HOST_VERSION), up::Message::Exception(error.clone()), up::Message::Done(Done {})];
+    let error = ScriptError {
+        kind: "ValueError".to_owned(),
+        message: "bad".to_owned(),
+        traceback: "T".to_owned(),
+    };
+    let said = vec![
+        hello(HOST_VERSION),
+        up::Message::Exception(error.clone()),
+        up::Message::Done(Done {}),
+    ];
     world.talk.run(node(frames(said), "leave")).await;
     let ended = world.talk.ended().await;
     assert_eq!((ended.error, ended.was_done), (Some(error), true));

@@ -7,13 +7,15 @@ use std::time::Duration;
 use forebay_cluster::agent::{self, Ended, Stop};
 use forebay_cluster::connect::ManagerAddress;
 use forebay_cluster::token::Token;
-use forebay_cluster::wire::cluster::JobEnded;
 use forebay_cluster::wire::cluster::manager_message::Message;
+use forebay_cluster::wire::cluster::{JobEnded, Welcome};
 use tokio::sync::watch;
 
 use crate::harness::tests;
 use crate::manager::Manager;
-use crate::world::{Talk, World, is_gone, kill, options, parent_of, shell, signal, until_gone, welcome};
+use crate::world::{
+    Talk, World, is_gone, kill, options, parent_of, shell, signal, until_gone, welcome,
+};
 
 tests![
     what_a_node_leaves_behind_is_ended_with_it,
@@ -27,21 +29,26 @@ tests![
 
 /// A node with a child, and a grandchild in a session of its own that ignores SIGTERM.
 const FAMILY: &str = "sleep 1000 & echo child $!
-    setsid sh -c 'trap \"\" TERM; echo grandchild $$; while :; do sleep 0.05; done' &
-    ";
+    setsid sh -c 'trap \"\" TERM; echo grandchild $$; touch up; while :; do sleep 0.05; done' &
+    until [ -e up ]; do sleep 0.05; done;";
 
 async fn family(talk: &mut Talk) -> [u32; 2] {
-    [talk.line("child ").await.parse().unwrap(), talk.line("grandchild ").await.parse().unwrap()]
+    [
+        talk.line("child ").await.parse().unwrap(),
+        talk.line("grandchild ").await.parse().unwrap(),
+    ]
 }
 
 async fn what_a_node_leaves_behind_is_ended_with_it() {
     let mut world = World::new().await;
-    let last = "sleep 0.5; exit 5";
-    world.talk.run(shell(&format!("{FAMILY} {last}"))).await;
+    world.talk.run(shell(&format!("{FAMILY} exit 5"))).await;
     let family = family(&mut world.talk).await;
     let ended = world.talk.ended().await;
     assert_eq!(crate::world::code(&ended), Some(5));
-    assert!(family.into_iter().all(is_gone), "told after everything is gone");
+    assert!(
+        family.into_iter().all(is_gone),
+        "told after everything is gone"
+    );
 }
 
 async fn a_killed_parent_takes_the_node_with_it() {
@@ -51,14 +58,21 @@ async fn a_killed_parent_takes_the_node_with_it() {
     kill(parent_of(pid));
     let ended = world.talk.ended().await;
     assert_eq!(signal(&ended), Some(9));
-    assert!(family.into_iter().chain([pid]).all(is_gone), "told after everything is gone");
+    assert!(
+        family.into_iter().chain([pid]).all(is_gone),
+        "told after everything is gone"
+    );
 }
 
 /// `agent FOLDER`: an agent in a process of its own.
-pub fn agent_process(folder: &str) -> ExitCode {
+pub(crate) fn agent_process(folder: &str) -> ExitCode {
     let folder = Path::new(folder);
     let manager = ManagerAddress::Unix(folder.join("am.sock"));
-    let options = options(folder, manager, Token::read_file(&folder.join("token")).unwrap());
+    let options = options(
+        folder,
+        manager,
+        Token::read_file(&folder.join("token")).unwrap(),
+    );
     let (_stop, stopped) = watch::channel(Stop::No);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(agent::run(options, stopped)).unwrap();
@@ -68,9 +82,15 @@ pub fn agent_process(folder: &str) -> ExitCode {
 async fn a_killed_agent_takes_its_nodes_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut manager = Manager::listen(folder.path());
-    manager.token.create_file(&folder.path().join("token")).unwrap();
-    let mut agent =
-        Command::new(std::env::current_exe().unwrap()).arg("agent").arg(folder.path()).spawn().unwrap();
+    manager
+        .token
+        .create_file(&folder.path().join("token"))
+        .unwrap();
+    let mut agent = Command::new(std::env::current_exe().unwrap())
+        .arg("agent")
+        .arg(folder.path())
+        .spawn()
+        .unwrap();
     let mut talk = Talk::begin(manager.next().await).await;
     assert_eq!(talk.register.pid, agent.id());
     let pid = talk.run(shell(&format!("{FAMILY} wait"))).await;
@@ -87,7 +107,11 @@ async fn a_dropped_agent_takes_its_nodes_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut manager = Manager::listen(folder.path());
     let (_stop, stopped) = watch::channel(Stop::No);
-    let options = options(folder.path(), manager.address.clone(), manager.token.clone());
+    let options = options(
+        folder.path(),
+        manager.address.clone(),
+        manager.token.clone(),
+    );
     let agent = tokio::spawn(agent::run(options, stopped));
     let mut talk = Talk::begin(manager.next().await).await;
     let pid = talk.run(shell(&format!("{FAMILY} wait"))).await;
@@ -101,15 +125,28 @@ async fn a_dropped_agent_takes_its_nodes_with_it() {
 async fn the_end_of_the_job_ends_nodes_and_agent() {
     let mut world = World::new().await;
     let pid = world.talk.run(shell("sleep 1000")).await;
-    world.talk.say(Message::JobEnded(JobEnded { outcome: "succeeded".to_owned() })).await;
-    assert_eq!(world.end().await.unwrap(), Ended::Job { outcome: "succeeded".to_owned() });
+    world
+        .talk
+        .say(Message::JobEnded(JobEnded {
+            outcome: "succeeded".to_owned(),
+        }))
+        .await;
+    assert_eq!(
+        world.end().await.unwrap(),
+        Ended::Job {
+            outcome: "succeeded".to_owned()
+        }
+    );
     assert!(is_gone(pid));
 }
 
 async fn the_owner_stops_the_agent_and_the_manager_hears_of_it() {
     let mut world = World::new().await;
     let pid = world.talk.run(shell("sleep 1000")).await;
-    world.stop.send(Stop::Within(Duration::from_secs(60))).unwrap();
+    world
+        .stop
+        .send(Stop::Within(Duration::from_mins(1)))
+        .unwrap();
     let ended = world.talk.ended().await;
     assert_eq!((signal(&ended), ended.stop_was_asked), (Some(15), true));
     world.talk.whole_log().await;
@@ -120,13 +157,15 @@ async fn the_owner_stops_the_agent_and_the_manager_hears_of_it() {
 async fn without_a_manager_nodes_live_for_the_orphan_grace() {
     let mut world = World::new().await;
     let pid = world.talk.run(shell("sleep 1000")).await;
-    world.reconnect(forebay_cluster::wire::cluster::Welcome { orphan_grace_ms: 300, ..welcome() }).await;
+    world
+        .reconnect(Welcome {
+            orphan_grace_ms: 300,
+            ..welcome()
+        })
+        .await;
     assert!(!is_gone(pid));
     // One place granted: the agent has taken the welcome.
     world.talk.place("worker:1", &[]).await;
-    let World { manager, mut talk, folder, stop, .. } = { world };
-    talk.hang_up();
-    drop(manager);
-    until_gone(pid).await;
-    drop((folder, stop));
+    assert_eq!(world.abandon().await.unwrap(), Ended::Orphaned);
+    assert!(is_gone(pid));
 }

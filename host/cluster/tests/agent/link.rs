@@ -6,14 +6,18 @@ use forebay_cluster::agent::{self, AgentError, Stop};
 use forebay_cluster::token::Token;
 use forebay_cluster::wire::cluster::manager_message::Message;
 use forebay_cluster::wire::cluster::outbox_entry::Event;
-use forebay_cluster::wire::cluster::{HeldAttempt, LogAcknowledge, Place, Release, StopNode, Welcome};
+use forebay_cluster::wire::cluster::{
+    HeldAttempt, LogAcknowledge, Place, Release, StopNode, Welcome,
+};
 use forebay_cluster::wire::{cluster, node};
 use tokio::sync::watch;
 use tonic::Status;
 
 use crate::harness::tests;
 use crate::manager::Manager;
-use crate::world::{TERM, Talk, World, is_gone, node_id, options, place_node, shell, signal, welcome};
+use crate::world::{
+    TERM, Talk, World, is_gone, node_id, options, place_node, shell, signal, welcome,
+};
 
 tests![
     a_registration_says_who_it_is,
@@ -31,8 +35,18 @@ tests![
 async fn a_registration_says_who_it_is() {
     let world = World::new().await;
     let register = &world.talk.register;
-    assert_eq!((register.name.as_str(), register.address.as_str()), ("here", "127.0.0.1"));
-    assert_eq!((register.interface.as_str(), register.term, register.in_engine), ("lo", 0, false));
+    assert_eq!(
+        (register.name.as_str(), register.address.as_str()),
+        ("here", "127.0.0.1")
+    );
+    assert_eq!(
+        (
+            register.interface.as_str(),
+            register.term,
+            register.in_engine
+        ),
+        ("lo", 0, false)
+    );
     assert_eq!(register.version, forebay_cluster::submission::HOST_VERSION);
     assert_eq!(register.resources.as_ref().unwrap().slots, 8);
     assert_eq!(register.inventory.as_ref().unwrap().outbox_number, 0);
@@ -40,15 +54,28 @@ async fn a_registration_says_who_it_is() {
 
 async fn an_action_is_carried_out_once() {
     let mut world = World::new().await;
-    let place = Place { action: world.talk.action(), nodes: vec![place_node("worker:0", &["grpc"])] };
-    let start = cluster::Start { action: world.talk.action(), ..shell("sleep 0.2") };
+    let place = Place {
+        action: Some(Talk::action()),
+        nodes: vec![place_node("worker:0", &["grpc"])],
+    };
+    let start = cluster::Start {
+        action: Some(Talk::action()),
+        ..shell("sleep 0.2")
+    };
     for _twice in 0..2 {
         world.talk.say(Message::Place(place.clone())).await;
         world.talk.say(Message::Start(start.clone())).await;
     }
     world.talk.ended().await;
     world.talk.place("worker:1", &[]).await;
-    let count = |wanted: fn(&Event) -> bool| world.talk.events.iter().filter(|(_, event)| wanted(event)).count();
+    let count = |wanted: fn(&Event) -> bool| {
+        world
+            .talk
+            .events
+            .iter()
+            .filter(|(_, event)| wanted(event))
+            .count()
+    };
     assert_eq!(count(|event| matches!(event, Event::PlaceGranted(_))), 2);
     assert_eq!(count(|event| matches!(event, Event::AttemptStarted(_))), 1);
     assert_eq!(count(|event| matches!(event, Event::AttemptEnded(_))), 1);
@@ -60,14 +87,34 @@ async fn after_a_reconnect_the_outbox_is_sent_again() {
     let pid = world.talk.run(shell("sleep 1000")).await;
     world.talk.ready().await;
     let (before, ports) = (world.talk.events.clone(), 0);
-    assert_eq!(before.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2, 3]);
-    world.reconnect(Welcome { outbox_number: 1, ..welcome() }).await;
+    assert_eq!(
+        before.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
+    world
+        .reconnect(Welcome {
+            outbox_number: 1,
+            ..welcome()
+        })
+        .await;
     let register = world.talk.register.clone();
     assert_eq!(register.term, TERM);
     let inventory = register.inventory.unwrap();
-    assert_eq!((inventory.places.len(), inventory.places[0].ports.len(), inventory.outbox_number), (1, ports, 3));
-    let [held] = inventory.attempts.as_slice() else { panic!("{:?}", inventory.attempts) };
-    assert_eq!((held.attempt, held.pid, held.ready, held.stopping), (1, pid, true, false));
+    assert_eq!(
+        (
+            inventory.places.len(),
+            inventory.places[0].ports.len(),
+            inventory.outbox_number
+        ),
+        (1, ports, 3)
+    );
+    let [held] = inventory.attempts.as_slice() else {
+        panic!("{:?}", inventory.attempts)
+    };
+    assert_eq!(
+        (held.attempt, held.pid, held.ready, held.stopping),
+        (1, pid, true, false)
+    );
     world.talk.until(|talk| talk.events.len() == 2).await;
     assert_eq!(world.talk.events, before[1..]);
     assert!(!is_gone(pid));
@@ -80,9 +127,21 @@ async fn after_a_reconnect_a_log_goes_on_where_it_was() {
     world.talk.run(shell("echo one; sleep 1000")).await;
     world.talk.line("one").await;
     let node = Some(node_id("worker:0"));
-    let held = LogAcknowledge { node, attempt: 1, offset: 2 };
+    let held = LogAcknowledge {
+        node,
+        attempt: 1,
+        offset: 2,
+    };
     world.talk.hang_up();
-    world.talk = Talk::begin_with(world.manager.next().await, TERM, Welcome { logs: vec![held], ..welcome() }).await;
+    world.talk = Talk::begin_with(
+        world.manager.next().await,
+        TERM,
+        Welcome {
+            logs: vec![held],
+            ..welcome()
+        },
+    )
+    .await;
     world.talk.log = b"on".to_vec();
     world.talk.until(|talk| talk.log == b"one\n").await;
     world.talk.stop("worker:0", 1, Duration::ZERO).await;
@@ -93,11 +152,17 @@ async fn a_command_of_a_lower_term_is_ignored() {
     let mut world = World::new().await;
     let pid = world.talk.run(shell("sleep 1000")).await;
     let stop = cluster::Stop {
-        action: world.talk.action(),
-        nodes: vec![StopNode { node: Some(node_id("worker:0")), attempt: 1 }],
+        action: Some(Talk::action()),
+        nodes: vec![StopNode {
+            node: Some(node_id("worker:0")),
+            attempt: 1,
+        }],
         ..cluster::Stop::default()
     };
-    world.talk.say_as(TERM - 1, Message::Stop(stop.clone())).await;
+    world
+        .talk
+        .say_as(TERM - 1, Message::Stop(stop.clone()))
+        .await;
     world.talk.place("worker:1", &[]).await;
     assert!(!is_gone(pid));
     world.talk.say(Message::Stop(stop)).await;
@@ -107,23 +172,47 @@ async fn a_command_of_a_lower_term_is_ignored() {
 async fn attempts_that_the_manager_does_not_know_are_ended() {
     let mut world = World::new().await;
     world.talk.run(shell("sleep 1000")).await;
-    let unknown = HeldAttempt { node: Some(node_id("worker:0")), attempt: 1, ..HeldAttempt::default() };
-    world.reconnect(Welcome { unknown: vec![unknown], outbox_number: 3, ..welcome() }).await;
+    let unknown = HeldAttempt {
+        node: Some(node_id("worker:0")),
+        attempt: 1,
+        ..HeldAttempt::default()
+    };
+    world
+        .reconnect(Welcome {
+            unknown: vec![unknown],
+            outbox_number: 3,
+            ..welcome()
+        })
+        .await;
     assert_eq!(signal(&world.talk.ended().await), Some(15));
 }
 
 async fn an_order_that_does_not_fit_is_refused_with_the_reason() {
     let mut world = World::new().await;
-    let nodes = (0..9).map(|index| place_node(&format!("worker:{index}"), &[])).collect();
-    let place = Place { action: world.talk.action(), nodes };
+    let nodes = (0..9)
+        .map(|index| place_node(&format!("worker:{index}"), &[]))
+        .collect();
+    let place = Place {
+        action: Some(Talk::action()),
+        nodes,
+    };
     world.talk.say(Message::Place(place)).await;
     let reason = world.talk.event(|event| match event {
         Event::PlaceRefused(refused) => Some(refused.reason.clone()),
         _ => None,
     });
-    assert_eq!(reason.await, "9 more nodes do not fit: 0 of 8 slots are held");
+    assert_eq!(
+        reason.await,
+        "9 more nodes do not fit: 0 of 8 slots are held"
+    );
     let before = world.talk.place("worker:0", &["a"]).await;
-    let release = Release { action: world.talk.action(), nodes: vec![node::NodeId { role: "worker".into(), index: 0 }] };
+    let release = Release {
+        action: Some(Talk::action()),
+        nodes: vec![node::NodeId {
+            role: "worker".into(),
+            index: 0,
+        }],
+    };
     world.talk.say(Message::Release(release)).await;
     let after = world.talk.place("worker:0", &["a", "b"]).await;
     assert!(before.len() == 1 && after.len() == 2);
@@ -136,7 +225,10 @@ async fn a_wrong_token_is_refused_by_name() {
     let options = options(folder.path(), manager.address.clone(), Token::generate());
     let error = agent::run(options, stopped).await.unwrap_err();
     assert!(matches!(error, AgentError::Refused { .. }), "{error}");
-    assert!(error.to_string().contains("the job token is another run's"), "{error}");
+    assert!(
+        error.to_string().contains("the job token is another run's"),
+        "{error}"
+    );
 }
 
 async fn a_taken_usual_name_is_made_unique() {
@@ -145,15 +237,31 @@ async fn a_taken_usual_name_is_made_unique() {
     let (_stop, stopped) = watch::channel(Stop::No);
     let options = agent::Options {
         name: None,
-        ..options(folder.path(), manager.address.clone(), manager.token.clone())
+        ..options(
+            folder.path(),
+            manager.address.clone(),
+            manager.token.clone(),
+        )
     };
     let _agent = tokio::spawn(agent::run(options, stopped));
     let mut first = manager.next().await;
     let usual = first.inbound.message().await.unwrap();
-    first.outbound.send(Err(Status::failed_precondition("another agent of that name is alive"))).await.unwrap();
+    first
+        .outbound
+        .send(Err(Status::failed_precondition(
+            "another agent of that name is alive",
+        )))
+        .await
+        .unwrap();
     drop((first, usual));
     let talk = Talk::begin(manager.next().await).await;
-    assert!(talk.register.name.ends_with(&format!("-{}", std::process::id())), "{}", talk.register.name);
+    assert!(
+        talk.register
+            .name
+            .ends_with(&format!("-{}", std::process::id())),
+        "{}",
+        talk.register.name
+    );
 }
 
 async fn an_absent_manager_is_named() {
@@ -165,5 +273,8 @@ async fn an_absent_manager_is_named() {
         ..options(folder.path(), address, Token::generate())
     };
     let error = agent::run(options, stopped).await.unwrap_err().to_string();
-    assert!(error.contains("no application manager answers at `") && error.contains("No such file"), "{error}");
+    assert!(
+        error.contains("no application manager answers at `") && error.contains("No such file"),
+        "{error}"
+    );
 }

@@ -29,5 +29,13 @@ fn main() -> ExitCode {
 }
 
 fn all() -> Vec<harness::Test> {
-    [life::tests(), death::tests(), link::tests(), output::tests(), programs::tests(), control::tests()].concat()
+    [
+        life::tests(),
+        death::tests(),
+        link::tests(),
+        output::tests(),
+        programs::tests(),
+        control::tests(),
+    ]
+    .concat()
 }

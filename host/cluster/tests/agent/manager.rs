@@ -19,9 +19,9 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
 /// One conversation with an agent.
-pub struct Conversation {
-    pub inbound: Streaming<AgentMessage>,
-    pub outbound: mpsc::Sender<Result<ManagerMessage, Status>>,
+pub(crate) struct Conversation {
+    pub(crate) inbound: Streaming<AgentMessage>,
+    pub(crate) outbound: mpsc::Sender<Result<ManagerMessage, Status>>,
 }
 
 #[derive(Default)]
@@ -30,47 +30,61 @@ struct Shared {
     fetches: Mutex<Vec<String>>,
 }
 
-pub struct Manager {
-    pub address: ManagerAddress,
-    pub token: Token,
-    pub conversations: mpsc::Receiver<Conversation>,
+pub(crate) struct Manager {
+    pub(crate) address: ManagerAddress,
+    pub(crate) token: Token,
+    pub(crate) conversations: mpsc::Receiver<Conversation>,
     shared: Arc<Shared>,
     server: JoinHandle<()>,
 }
 
 impl Manager {
-    pub fn listen(folder: &Path) -> Self {
+    pub(crate) fn listen(folder: &Path) -> Self {
         let token = Token::generate();
         Self::listen_with(folder, token)
     }
 
-    pub fn listen_with(folder: &Path, token: Token) -> Self {
+    pub(crate) fn listen_with(folder: &Path, token: Token) -> Self {
         let socket = folder.join("am.sock");
         let _none_yet = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket).unwrap();
         let (sender, conversations) = mpsc::channel(8);
         let shared = Arc::new(Shared::default());
-        let service = Service { token: token.clone(), sender, shared: shared.clone() };
+        let service = Service {
+            token: token.clone(),
+            sender,
+            shared: shared.clone(),
+        };
         let serving = Server::builder()
             .add_service(DiscoveryServer::new(service))
             .serve_with_incoming(UnixListenerStream::new(listener));
         let server = tokio::spawn(async move { serving.await.unwrap() });
-        Self { address: ManagerAddress::Unix(socket), token, conversations, shared, server }
+        Self {
+            address: ManagerAddress::Unix(socket),
+            token,
+            conversations,
+            shared,
+            server,
+        }
     }
 
     /// Makes a file fetchable and returns its hash.
-    pub fn stage(&self, content: &[u8]) -> String {
+    pub(crate) fn stage(&self, content: &[u8]) -> String {
         let hash = hex::encode(Sha256::digest(content));
-        self.shared.files.lock().unwrap().insert(hash.clone(), content.to_vec());
+        self.shared
+            .files
+            .lock()
+            .unwrap()
+            .insert(hash.clone(), content.to_vec());
         hash
     }
 
-    pub fn fetches(&self) -> Vec<String> {
+    pub(crate) fn fetches(&self) -> Vec<String> {
         self.shared.fetches.lock().unwrap().clone()
     }
 
     /// The next conversation; the agent has not registered yet.
-    pub async fn next(&mut self) -> Conversation {
+    pub(crate) async fn next(&mut self) -> Conversation {
         self.conversations.recv().await.unwrap()
     }
 }
@@ -92,21 +106,40 @@ impl Discovery for Service {
     type AttachStream = ReceiverStream<Result<ManagerMessage, Status>>;
     type FetchStream = Pin<Box<dyn Stream<Item = Result<FileChunk, Status>> + Send>>;
 
-    async fn attach(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::AttachStream>, Status> {
+    async fn attach(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
         self.token.check(&request)?;
         let (outbound, messages) = mpsc::channel(64);
-        let conversation = Conversation { inbound: request.into_inner(), outbound };
-        self.sender.send(conversation).await.map_err(|_| Status::unavailable("the test is over"))?;
+        let conversation = Conversation {
+            inbound: request.into_inner(),
+            outbound,
+        };
+        self.sender
+            .send(conversation)
+            .await
+            .map_err(|_| Status::unavailable("the test is over"))?;
         Ok(Response::new(ReceiverStream::new(messages)))
     }
 
-    async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
+    async fn fetch(
+        &self,
+        request: Request<FetchRequest>,
+    ) -> Result<Response<Self::FetchStream>, Status> {
         self.token.check(&request)?;
         let hash = request.into_inner().sha256;
         self.shared.fetches.lock().unwrap().push(hash.clone());
         let content = self.shared.files.lock().unwrap().get(&hash).cloned();
         let content = content.ok_or_else(|| Status::not_found("no such file"))?;
-        let chunks: Vec<_> = content.chunks(7).map(|part| Ok(FileChunk { content: part.to_vec() })).collect();
+        let chunks: Vec<_> = content
+            .chunks(7)
+            .map(|part| {
+                Ok(FileChunk {
+                    content: part.to_vec(),
+                })
+            })
+            .collect();
         Ok(Response::new(Box::pin(iter(chunks))))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use forebay_cluster::agent::{self, AgentError, Ended, Options, PortRange, Resources, Stop};
@@ -12,29 +13,35 @@ use forebay_cluster::wire::cluster::manager_message::Message;
 use forebay_cluster::wire::cluster::outbox_entry::Event;
 use forebay_cluster::wire::cluster::program::Kind;
 use forebay_cluster::wire::cluster::{
-    self, Acknowledge, ActionId, AttemptEnded, CommandProgram, LogAcknowledge, ManagerMessage, NodeLimits, NodeReport,
-    Place, PlaceNode, Program, Readiness, Register, Start, StopNode, Welcome, attempt_ended, readiness,
+    self, Acknowledge, ActionId, AttemptEnded, CommandProgram, LogAcknowledge, LogChunk,
+    ManagerMessage, NodeLimits, NodeReport, Place, PlaceNode, Program, Readiness, Register, Start,
+    StopNode, Welcome, attempt_ended, readiness,
 };
 use forebay_cluster::wire::node::NodeId;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tempfile::TempDir;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::manager::{Conversation, Manager};
 
-pub const TERM: u64 = 7;
+pub(crate) const TERM: u64 = 7;
 
 /// Options of an agent whose folders are below `folder`.
-pub fn options(folder: &Path, manager: ManagerAddress, token: Token) -> Options {
+pub(crate) fn options(folder: &Path, manager: ManagerAddress, token: Token) -> Options {
     Options {
         manager,
         token,
         name: Some("here".to_owned()),
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         interface: "lo".to_owned(),
-        resources: Resources { slots: 8, cores: 1, memory_bytes: 1 << 30, gpus: Vec::new() },
+        resources: Resources {
+            slots: 8,
+            cores: 1,
+            memory_bytes: 1 << 30,
+            gpus: Vec::new(),
+        },
         folder: folder.join("agent"),
         nodes: folder.join("nodes"),
         output: folder.join("output"),
@@ -45,71 +52,106 @@ pub fn options(folder: &Path, manager: ManagerAddress, token: Token) -> Options 
     }
 }
 
-pub struct World {
-    pub folder: TempDir,
-    pub manager: Manager,
-    pub stop: watch::Sender<Stop>,
-    pub talk: Talk,
+pub(crate) struct World {
+    pub(crate) folder: TempDir,
+    pub(crate) manager: Manager,
+    pub(crate) stop: watch::Sender<Stop>,
+    pub(crate) talk: Talk,
     agent: JoinHandle<Result<Ended, AgentError>>,
 }
 
 impl World {
     /// An agent that has been welcomed.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut manager = Manager::listen(folder.path());
         let (stop, stopped) = watch::channel(Stop::No);
-        let options = options(folder.path(), manager.address.clone(), manager.token.clone());
+        let options = options(
+            folder.path(),
+            manager.address.clone(),
+            manager.token.clone(),
+        );
         let agent = tokio::spawn(agent::run(options, stopped));
         let talk = Talk::begin(manager.next().await).await;
-        Self { folder, manager, stop, talk, agent }
+        Self {
+            folder,
+            manager,
+            stop,
+            talk,
+            agent,
+        }
     }
 
     /// How the agent ended.
-    pub async fn end(self) -> Result<Ended, AgentError> {
+    pub(crate) async fn end(self) -> Result<Ended, AgentError> {
         self.agent.await.unwrap()
     }
 
+    /// The manager dies and nobody follows it: how the agent ends.
+    pub(crate) async fn abandon(self) -> Result<Ended, AgentError> {
+        let Self {
+            talk,
+            manager,
+            agent,
+            stop,
+            folder,
+        } = self;
+        drop((talk, manager));
+        let ended = agent.await.unwrap();
+        drop((stop, folder));
+        ended
+    }
+
     /// The connection breaks; the agent comes back.
-    pub async fn reconnect(&mut self, welcome: Welcome) {
+    pub(crate) async fn reconnect(&mut self, welcome: Welcome) {
         self.talk.hang_up();
         self.talk = Talk::begin_with(self.manager.next().await, TERM, welcome).await;
     }
 
-    pub fn node_folder(&self, node: &str) -> std::path::PathBuf {
-        self.folder.path().join("nodes").join(node.replace(':', "-"))
+    pub(crate) fn node_folder(&self, node: &str) -> std::path::PathBuf {
+        self.folder
+            .path()
+            .join("nodes")
+            .join(node.replace(':', "-"))
     }
 }
 
 /// What the manager hears and says.
-pub struct Talk {
+pub(crate) struct Talk {
     conversation: Option<Conversation>,
-    pub register: Register,
+    pub(crate) register: Register,
     term: u64,
-    actions: u64,
     /// Everything of the outbox so far.
-    pub events: Vec<(u64, Event)>,
-    pub reports: Vec<NodeReport>,
-    pub log: Vec<u8>,
-    pub log_is_complete: bool,
-    pub acknowledges: bool,
+    pub(crate) events: Vec<(u64, Event)>,
+    pub(crate) reports: Vec<NodeReport>,
+    pub(crate) log: Vec<u8>,
+    pub(crate) log_is_complete: bool,
+    pub(crate) acknowledges: bool,
     position: usize,
 }
 
 impl Talk {
-    pub async fn begin(conversation: Conversation) -> Self {
-        let welcome = Welcome { orphan_grace_ms: 60_000, ..welcome() };
+    pub(crate) async fn begin(conversation: Conversation) -> Self {
+        let welcome = Welcome {
+            orphan_grace_ms: 60_000,
+            ..welcome()
+        };
         Self::begin_with(conversation, TERM, welcome).await
     }
 
-    pub async fn begin_with(mut conversation: Conversation, term: u64, welcome: Welcome) -> Self {
+    pub(crate) async fn begin_with(
+        mut conversation: Conversation,
+        term: u64,
+        welcome: Welcome,
+    ) -> Self {
         let first = conversation.inbound.message().await.unwrap().unwrap();
-        let Some(FromAgent::Register(register)) = first.message else { panic!("not a register: {first:?}") };
-        let mut talk = Self {
+        let Some(FromAgent::Register(register)) = first.message else {
+            panic!("not a register: {first:?}")
+        };
+        let talk = Self {
             conversation: Some(conversation),
             register,
             term,
-            actions: 0,
             events: Vec::new(),
             reports: Vec::new(),
             log: Vec::new(),
@@ -121,50 +163,79 @@ impl Talk {
         talk
     }
 
-    pub fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         self.conversation = None;
     }
 
-    pub async fn say(&self, message: Message) {
+    pub(crate) async fn say(&self, message: Message) {
         self.say_as(self.term, message).await;
     }
 
-    pub async fn say_as(&self, term: u64, message: Message) {
+    pub(crate) async fn say_as(&self, term: u64, message: Message) {
         let conversation = self.conversation.as_ref().unwrap();
-        conversation.outbound.send(Ok(ManagerMessage { term, message: Some(message) })).await.unwrap();
+        conversation
+            .outbound
+            .send(Ok(ManagerMessage {
+                term,
+                message: Some(message),
+            }))
+            .await
+            .unwrap();
     }
 
-    pub fn action(&mut self) -> Option<ActionId> {
-        self.actions += 1;
-        Some(ActionId { event_number: self.actions, position: 0 })
+    /// One that no manager has used before.
+    pub(crate) fn action() -> ActionId {
+        static ACTIONS: AtomicU64 = AtomicU64::new(1);
+        ActionId {
+            event_number: ACTIONS.fetch_add(1, Ordering::Relaxed),
+            ..ActionId::default()
+        }
     }
 
     /// Takes one message of the agent.
     async fn hear(&mut self) {
         let conversation = self.conversation.as_mut().unwrap();
-        let message = conversation.inbound.message().await.unwrap().expect("the agent hung up");
+        let message = conversation
+            .inbound
+            .message()
+            .await
+            .unwrap()
+            .expect("the agent hung up");
         match message.message.unwrap() {
             FromAgent::Outbox(entry) => {
                 if self.acknowledges {
-                    self.say(Message::Acknowledge(Acknowledge { outbox_number: entry.number })).await;
+                    self.say(Message::Acknowledge(Acknowledge {
+                        outbox_number: entry.number,
+                    }))
+                    .await;
                 }
                 self.events.push((entry.number, entry.event.unwrap()));
             }
             FromAgent::Report(report) => self.reports.push(report),
-            FromAgent::Log(chunk) => {
-                assert_eq!(chunk.offset, self.log.len() as u64, "a log comes without gaps");
-                self.log.extend(chunk.content);
-                self.log_is_complete |= chunk.last;
-                let offset = self.log.len() as u64;
-                let held = LogAcknowledge { node: chunk.node, attempt: chunk.attempt, offset };
-                self.say(Message::LogAcknowledge(held)).await;
-            }
+            FromAgent::Log(chunk) => self.hear_log(chunk).await,
             FromAgent::Heartbeat(_) | FromAgent::Register(_) => {}
         }
     }
 
+    /// Keeps the log of `worker:0`; those of others are acknowledged alone.
+    async fn hear_log(&mut self, chunk: LogChunk) {
+        let offset = chunk.offset + chunk.content.len() as u64;
+        if chunk.node == Some(node_id("worker:0")) {
+            assert_eq!(chunk.offset, self.log.len() as u64, "without gaps");
+            self.log.extend(chunk.content);
+            self.log_is_complete |= chunk.last;
+        }
+        let (node, attempt) = (chunk.node, chunk.attempt);
+        let held = LogAcknowledge {
+            node,
+            attempt,
+            offset,
+        };
+        self.say(Message::LogAcknowledge(held)).await;
+    }
+
     /// Waits for the next event that `wanted` takes; events before it are passed over.
-    pub async fn event<T>(&mut self, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
+    pub(crate) async fn event<T>(&mut self, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
         loop {
             while let Some((_, event)) = self.events.get(self.position) {
                 self.position += 1;
@@ -176,38 +247,46 @@ impl Talk {
         }
     }
 
-    pub async fn until(&mut self, mut done: impl FnMut(&Self) -> bool) {
+    pub(crate) async fn until(&mut self, mut done: impl FnMut(&Self) -> bool) {
         while !done(self) {
             self.hear().await;
         }
     }
 
     /// Places a node with these ports and returns their numbers.
-    pub async fn place(&mut self, node: &str, ports: &[&str]) -> Vec<u16> {
-        let place = Place { action: self.action(), nodes: vec![place_node(node, ports)] };
+    pub(crate) async fn place(&mut self, node: &str, ports: &[&str]) -> Vec<u16> {
+        let place = Place {
+            action: Some(Self::action()),
+            nodes: vec![place_node(node, ports)],
+        };
         self.say(Message::Place(place)).await;
         let places = self.event(|event| match event {
             Event::PlaceGranted(granted) => Some(granted.places.clone()),
             Event::PlaceRefused(refused) => panic!("{}", refused.reason),
             _ => None,
         });
-        places.await[0].ports.iter().map(|port| u16::try_from(port.number).unwrap()).collect()
+        places.await[0]
+            .ports
+            .iter()
+            .map(|port| u16::try_from(port.number).unwrap())
+            .collect()
     }
 
-    pub async fn start(&mut self, start: Start) {
-        let action = self.action();
+    pub(crate) async fn start(&mut self, start: Start) {
+        let action = Some(Self::action());
         self.say(Message::Start(Start { action, ..start })).await;
     }
 
     /// Places a node and starts its first attempt; returns its process.
-    pub async fn run(&mut self, start: Start) -> u32 {
+    pub(crate) async fn run(&mut self, start: Start) -> u32 {
         let node = start.node.clone().unwrap();
-        self.place(&format!("{}:{}", node.role, node.index), &[]).await;
+        self.place(&format!("{}:{}", node.role, node.index), &[])
+            .await;
         self.start(start).await;
         self.started().await
     }
 
-    pub async fn started(&mut self) -> u32 {
+    pub(crate) async fn started(&mut self) -> u32 {
         self.event(|event| match event {
             Event::AttemptStarted(started) => Some(started.pid),
             Event::AttemptEnded(ended) => panic!("{ended:?}"),
@@ -216,11 +295,12 @@ impl Talk {
         .await
     }
 
-    pub async fn ready(&mut self) {
-        self.event(|event| matches!(event, Event::AttemptReady(_)).then_some(())).await;
+    pub(crate) async fn ready(&mut self) {
+        self.event(|event| matches!(event, Event::AttemptReady(_)).then_some(()))
+            .await;
     }
 
-    pub async fn ended(&mut self) -> AttemptEnded {
+    pub(crate) async fn ended(&mut self) -> AttemptEnded {
         self.event(|event| match event {
             Event::AttemptEnded(ended) => Some(ended.clone()),
             _ => None,
@@ -228,10 +308,13 @@ impl Talk {
         .await
     }
 
-    pub async fn stop(&mut self, node: &str, attempt: u32, grace: Duration) {
+    pub(crate) async fn stop(&mut self, node: &str, attempt: u32, grace: Duration) {
         let stop = cluster::Stop {
-            action: self.action(),
-            nodes: vec![StopNode { node: Some(node_id(node)), attempt }],
+            action: Some(Self::action()),
+            nodes: vec![StopNode {
+                node: Some(node_id(node)),
+                attempt,
+            }],
             grace_ms: u64::try_from(grace.as_millis()).unwrap(),
             reason: "the test wants it".to_owned(),
         };
@@ -239,24 +322,27 @@ impl Talk {
     }
 
     /// Waits for the end of the log and returns it.
-    pub async fn whole_log(&mut self) -> String {
+    pub(crate) async fn whole_log(&mut self) -> String {
         self.until(|talk| talk.log_is_complete).await;
         String::from_utf8_lossy(&self.log).into_owned()
     }
 
     /// Waits for a line of the log that begins so, and returns the rest of it.
-    pub async fn line(&mut self, begin: &str) -> String {
+    pub(crate) async fn line(&mut self, begin: &str) -> String {
         let find = |log: &[u8]| {
             let text = String::from_utf8_lossy(log).into_owned();
             let complete = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
-            complete.lines().find_map(|line| line.strip_prefix(begin)).map(str::to_owned)
+            complete
+                .lines()
+                .find_map(|line| line.strip_prefix(begin))
+                .map(str::to_owned)
         };
         self.until(|talk| find(&talk.log).is_some()).await;
         find(&self.log).unwrap()
     }
 }
 
-pub fn welcome() -> Welcome {
+pub(crate) fn welcome() -> Welcome {
     Welcome {
         job: "digits".to_owned(),
         run: "digits-1".to_owned(),
@@ -266,41 +352,50 @@ pub fn welcome() -> Welcome {
     }
 }
 
-pub fn node_id(node: &str) -> NodeId {
+pub(crate) fn node_id(node: &str) -> NodeId {
     let (role, index) = node.split_once(':').unwrap();
-    NodeId { role: role.to_owned(), index: index.parse().unwrap() }
+    NodeId {
+        role: role.to_owned(),
+        index: index.parse().unwrap(),
+    }
 }
 
-pub fn place_node(node: &str, ports: &[&str]) -> PlaceNode {
-    PlaceNode { node: Some(node_id(node)), ports: ports.iter().map(ToString::to_string).collect(), gpus: 0 }
+pub(crate) fn place_node(node: &str, ports: &[&str]) -> PlaceNode {
+    PlaceNode {
+        node: Some(node_id(node)),
+        ports: ports.iter().map(ToString::to_string).collect(),
+        gpus: 0,
+    }
 }
 
 /// The first attempt of `worker:0`: this program, ready when started.
-pub fn program(kind: Kind) -> Start {
+pub(crate) fn program(kind: Kind) -> Start {
     Start {
         node: Some(node_id("worker:0")),
         attempt: 1,
         program: Some(Program { kind: Some(kind) }),
-        readiness: Some(Readiness { kind: Some(readiness::Kind::Started(cluster::Started {})) }),
+        readiness: Some(Readiness {
+            kind: Some(readiness::Kind::Started(cluster::Started {})),
+        }),
         limits: Some(NodeLimits::default()),
         ..Start::default()
     }
 }
 
 /// The same with a shell script.
-pub fn shell(script: &str) -> Start {
+pub(crate) fn shell(script: &str) -> Start {
     let words = ["sh", "-c", script].map(str::to_owned).to_vec();
     program(Kind::Command(CommandProgram { words }))
 }
 
-pub fn code(ended: &AttemptEnded) -> Option<i32> {
+pub(crate) fn code(ended: &AttemptEnded) -> Option<i32> {
     match ended.ending {
         Some(attempt_ended::Ending::Code(code)) => Some(code),
         _ => None,
     }
 }
 
-pub fn signal(ended: &AttemptEnded) -> Option<u32> {
+pub(crate) fn signal(ended: &AttemptEnded) -> Option<u32> {
     match ended.ending {
         Some(attempt_ended::Ending::Signal(signal)) => Some(signal),
         _ => None,
@@ -308,23 +403,37 @@ pub fn signal(ended: &AttemptEnded) -> Option<u32> {
 }
 
 /// Gone: no such process, or one that only waits to be reaped.
-pub fn is_gone(pid: u32) -> bool {
+pub(crate) fn is_gone(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    stat.map_or(true, |text| text.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
+    stat.map_or(true, |text| {
+        text.rsplit(") ")
+            .next()
+            .is_some_and(|rest| rest.starts_with('Z'))
+    })
 }
 
-pub async fn until_gone(pid: u32) {
-    if let Ok(process) = pidfd_open(as_pid(pid), PidfdFlags::empty()) {
-        AsyncFd::new(process).unwrap().readable().await.unwrap().retain_ready();
-    }
+pub(crate) async fn until_gone(pid: u32) {
+    let wait = move || {
+        if let Ok(process) = pidfd_open(as_pid(pid), PidfdFlags::empty()) {
+            poll(&mut [PollFd::new(&process, PollFlags::IN)], None).unwrap();
+        }
+    };
+    tokio::task::spawn_blocking(wait).await.unwrap();
 }
 
-pub fn parent_of(pid: u32) -> u32 {
+pub(crate) fn parent_of(pid: u32) -> u32 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap()
+    stat.rsplit(") ")
+        .next()
+        .unwrap()
+        .split(' ')
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
-pub fn kill(pid: u32) {
+pub(crate) fn kill(pid: u32) {
     kill_process(as_pid(pid), Signal::KILL).unwrap();
 }
 

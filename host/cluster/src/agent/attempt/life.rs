@@ -12,11 +12,12 @@ use crate::submission::HOST_VERSION;
 use crate::wire::cluster::outbox_entry::Event;
 use crate::wire::cluster::readiness::Kind as Readiness;
 use crate::wire::cluster::{
-    AttemptEnded, AttemptReady, AttemptStalled, AttemptStarted, KnownCause, NodeDone, NodeException, NodeFinishJob,
-    NodeGenerationTaken, NodeHello, NodeLimits, NodeRolledBack, NodeSaved, NodeSignal, StallKind, Start, attempt_ended,
+    AttemptEnded, AttemptReady, AttemptStalled, AttemptStarted, KnownCause, NodeDone,
+    NodeException, NodeFinishJob, NodeGenerationTaken, NodeHello, NodeLimits, NodeRolledBack,
+    NodeSaved, NodeSignal, StallKind, Start, attempt_ended,
 };
 use crate::wire::node::{
-    Cluster, ClusterChange, Hello, NodeId, Report, ScriptError, Signal, StopNotice, Up, Welcome, down, up, value,
+    Cluster, Hello, NodeId, Report, ScriptError, Signal, StopNotice, Up, Welcome, down, up, value,
 };
 
 /// From SIGTERM to SIGKILL when the agent itself ends an attempt.
@@ -60,8 +61,12 @@ enum Talk {
 
 /// One attempt, from its start to its end.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each of which the AM is told"
+)]
 pub(super) struct Life {
-    node: NodeId,
+    node: Option<NodeId>,
     attempt: u32,
     readiness: Readiness,
     limits: NodeLimits,
@@ -81,14 +86,15 @@ pub(super) struct Life {
 
 impl Life {
     pub(super) fn new(start: &Start, run: &Run, output: &str, cluster: Cluster) -> Self {
-        let node = start.node.clone().unwrap_or_default();
+        let node = start.node.clone();
+        let named = node.clone().unwrap_or_default();
         let welcome = Welcome {
             protocol: PROTOCOL_VERSION,
             host_version: HOST_VERSION.to_owned(),
             job: run.job.clone(),
             run: run.name.clone(),
-            role: node.role.clone(),
-            index: node.index,
+            role: named.role,
+            index: named.index,
             attempt: start.attempt,
             parameters: start.parameters.clone().into_iter().collect(),
             output: output.to_owned(),
@@ -96,7 +102,10 @@ impl Life {
             restore_checkpoint: start.restore_checkpoint,
             refusal: String::new(),
         };
-        let readiness = start.readiness.as_ref().and_then(|readiness| readiness.kind.clone());
+        let readiness = start
+            .readiness
+            .as_ref()
+            .and_then(|readiness| readiness.kind.clone());
         Self {
             node,
             attempt: start.attempt,
@@ -120,7 +129,11 @@ impl Life {
     /// Name of the port whose listener is waited for.
     pub(super) fn awaited_port(&self) -> Option<&str> {
         match &self.readiness {
-            Readiness::Listening(port) if !self.ready && self.pid.is_some() && self.ended.is_none() => Some(port),
+            Readiness::Listening(port)
+                if !self.ready && self.pid.is_some() && self.ended.is_none() =>
+            {
+                Some(port)
+            }
             _ => None,
         }
     }
@@ -153,8 +166,13 @@ impl Life {
 
     fn started(&mut self, pid: u32, now: Instant) -> Vec<Effect> {
         self.pid = Some(pid);
-        self.timers.set_unless_zero(Timer::NotReady, now, self.limits.start_within_ms);
-        let started = AttemptStarted { node: self.node(), attempt: self.attempt, pid };
+        self.timers
+            .set_unless_zero(Timer::NotReady, now, self.limits.start_within_ms);
+        let started = AttemptStarted {
+            node: self.node.clone(),
+            attempt: self.attempt,
+            pid,
+        };
         let mut effects = vec![Effect::Tell(Event::AttemptStarted(started))];
         if matches!(self.readiness, Readiness::Started(_)) {
             effects.extend(self.become_ready());
@@ -168,20 +186,26 @@ impl Life {
         }
         self.timers.clear(Timer::NotReady);
         self.timers.clear(Timer::KillNotReady);
-        vec![Effect::Tell(Event::AttemptReady(AttemptReady { node: self.node(), attempt: self.attempt }))]
+        vec![Effect::Tell(Event::AttemptReady(AttemptReady {
+            node: self.node.clone(),
+            attempt: self.attempt,
+        }))]
     }
 
     fn due(&mut self, timer: Timer, now: Instant) -> Vec<Effect> {
         match timer {
             Timer::NotReady => {
-                self.timers.set_unless_zero(Timer::KillNotReady, now, self.limits.stall_kill_ms);
+                self.timers
+                    .set_unless_zero(Timer::KillNotReady, now, self.limits.stall_kill_ms);
                 vec![self.stalled(StallKind::NotReady, self.limits.start_within_ms)]
             }
             Timer::KillNotReady => {
                 self.cause = KnownCause::StartTimeout;
                 self.end("it did not become ready", OWN_GRACE, now)
             }
-            Timer::Lingering => vec![self.stalled(StallKind::Lingering, self.limits.linger_grace_ms)],
+            Timer::Lingering => {
+                vec![self.stalled(StallKind::Lingering, self.limits.linger_grace_ms)]
+            }
             Timer::Kill => self.kill(now),
             Timer::GiveUp => vec![Effect::KillParent],
         }
@@ -189,7 +213,7 @@ impl Life {
 
     fn stalled(&self, kind: StallKind, for_ms: u64) -> Effect {
         Effect::Tell(Event::Stalled(AttemptStalled {
-            node: self.node(),
+            node: self.node.clone(),
             attempt: self.attempt,
             kind: kind.into(),
             for_ms,
@@ -217,7 +241,10 @@ impl Life {
         }
         self.timers.set_earlier(Timer::Kill, now + grace);
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        let mut effects = self.send(down::Message::StopNotice(StopNotice { grace_ms, reason: reason.to_owned() }));
+        let mut effects = self.send(down::Message::StopNotice(StopNotice {
+            grace_ms,
+            reason: reason.to_owned(),
+        }));
         effects.push(Effect::Press(exec::Order::Terminate));
         effects
     }
@@ -234,11 +261,19 @@ impl Life {
             return Vec::new();
         }
         self.welcome.cluster = Some(publication.cluster.clone());
-        if self.talk == Talk::Open { vec![Effect::Send(publication.frame.clone())] } else { Vec::new() }
+        if self.talk == Talk::Open {
+            vec![Effect::Send(publication.frame.clone())]
+        } else {
+            Vec::new()
+        }
     }
 
     fn send(&self, message: down::Message) -> Vec<Effect> {
-        if self.talk == Talk::Open { vec![Effect::Send(frame(message))] } else { Vec::new() }
+        if self.talk == Talk::Open {
+            vec![Effect::Send(frame(message))]
+        } else {
+            Vec::new()
+        }
     }
 
     // -------------------------------------------------------------------------------------------- what a node says
@@ -255,40 +290,74 @@ impl Life {
     fn hello(&mut self, hello: Hello) -> Vec<Effect> {
         let welcome = if let Some(refusal) = refusal(&hello) {
             self.talk = Talk::Refused;
-            Welcome { protocol: PROTOCOL_VERSION, host_version: HOST_VERSION.to_owned(), refusal, ..Welcome::default() }
+            Welcome {
+                protocol: PROTOCOL_VERSION,
+                host_version: HOST_VERSION.to_owned(),
+                refusal,
+                ..Welcome::default()
+            }
         } else {
             self.talk = Talk::Open;
             self.welcome.clone()
         };
-        let told = NodeHello { node: self.node(), attempt: self.attempt, hello: Some(hello) };
-        vec![Effect::Tell(Event::Hello(told)), Effect::Send(frame(down::Message::Welcome(welcome)))]
+        let told = NodeHello {
+            node: self.node.clone(),
+            attempt: self.attempt,
+            hello: Some(hello),
+        };
+        vec![
+            Effect::Tell(Event::Hello(told)),
+            Effect::Send(frame(down::Message::Welcome(welcome))),
+        ]
     }
 
     fn message(&mut self, message: up::Message, now: Instant) -> Vec<Effect> {
-        let (node, attempt) = (self.node(), self.attempt);
+        let (node, attempt) = (self.node.clone(), self.attempt);
         let event = match message {
             up::Message::Attached(_) => return self.attached(),
             up::Message::Report(report) => return vec![Effect::Report(bounded(report))],
             up::Message::Signal(signal) if is_too_long(&signal) => {
-                tracing::warn!(name = signal.name, "a signal of more than 64 KiB is dropped");
+                tracing::warn!(
+                    name = signal.name,
+                    "a signal of more than 64 KiB is dropped"
+                );
                 return Vec::new();
             }
-            up::Message::Signal(signal) => {
-                Event::Signal(NodeSignal { node, attempt, name: signal.name, payload: signal.payload })
-            }
+            up::Message::Signal(signal) => Event::Signal(NodeSignal {
+                node,
+                attempt,
+                name: signal.name,
+                payload: signal.payload,
+            }),
             up::Message::Done(_) => return self.become_done(now),
-            up::Message::FinishJob(finish) => Event::FinishJob(NodeFinishJob { node, attempt, reason: finish.reason }),
+            up::Message::FinishJob(finish) => Event::FinishJob(NodeFinishJob {
+                node,
+                attempt,
+                reason: finish.reason,
+            }),
             up::Message::Exception(error) => {
                 self.error.get_or_insert_with(|| error.clone());
-                Event::Exception(NodeException { node, attempt, error: Some(error) })
+                Event::Exception(NodeException {
+                    node,
+                    attempt,
+                    error: Some(error),
+                })
             }
-            up::Message::GenerationTaken(taken) => {
-                Event::GenerationTaken(NodeGenerationTaken { node, attempt, generation: taken.generation })
-            }
-            up::Message::Saved(saved) => Event::Saved(NodeSaved { node, attempt, saved: Some(saved) }),
-            up::Message::RolledBack(rolled_back) => {
-                Event::RolledBack(NodeRolledBack { node, attempt, rolled_back: Some(rolled_back) })
-            }
+            up::Message::GenerationTaken(taken) => Event::GenerationTaken(NodeGenerationTaken {
+                node,
+                attempt,
+                generation: taken.generation,
+            }),
+            up::Message::Saved(saved) => Event::Saved(NodeSaved {
+                node,
+                attempt,
+                saved: Some(saved),
+            }),
+            up::Message::RolledBack(rolled_back) => Event::RolledBack(NodeRolledBack {
+                node,
+                attempt,
+                rolled_back: Some(rolled_back),
+            }),
             // A second hello comes from a child that got the socket; pongs answer pings, which nobody sends yet.
             up::Message::Hello(_) | up::Message::Pong(_) => return Vec::new(),
         };
@@ -296,7 +365,11 @@ impl Life {
     }
 
     fn attached(&mut self) -> Vec<Effect> {
-        if matches!(self.readiness, Readiness::Attached(_)) { self.become_ready() } else { Vec::new() }
+        if matches!(self.readiness, Readiness::Attached(_)) {
+            self.become_ready()
+        } else {
+            Vec::new()
+        }
     }
 
     fn become_done(&mut self, now: Instant) -> Vec<Effect> {
@@ -304,13 +377,13 @@ impl Life {
             return Vec::new();
         }
         if self.ended.is_none() {
-            self.timers.set_unless_zero(Timer::Lingering, now, self.limits.linger_grace_ms);
+            self.timers
+                .set_unless_zero(Timer::Lingering, now, self.limits.linger_grace_ms);
         }
-        vec![Effect::Tell(Event::Done(NodeDone { node: self.node(), attempt: self.attempt }))]
-    }
-
-    fn node(&self) -> Option<NodeId> {
-        Some(self.node.clone())
+        vec![Effect::Tell(Event::Done(NodeDone {
+            node: self.node.clone(),
+            attempt: self.attempt,
+        }))]
     }
 
     // --------------------------------------------------------------------------------------------------------- end
@@ -334,9 +407,13 @@ impl Life {
     /// with it the node.
     pub(super) fn finish(self, out_of_memory: bool) -> AttemptEnded {
         let (ending, ran_ms) = self.ended.unwrap_or((Ending::Signal(9), 0));
-        let cause = if out_of_memory { KnownCause::OutOfMemory } else { self.cause };
+        let cause = if out_of_memory {
+            KnownCause::OutOfMemory
+        } else {
+            self.cause
+        };
         AttemptEnded {
-            node: Some(self.node),
+            node: self.node,
             attempt: self.attempt,
             ending: Some(match ending {
                 Ending::Code(code) => attempt_ended::Ending::Code(code),
@@ -365,7 +442,10 @@ fn refusal(hello: &Hello) -> Option<String> {
             hello.protocol
         ))
     } else if hello.package_version != HOST_VERSION {
-        Some(format!("the package `forebay` is of version {}, this host of {HOST_VERSION}", hello.package_version))
+        Some(format!(
+            "the package `forebay` is of version {}, this host of {HOST_VERSION}",
+            hello.package_version
+        ))
     } else {
         None
     }

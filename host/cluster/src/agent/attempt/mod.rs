@@ -17,13 +17,14 @@ use super::control::Frame;
 use super::environment::Variables;
 use super::launcher::Launcher;
 use super::logs::LogProgress;
-use super::places::{Place, to_wire};
+use super::places::Place;
 use super::preparation::{Unstarted, file_name, prepare};
 use super::probe::Probes;
 use super::staging::Staging;
 use crate::wire::cluster::outbox_entry::Event;
 use crate::wire::cluster::{AttemptEnded, Start, attempt_ended};
 use crate::wire::node::{Cluster, Report, RollBack, Save};
+use crate::wire::to_wire;
 
 /// What all attempts of an agent share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -42,7 +43,8 @@ pub(super) struct Workshop {
 
 impl Workshop {
     pub(super) fn log_file(&self, node: &NodeId, attempt: u32) -> PathBuf {
-        self.spool.join(format!("{}.{attempt}.log", file_name(node)))
+        self.spool
+            .join(format!("{}.{attempt}.log", file_name(node)))
     }
 }
 
@@ -76,7 +78,10 @@ pub(super) struct Publication {
 #[derive(Clone, Debug)]
 pub(super) enum Order {
     /// SIGTERM, and SIGKILL after the grace; a grace of zero: SIGKILL at once.
-    Stop { grace: Duration, reason: String },
+    Stop {
+        grace: Duration,
+        reason: String,
+    },
     Publish(Arc<Publication>),
     Save(Save),
     RollBack(RollBack),
@@ -86,7 +91,7 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) enum Told {
     /// For the outbox.
-    Event(Event),
+    Event(Box<Event>),
     Report(Report),
     /// Last of all: process, group and orphans are gone.
     Ended(Box<AttemptEnded>),
@@ -102,7 +107,10 @@ pub(super) struct Teller {
 
 impl Teller {
     async fn tell(&self, told: Told) {
-        let _agent_is_gone = self.sender.send((self.node.clone(), self.attempt, told)).await;
+        let _agent_is_gone = self
+            .sender
+            .send((self.node.clone(), self.attempt, told))
+            .await;
     }
 }
 
@@ -140,7 +148,7 @@ async fn try_live(
     for order in early {
         watch.take(life::Input::Order(order), teller).await;
     }
-    watch.to_the_end(orders, teller).await
+    watch.follow(orders, teller).await
 }
 
 /// Returns with the first stop; other orders are kept for later.

@@ -50,7 +50,11 @@ impl Timers {
 
     /// Takes out one that is due.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Timer> {
-        let timer = self.0.iter().find(|(_, at)| **at <= now).map(|(timer, _)| *timer)?;
+        let timer = self
+            .0
+            .iter()
+            .find(|(_, at)| **at <= now)
+            .map(|(timer, _)| *timer)?;
         self.0.remove(&timer);
         Some(timer)
     }

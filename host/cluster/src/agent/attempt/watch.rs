@@ -2,14 +2,12 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::io::unix::AsyncFd;
+use rustix::process::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -44,8 +42,7 @@ enum Next {
 pub(super) struct Watch {
     life: Life,
     child: Child,
-    exit: AsyncFd<OwnedFd>,
-    statuses: Option<Lines<BufReader<OwnedReadHalf>>>,
+    statuses: Lines<BufReader<OwnedReadHalf>>,
     presses: OwnedWriteHalf,
     control: Option<Control>,
     capture: Capture,
@@ -58,8 +55,14 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Starts `node-exec` and hands it the plan.
-    pub(super) async fn begin(workshop: &Workshop, assignment: &Assignment, plan: Plan) -> Result<Self, Unstarted> {
-        let failed = |error: io::Error| Unstarted::Spawn(format!("`node-exec` could not be started: {error}"));
+    pub(super) async fn begin(
+        workshop: &Workshop,
+        assignment: &Assignment,
+        plan: Plan,
+    ) -> Result<Self, Unstarted> {
+        let failed = |error: io::Error| {
+            Unstarted::Spawn(format!("`node-exec` could not be started: {error}"))
+        };
         let (ours, channel) = StdUnixStream::pair().map_err(failed)?;
         let (control, control_of_node) = StdUnixStream::pair().map_err(failed)?;
         let (output, output_of_node) = io::pipe().map_err(failed)?;
@@ -67,9 +70,14 @@ impl Watch {
         drop(control_of_node);
         let log = workshop.log_file(&assignment.node, assignment.start.attempt);
         let log_bytes = assignment.start.limits.unwrap_or_default().log_bytes;
-        let capture = Capture::start(output.into(), log, log_bytes, assignment.log.clone()).map_err(failed)?;
+        let capture = Capture::start(output.into(), log, log_bytes, assignment.log.clone())
+            .map_err(failed)?;
         let kills_before = OutOfMemoryKills::now();
-        let child = workshop.launcher.launch(channel.into(), output_of_node.into()).await.map_err(failed)?;
+        let child = workshop
+            .launcher
+            .launch(channel.into(), output_of_node.into())
+            .await
+            .map_err(failed)?;
         let (statuses, presses) = split(ours).map_err(failed)?;
         let life = Life::new(
             &assignment.start,
@@ -80,21 +88,23 @@ impl Watch {
         let port = assignment.start.readiness.as_ref().and_then(listened_port);
         Ok(Self {
             life,
-            exit: exit_of(&child).map_err(failed)?,
             child,
-            statuses: Some(statuses),
+            statuses,
             presses,
             control: Some(Control::open(control).map_err(failed)?),
             capture,
             listener_poll: interval(LISTENER_POLL),
             port: port.and_then(|name| assignment.place.port(name)),
             kills_before,
-            marks: Marks { group: None, variables: plan.environment.into_iter().collect() },
+            marks: Marks {
+                group: None,
+                variables: plan.environment.into_iter().collect(),
+            },
             program: plan.program,
         })
     }
 
-    pub(super) async fn to_the_end(
+    pub(super) async fn follow(
         mut self,
         orders: &mut mpsc::UnboundedReceiver<Order>,
         teller: &Teller,
@@ -118,21 +128,12 @@ impl Watch {
         let due = self.life.timers.next().map(Into::into);
         let awaits_listener = self.port.is_some() && self.life.awaited_port().is_some();
         tokio::select! {
-            status = next_status(&mut self.statuses) => self.status(status),
+            line = self.statuses.next_line() => status(line),
             up = next_up(&mut self.control) => self.up(up),
             Some(order) = orders.recv() => Next::Input(Input::Order(order)),
             _ = self.listener_poll.tick(), if awaits_listener => self.look_for_listener(),
             () = sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => self.due(),
-            () = gone(&self.exit) => Next::Exit,
         }
-    }
-
-    fn status(&mut self, status: Option<exec::Status>) -> Next {
-        if let Some(status) = status {
-            return Next::Input(Input::Status(status));
-        }
-        self.statuses = None;
-        Next::Nothing
     }
 
     fn up(&mut self, up: Option<crate::wire::node::Up>) -> Next {
@@ -144,23 +145,33 @@ impl Watch {
     }
 
     fn look_for_listener(&self) -> Next {
-        if self.port.is_some_and(is_listening) { Next::Input(Input::Listening) } else { Next::Nothing }
+        if self.port.is_some_and(is_listening) {
+            Next::Input(Input::Listening)
+        } else {
+            Next::Nothing
+        }
     }
 
     fn due(&mut self) -> Next {
-        self.life.timers.take_due(Instant::now()).map_or(Next::Nothing, |timer| Next::Input(Input::Due(timer)))
+        self.life
+            .timers
+            .take_due(Instant::now())
+            .map_or(Next::Nothing, |timer| Next::Input(Input::Due(timer)))
     }
 
     pub(super) async fn take(&mut self, input: Input, teller: &Teller) {
         for effect in self.life.take(input, Instant::now()) {
             self.act(effect, teller).await;
         }
-        self.marks.group = self.life.pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        self.marks.group = self
+            .life
+            .pid
+            .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
     }
 
     async fn act(&mut self, effect: Effect, teller: &Teller) {
         match effect {
-            Effect::Tell(event) => teller.tell(Told::Event(event)).await,
+            Effect::Tell(event) => teller.tell(Told::Event(Box::new(event))).await,
             Effect::Report(report) => teller.tell(Told::Report(report)).await,
             Effect::Send(frame) => {
                 if let Some(control) = &mut self.control {
@@ -188,11 +199,6 @@ impl Watch {
 
     /// What was said before the end and not heard yet.
     async fn drain(&mut self, teller: &Teller) {
-        while self.statuses.is_some()
-            && let Some(status) = next_status(&mut self.statuses).await
-        {
-            self.take(Input::Status(status), teller).await;
-        }
         while let Some(control) = &mut self.control
             && let Some(up) = control.next().await
         {
@@ -208,11 +214,14 @@ impl Watch {
         if self.life.pid.is_none() {
             return Err(died_early(&captured));
         }
-        let out_of_memory =
-            self.life.was_killed_by_others() && OutOfMemoryKills::now().grew_since(self.kills_before);
+        let out_of_memory = self.life.was_killed_by_others()
+            && OutOfMemoryKills::now().grew_since(self.kills_before);
         let mut ended = self.life.finish(out_of_memory);
         let failed = ended.ending != Some(attempt_ended::Ending::Code(0));
-        let error = ended.error.take().or_else(|| captured.traceback.filter(|_| failed));
+        let error = ended
+            .error
+            .take()
+            .or_else(|| captured.traceback.filter(|_| failed));
         ended.error = error.map(|error| explain(error, Path::new(&self.program)));
         ended.last_lines = captured.last_lines;
         ended.log_bytes = captured.log_bytes;
@@ -226,13 +235,13 @@ fn split(channel: StdUnixStream) -> io::Result<(Lines<BufReader<OwnedReadHalf>>,
     Ok((BufReader::new(reader).lines(), writer))
 }
 
-fn exit_of(child: &Child) -> io::Result<AsyncFd<OwnedFd>> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
-    AsyncFd::new(pidfd_open(pid, PidfdFlags::empty())?)
-}
-
-async fn gone(exit: &AsyncFd<OwnedFd>) {
-    let _ready = exit.readable().await;
+/// The socket closes with `node-exec`, by whatever that ends; nothing else holds its other end.
+fn status(line: io::Result<Option<String>>) -> Next {
+    match line {
+        Ok(Some(line)) => serde_json::from_str(&line)
+            .map_or(Next::Nothing, |status| Next::Input(Input::Status(status))),
+        Ok(None) | Err(_) => Next::Exit,
+    }
 }
 
 fn listened_port(readiness: &crate::wire::cluster::Readiness) -> Option<&str> {
@@ -240,13 +249,6 @@ fn listened_port(readiness: &crate::wire::cluster::Readiness) -> Option<&str> {
         Some(crate::wire::cluster::readiness::Kind::Listening(name)) => Some(name),
         _ => None,
     }
-}
-
-/// Never ready where there is nothing to read from.
-async fn next_status(statuses: &mut Option<Lines<BufReader<OwnedReadHalf>>>) -> Option<exec::Status> {
-    let Some(lines) = statuses else { return std::future::pending().await };
-    let line = lines.next_line().await.ok()??;
-    serde_json::from_str(&line).ok()
 }
 
 /// Never ready where there is nothing to read from.
@@ -259,14 +261,21 @@ async fn next_up(control: &mut Option<Control>) -> Option<crate::wire::node::Up>
 
 /// `node-exec` ended before it could say anything: what it wrote tells why.
 fn died_early(captured: &Captured) -> Unstarted {
-    let last = captured.last_lines.last().map_or("it wrote nothing", String::as_str);
+    let last = captured
+        .last_lines
+        .last()
+        .map_or("it wrote nothing", String::as_str);
     Unstarted::Spawn(format!("`node-exec` ended before the node ran: {last}"))
 }
 
 /// The one mistake whose cure is ours to name: the environment has no `forebay` package.
 fn explain(mut error: ScriptError, interpreter: &Path) -> ScriptError {
     if error.kind == "ModuleNotFoundError" && error.message == "No module named 'forebay'" {
-        error.message = format!("{}; install it with `{}`", error.message, install_command(interpreter));
+        error.message = format!(
+            "{}; install it with `{}`",
+            error.message,
+            install_command(interpreter)
+        );
     }
     error
 }

@@ -16,7 +16,8 @@ use crate::agent::preparation::Unstarted;
 use crate::wire::cluster::manager_message::Message;
 use crate::wire::cluster::outbox_entry::Event as Outgoing;
 use crate::wire::cluster::{
-    ClusterSpec, ManagerMessage, Place, PlaceGranted, PlaceRefused, Release, Start, Stop, StopNode, Welcome,
+    ClusterSpec, ManagerMessage, Place, PlaceGranted, PlaceRefused, Release, Start, Stop, StopNode,
+    Welcome,
 };
 use crate::wire::node::{self, Cluster, ClusterChange, down};
 
@@ -27,7 +28,11 @@ impl Agent {
         match message.message {
             Some(Message::Welcome(welcome)) => self.welcome(term, welcome),
             Some(_) if term != self.term => {
-                tracing::warn!(term, obeyed = self.term, "a command of another term is ignored");
+                tracing::warn!(
+                    term,
+                    obeyed = self.term,
+                    "a command of another term is ignored"
+                );
             }
             Some(command) => self.obey(command),
             None => {}
@@ -36,9 +41,17 @@ impl Agent {
 
     fn obey(&mut self, command: Message) {
         match command {
-            Message::Acknowledge(acknowledge) => self.uplink.outbox.acknowledge(acknowledge.outbox_number),
+            Message::Acknowledge(acknowledge) => {
+                self.uplink.outbox.acknowledge(acknowledge.outbox_number);
+            }
             Message::LogAcknowledge(acknowledge) => self.uplink.logs.acknowledge(&acknowledge),
-            Message::JobEnded(job) => self.end(Ok(Ended::Job { outcome: job.outcome }), GRACE, "the job has ended"),
+            Message::JobEnded(job) => self.end(
+                Ok(Ended::Job {
+                    outcome: job.outcome,
+                }),
+                GRACE,
+                "the job has ended",
+            ),
             _ if self.ending.is_some() => {}
             Message::Welcome(_) => {}
             Message::Place(place) => self.place(&place),
@@ -52,7 +65,12 @@ impl Agent {
             }
             Message::RollBack(roll_back) => {
                 let order = roll_back.roll_back.map(Order::RollBack);
-                self.order(roll_back.node.as_ref(), roll_back.attempt, order, roll_back.action);
+                self.order(
+                    roll_back.node.as_ref(),
+                    roll_back.attempt,
+                    order,
+                    roll_back.action,
+                );
             }
         }
     }
@@ -64,7 +82,10 @@ impl Agent {
             return;
         }
         self.term = term;
-        self.run = Run { job: welcome.job, name: welcome.run };
+        self.run = Run {
+            job: welcome.job,
+            name: welcome.run,
+        };
         self.alone_until = None;
         self.orphan_grace = Duration::from_millis(welcome.orphan_grace_ms);
         if welcome.heartbeat_interval_ms > 0 {
@@ -76,7 +97,12 @@ impl Agent {
         self.uplink.outbox.resume(welcome.outbox_number);
         self.uplink.logs.resume(&welcome.logs);
         for unknown in &welcome.unknown {
-            self.stop_node(unknown.node.as_ref(), unknown.attempt, GRACE, "the application manager does not know it");
+            self.stop_node(
+                unknown.node.as_ref(),
+                unknown.attempt,
+                GRACE,
+                "the application manager does not know it",
+            );
         }
     }
 
@@ -85,15 +111,24 @@ impl Agent {
             return;
         }
         let action = place.action;
-        self.uplink.outbox.push(match self.places.hold(&place.nodes) {
-            Ok(places) => Outgoing::PlaceGranted(PlaceGranted { action, places }),
-            Err(error) => Outgoing::PlaceRefused(PlaceRefused { action, reason: error.to_string() }),
-        });
+        self.uplink
+            .outbox
+            .push(match self.places.hold(&place.nodes) {
+                Ok(places) => Outgoing::PlaceGranted(PlaceGranted { action, places }),
+                Err(error) => Outgoing::PlaceRefused(PlaceRefused {
+                    action,
+                    reason: error.to_string(),
+                }),
+            });
     }
 
     fn release(&mut self, release: &Release) {
         if self.actions.is_new(release.action) {
-            for node in release.nodes.iter().filter_map(|node| from_wire(Some(node))) {
+            for node in release
+                .nodes
+                .iter()
+                .filter_map(|node| from_wire(Some(node)))
+            {
                 self.places.release(&node);
             }
         }
@@ -101,8 +136,13 @@ impl Agent {
 
     fn publish(&mut self, spec: ClusterSpec) {
         let Some(cluster) = spec.cluster else { return };
-        let change = ClusterChange { cluster: Some(cluster.clone()) };
-        let publication = Publication { cluster, frame: frame(down::Message::ClusterChange(change)) };
+        let change = ClusterChange {
+            cluster: Some(cluster.clone()),
+        };
+        let publication = Publication {
+            cluster,
+            frame: frame(down::Message::ClusterChange(change)),
+        };
         let publication = Arc::new(publication);
         for held in self.held.values() {
             held.order(Order::Publish(publication.clone()));
@@ -121,7 +161,10 @@ impl Agent {
         let attempt = start.attempt;
         match self.assignment(start, node.clone()) {
             Ok(assignment) => self.begin(assignment),
-            Err(error) => self.uplink.outbox.push(Outgoing::AttemptEnded(never_ran(&node, attempt, &error))),
+            Err(error) => self
+                .uplink
+                .outbox
+                .push(Outgoing::AttemptEnded(never_ran(&node, attempt, &error))),
         }
     }
 
@@ -132,12 +175,25 @@ impl Agent {
         let place = self.places.get(&node).ok_or(Unstarted::NoPlace)?;
         let cluster = self.newest_cluster(start.cluster.as_ref());
         let log = LogProgress::new(self.logs_grew.clone());
-        Ok(Assignment { start, node, place, run: self.run.clone(), cluster, log })
+        Ok(Assignment {
+            start,
+            node,
+            place,
+            run: self.run.clone(),
+            cluster,
+            log,
+        })
     }
 
     fn newest_cluster(&self, given: Option<&Cluster>) -> Cluster {
-        let published = self.cluster.as_ref().map(|publication| &publication.cluster);
-        let newest = given.into_iter().chain(published).max_by_key(|cluster| (cluster.generation, cluster.revision));
+        let published = self
+            .cluster
+            .as_ref()
+            .map(|publication| &publication.cluster);
+        let newest = given
+            .into_iter()
+            .chain(published)
+            .max_by_key(|cluster| (cluster.generation, cluster.revision));
         newest.cloned().unwrap_or_default()
     }
 
@@ -145,7 +201,9 @@ impl Agent {
         let (node, attempt) = (assignment.node.clone(), assignment.start.attempt);
         let (orders, queue) = mpsc::unbounded_channel();
         let log_file = self.workshop.log_file(&node, attempt);
-        self.uplink.logs.add(node.clone(), attempt, log_file, assignment.log.clone());
+        self.uplink
+            .logs
+            .add(node.clone(), attempt, log_file, assignment.log.clone());
         let held = Held {
             attempt,
             pid: 0,
@@ -156,19 +214,39 @@ impl Agent {
             orders,
         };
         self.held.insert(node.clone(), held);
-        let teller = Teller { node, attempt, sender: self.attempt_sender.clone() };
-        self.tasks.spawn(attempt::live(self.workshop.clone(), assignment, queue, teller));
+        let teller = Teller {
+            node,
+            attempt,
+            sender: self.attempt_sender.clone(),
+        };
+        self.tasks.spawn(attempt::live(
+            self.workshop.clone(),
+            assignment,
+            queue,
+            teller,
+        ));
     }
 
     fn stop_nodes(&mut self, stop: &Stop) {
         if self.actions.is_new(stop.action) {
             for StopNode { node, attempt } in &stop.nodes {
-                self.stop_node(node.as_ref(), *attempt, Duration::from_millis(stop.grace_ms), &stop.reason);
+                self.stop_node(
+                    node.as_ref(),
+                    *attempt,
+                    Duration::from_millis(stop.grace_ms),
+                    &stop.reason,
+                );
             }
         }
     }
 
-    fn stop_node(&mut self, node: Option<&node::NodeId>, attempt: u32, grace: Duration, reason: &str) {
+    fn stop_node(
+        &mut self,
+        node: Option<&node::NodeId>,
+        attempt: u32,
+        grace: Duration,
+        reason: &str,
+    ) {
         if let Some(held) = self.attempt_of(node, attempt) {
             held.stop(grace, reason);
         }
@@ -189,6 +267,8 @@ impl Agent {
 
     /// Commands are for one attempt: a later one is not hit by them.
     fn attempt_of(&mut self, node: Option<&node::NodeId>, attempt: u32) -> Option<&mut Held> {
-        self.held.get_mut(&from_wire(node)?).filter(|held| held.attempt == attempt)
+        self.held
+            .get_mut(&from_wire(node)?)
+            .filter(|held| held.attempt == attempt)
     }
 }

@@ -18,7 +18,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
 use super::actions::Actions;
 use super::attempt::{Order, Publication, Run, Told, Workshop};
 use super::launcher::Launcher;
-use super::places::{Places, to_wire};
+use super::places::Places;
 use super::probe::Probes;
 use super::staging::Staging;
 use super::uplink::Uplink;
@@ -28,7 +28,8 @@ use crate::connect::Discovery;
 use crate::submission::HOST_VERSION;
 use crate::wire::cluster::agent_message::Message;
 use crate::wire::cluster::outbox_entry::Event as Outgoing;
-use crate::wire::cluster::{AgentMessage, HeldAttempt, Heartbeat, Inventory, Register};
+use crate::wire::cluster::{AgentMessage, Heartbeat, HeldAttempt, Inventory, Register};
+use crate::wire::to_wire;
 
 /// From SIGTERM to SIGKILL when nobody states a grace.
 const GRACE: Duration = Duration::from_secs(5);
@@ -105,8 +106,12 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    pub(super) fn new(options: Options, mut stop: watch::Receiver<Stop>) -> Result<Self, AgentError> {
-        set_child_subreaper(Some(getpid())).map_err(|error| system("adopt orphans")(error.into()))?;
+    pub(super) fn new(
+        options: Options,
+        mut stop: watch::Receiver<Stop>,
+    ) -> Result<Self, AgentError> {
+        set_child_subreaper(Some(getpid()))
+            .map_err(|error| system("adopt orphans")(error.into()))?;
         // What the owner wants already counts as well.
         stop.mark_changed();
         let (client_sender, client) = watch::channel(None);
@@ -115,7 +120,12 @@ impl Agent {
         let workshop = workshop(&options, client)?;
         let mut tasks = JoinSet::new();
         let (address, token) = (options.manager.clone(), options.token.clone());
-        tasks.spawn(connection::keep(address, token, connection_sender, client_sender));
+        tasks.spawn(connection::keep(
+            address,
+            token,
+            connection_sender,
+            client_sender,
+        ));
         Ok(Self {
             id: uuid::Uuid::new_v4().to_string(),
             name: options.name.clone().unwrap_or_else(host_name),
@@ -136,7 +146,11 @@ impl Agent {
             orphan_grace: options.connect_within,
             last_trouble: "no try has ended".to_owned(),
             actions: Actions::default(),
-            places: Places::new(options.resources.slots, options.resources.gpus.clone(), options.ports.clone()),
+            places: Places::new(
+                options.resources.slots,
+                options.resources.gpus.clone(),
+                options.ports.clone(),
+            ),
             held: BTreeMap::new(),
             cluster: None,
             ending: None,
@@ -159,7 +173,9 @@ impl Agent {
                 Event::RoomToSend(Some(permit)) => self.send_next(permit),
                 Event::RoomToSend(None) => self.link = None,
                 Event::LookAgain => {}
-                Event::Heartbeat => self.send_now(Message::Heartbeat(Heartbeat { time_ms: now_ms() })),
+                Event::Heartbeat => {
+                    self.send_now(Message::Heartbeat(Heartbeat { time_ms: now_ms() }));
+                }
                 Event::Alone => self.give_up(),
                 Event::Stop(stop) => self.stop(stop),
             }
@@ -167,7 +183,11 @@ impl Agent {
     }
 
     async fn next_event(&mut self) -> Event {
-        let outbound = self.link.as_ref().filter(|link| link.welcomed).map(|link| link.outbound.clone());
+        let outbound = self
+            .link
+            .as_ref()
+            .filter(|link| link.welcomed)
+            .map(|link| link.outbound.clone());
         let has_room = self.uplink.outbox.has_room() || self.ending.is_some();
         tokio::select! {
             Some(event) = self.connection_events.recv() => Event::Connection(event),
@@ -188,7 +208,10 @@ impl Agent {
     fn connection(&mut self, event: connection::Event) {
         match event {
             connection::Event::Up(outbound) => {
-                self.link = Some(Link { outbound, welcomed: false });
+                self.link = Some(Link {
+                    outbound,
+                    welcomed: false,
+                });
                 self.send_now(Message::Register(self.register()));
             }
             connection::Event::Message(message) => self.command(*message),
@@ -233,7 +256,8 @@ impl Agent {
         tracing::debug!(reason, "no application manager");
         self.last_trouble = reason;
         self.link = None;
-        self.alone_until.get_or_insert_with(|| Instant::now() + self.orphan_grace);
+        self.alone_until
+            .get_or_insert_with(|| Instant::now() + self.orphan_grace);
     }
 
     /// Before the first welcome this is the end; afterwards it is some other AM at the same address.
@@ -241,12 +265,19 @@ impl Agent {
         self.disconnected(status.message().to_owned());
         let usual_name = self.options.name.is_none() && self.name == host_name();
         if self.term > 0 {
-            tracing::warn!(message = status.message(), "the application manager refuses this agent");
+            tracing::warn!(
+                message = status.message(),
+                "the application manager refuses this agent"
+            );
         } else if usual_name && status.code() == tonic::Code::FailedPrecondition {
             self.name = format!("{}-{}", self.name, std::process::id());
         } else {
             let (address, message) = (self.options.manager.clone(), status.message().to_owned());
-            self.end(Err(AgentError::Refused { address, message }), GRACE, "the agent is refused");
+            self.end(
+                Err(AgentError::Refused { address, message }),
+                GRACE,
+                "the agent is refused",
+            );
         }
     }
 
@@ -255,7 +286,9 @@ impl Agent {
         if let Some(link) = &self.link
             && (link.welcomed || matches!(message, Message::Register(_)))
         {
-            let _busy_or_gone = link.outbound.try_send(AgentMessage { message: Some(message) });
+            let _busy_or_gone = link.outbound.try_send(AgentMessage {
+                message: Some(message),
+            });
         }
     }
 
@@ -274,7 +307,7 @@ impl Agent {
                 if let Some(held) = self.held.get_mut(&node) {
                     held.note(&event);
                 }
-                self.uplink.outbox.push(event);
+                self.uplink.outbox.push(*event);
             }
             Told::Ended(ended) => {
                 self.held.remove(&node);
@@ -300,7 +333,9 @@ impl Agent {
         match stop {
             None => self.owner_is_gone = true,
             Some(Stop::No) => {}
-            Some(Stop::Within(grace)) => self.end(Ok(Ended::Stopped), grace, "the agent is stopped"),
+            Some(Stop::Within(grace)) => {
+                self.end(Ok(Ended::Stopped), grace, "the agent is stopped");
+            }
             Some(Stop::Now) => self.end(Ok(Ended::Stopped), Duration::ZERO, "the agent is stopped"),
         }
     }
@@ -323,7 +358,9 @@ impl Agent {
         if !listens || !stopped || self.uplink.is_empty() {
             return true;
         }
-        let until = *self.flush_until.get_or_insert_with(|| Instant::now() + FLUSH_WITHIN);
+        let until = *self
+            .flush_until
+            .get_or_insert_with(|| Instant::now() + FLUSH_WITHIN);
         Instant::now() >= until
     }
 }
@@ -341,7 +378,10 @@ impl Held {
 
     fn stop(&mut self, grace: Duration, reason: &str) {
         self.stopping = true;
-        self.order(Order::Stop { grace, reason: reason.to_owned() });
+        self.order(Order::Stop {
+            grace,
+            reason: reason.to_owned(),
+        });
     }
 
     fn order(&self, order: Order) {
@@ -349,7 +389,10 @@ impl Held {
     }
 }
 
-fn workshop(options: &Options, client: watch::Receiver<Option<Discovery>>) -> Result<Workshop, AgentError> {
+fn workshop(
+    options: &Options,
+    client: watch::Receiver<Option<Discovery>>,
+) -> Result<Workshop, AgentError> {
     Ok(Workshop {
         launcher: Launcher::start(options.launcher.clone()).map_err(system("start a thread"))?,
         staging: Staging::new(make_folder(options.folder.join("staged"))?, client),
@@ -373,7 +416,11 @@ fn make_folder(path: PathBuf) -> Result<PathBuf, AgentError> {
 
 fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if name.trim().is_empty() { "agent".to_owned() } else { name.trim().to_owned() }
+    if name.trim().is_empty() {
+        "agent".to_owned()
+    } else {
+        name.trim().to_owned()
+    }
 }
 
 fn heartbeat_every(period: Duration) -> Interval {
@@ -390,7 +437,9 @@ async fn until(at: Option<Instant>) {
 }
 
 /// Never ready without a connection; `None` when that is closing.
-async fn reserve(outbound: Option<mpsc::Sender<AgentMessage>>) -> Option<mpsc::OwnedPermit<AgentMessage>> {
+async fn reserve(
+    outbound: Option<mpsc::Sender<AgentMessage>>,
+) -> Option<mpsc::OwnedPermit<AgentMessage>> {
     match outbound {
         Some(outbound) => outbound.reserve_owned().await.ok(),
         None => std::future::pending().await,
