@@ -1,5 +1,9 @@
 //! What is known of an attempt and what follows from it: inputs come in, effects go out. No I/O and no clock here.
 
+mod said;
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, Instant};
 
 use forebay_protocol::PROTOCOL_VERSION;
@@ -12,21 +16,15 @@ use crate::submission::HOST_VERSION;
 use crate::wire::cluster::outbox_entry::Event;
 use crate::wire::cluster::readiness::Kind as Readiness;
 use crate::wire::cluster::{
-    AttemptEnded, AttemptReady, AttemptStalled, AttemptStarted, KnownCause, NodeDone,
-    NodeException, NodeFinishJob, NodeGenerationTaken, NodeHello, NodeLimits, NodeRolledBack,
-    NodeSaved, NodeSignal, StallKind, Start, attempt_ended,
+    AttemptEnded, AttemptReady, AttemptStalled, AttemptStarted, KnownCause, NodeLimits, StallKind,
+    Start, attempt_ended,
 };
-use crate::wire::node::{
-    Cluster, Hello, NodeId, Report, ScriptError, Signal, StopNotice, Up, Welcome, down, up, value,
-};
+use crate::wire::node::{Cluster, NodeId, Report, ScriptError, StopNotice, Up, Welcome, down};
 
 /// From SIGTERM to SIGKILL when the agent itself ends an attempt.
 const OWN_GRACE: Duration = Duration::from_secs(5);
 /// `node-exec` ends killed processes in moments; after this it is killed itself.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
-/// Longest name and payload of a signal, together, and longest text of a report's value, in bytes.
-const TEXT_BYTES_MAX: usize = 64 << 10;
-
 /// Something that has happened.
 #[derive(Debug)]
 pub(super) enum Input {
@@ -158,7 +156,7 @@ impl Life {
             Status::Ended { ending, ran_ms } => {
                 self.ended = Some((ending, ran_ms));
                 self.timers = Timers::default();
-                self.timers.set(Timer::GiveUp, now + GIVE_UP_AFTER);
+                self.timers.start(Timer::GiveUp, now, GIVE_UP_AFTER);
                 Vec::new()
             }
         }
@@ -167,7 +165,7 @@ impl Life {
     fn started(&mut self, pid: u32, now: Instant) -> Vec<Effect> {
         self.pid = Some(pid);
         self.timers
-            .set_unless_zero(Timer::NotReady, now, self.limits.start_within_ms);
+            .start_unless_zero(Timer::NotReady, now, self.limits.start_within_ms);
         let started = AttemptStarted {
             node: self.node.clone(),
             attempt: self.attempt,
@@ -196,7 +194,7 @@ impl Life {
         match timer {
             Timer::NotReady => {
                 self.timers
-                    .set_unless_zero(Timer::KillNotReady, now, self.limits.stall_kill_ms);
+                    .start_unless_zero(Timer::KillNotReady, now, self.limits.stall_kill_ms);
                 vec![self.stalled(StallKind::NotReady, self.limits.start_within_ms)]
             }
             Timer::KillNotReady => {
@@ -221,8 +219,6 @@ impl Life {
         }))
     }
 
-    // ------------------------------------------------------------------------------------------------------ orders
-
     fn order(&mut self, order: Order, now: Instant) -> Vec<Effect> {
         match order {
             Order::Stop { grace, reason } => {
@@ -239,7 +235,7 @@ impl Life {
         if grace.is_zero() {
             return self.kill(now);
         }
-        self.timers.set_earlier(Timer::Kill, now + grace);
+        self.timers.start_earlier(Timer::Kill, now, grace);
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         let mut effects = self.send(down::Message::StopNotice(StopNotice {
             grace_ms,
@@ -251,7 +247,7 @@ impl Life {
 
     fn kill(&mut self, now: Instant) -> Vec<Effect> {
         self.killed_by_agent = true;
-        self.timers.set(Timer::GiveUp, now + GIVE_UP_AFTER);
+        self.timers.start(Timer::GiveUp, now, GIVE_UP_AFTER);
         vec![Effect::Press(exec::Order::Kill)]
     }
 
@@ -276,126 +272,9 @@ impl Life {
         }
     }
 
-    // -------------------------------------------------------------------------------------------- what a node says
-
-    fn up(&mut self, up: Up, now: Instant) -> Vec<Effect> {
-        match (up.message, self.talk) {
-            (None, _) | (_, Talk::Refused) => Vec::new(),
-            (Some(up::Message::Hello(hello)), Talk::BeforeHello) => self.hello(hello),
-            (Some(_), Talk::BeforeHello) => vec![Effect::HangUp("it does not begin with hello")],
-            (Some(message), Talk::Open) => self.message(message, now),
-        }
-    }
-
-    fn hello(&mut self, hello: Hello) -> Vec<Effect> {
-        let welcome = if let Some(refusal) = refusal(&hello) {
-            self.talk = Talk::Refused;
-            Welcome {
-                protocol: PROTOCOL_VERSION,
-                host_version: HOST_VERSION.to_owned(),
-                refusal,
-                ..Welcome::default()
-            }
-        } else {
-            self.talk = Talk::Open;
-            self.welcome.clone()
-        };
-        let told = NodeHello {
-            node: self.node.clone(),
-            attempt: self.attempt,
-            hello: Some(hello),
-        };
-        vec![
-            Effect::Tell(Event::Hello(told)),
-            Effect::Send(frame(down::Message::Welcome(welcome))),
-        ]
-    }
-
-    fn message(&mut self, message: up::Message, now: Instant) -> Vec<Effect> {
-        let (node, attempt) = (self.node.clone(), self.attempt);
-        let event = match message {
-            up::Message::Attached(_) => return self.attached(),
-            up::Message::Report(report) => return vec![Effect::Report(bounded(report))],
-            up::Message::Signal(signal) if is_too_long(&signal) => {
-                tracing::warn!(
-                    name = signal.name,
-                    "a signal of more than 64 KiB is dropped"
-                );
-                return Vec::new();
-            }
-            up::Message::Signal(signal) => Event::Signal(NodeSignal {
-                node,
-                attempt,
-                name: signal.name,
-                payload: signal.payload,
-            }),
-            up::Message::Done(_) => return self.become_done(now),
-            up::Message::FinishJob(finish) => Event::FinishJob(NodeFinishJob {
-                node,
-                attempt,
-                reason: finish.reason,
-            }),
-            up::Message::Exception(error) => {
-                self.error.get_or_insert_with(|| error.clone());
-                Event::Exception(NodeException {
-                    node,
-                    attempt,
-                    error: Some(error),
-                })
-            }
-            up::Message::GenerationTaken(taken) => Event::GenerationTaken(NodeGenerationTaken {
-                node,
-                attempt,
-                generation: taken.generation,
-            }),
-            up::Message::Saved(saved) => Event::Saved(NodeSaved {
-                node,
-                attempt,
-                saved: Some(saved),
-            }),
-            up::Message::RolledBack(rolled_back) => Event::RolledBack(NodeRolledBack {
-                node,
-                attempt,
-                rolled_back: Some(rolled_back),
-            }),
-            // A second hello comes from a child that got the socket; pongs answer pings, which nobody sends yet.
-            up::Message::Hello(_) | up::Message::Pong(_) => return Vec::new(),
-        };
-        vec![Effect::Tell(event)]
-    }
-
-    fn attached(&mut self) -> Vec<Effect> {
-        if matches!(self.readiness, Readiness::Attached(_)) {
-            self.become_ready()
-        } else {
-            Vec::new()
-        }
-    }
-
-    fn become_done(&mut self, now: Instant) -> Vec<Effect> {
-        if std::mem::replace(&mut self.done, true) {
-            return Vec::new();
-        }
-        if self.ended.is_none() {
-            self.timers
-                .set_unless_zero(Timer::Lingering, now, self.limits.linger_grace_ms);
-        }
-        vec![Effect::Tell(Event::Done(NodeDone {
-            node: self.node.clone(),
-            attempt: self.attempt,
-        }))]
-    }
-
-    // --------------------------------------------------------------------------------------------------------- end
-
     /// The program could not be run, with the system's number.
     pub(super) fn not_started(&self) -> Option<i32> {
         self.not_started
-    }
-
-    /// Whether `node-exec` saw the end of the node.
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.is_some()
     }
 
     /// A SIGKILL that did not come from here.
@@ -433,35 +312,4 @@ impl Life {
 /// Newer publications are greater.
 fn order_of(cluster: &Cluster) -> (u64, u64) {
     (cluster.generation, cluster.revision)
-}
-
-fn refusal(hello: &Hello) -> Option<String> {
-    if hello.protocol != PROTOCOL_VERSION {
-        Some(format!(
-            "the package `forebay` speaks node control {}, this host speaks {PROTOCOL_VERSION}",
-            hello.protocol
-        ))
-    } else if hello.package_version != HOST_VERSION {
-        Some(format!(
-            "the package `forebay` is of version {}, this host of {HOST_VERSION}",
-            hello.package_version
-        ))
-    } else {
-        None
-    }
-}
-
-fn is_too_long(signal: &Signal) -> bool {
-    signal.name.len() + signal.payload.len() > TEXT_BYTES_MAX
-}
-
-fn bounded(mut report: Report) -> Report {
-    report.values.retain(|key, value| {
-        let text = match &value.kind {
-            Some(value::Kind::Text(text)) => text.len(),
-            _ => 0,
-        };
-        key.len() + text <= TEXT_BYTES_MAX
-    });
-    report
 }

@@ -22,21 +22,26 @@ pub(super) enum Timer {
 pub(super) struct Timers(BTreeMap<Timer, Instant>);
 
 impl Timers {
-    pub(super) fn set(&mut self, timer: Timer, at: Instant) {
-        self.0.insert(timer, at);
+    /// A time that no clock reaches is no timer.
+    pub(super) fn start(&mut self, timer: Timer, now: Instant, after: Duration) {
+        if let Some(at) = now.checked_add(after) {
+            self.0.insert(timer, at);
+        }
     }
 
-    pub(super) fn set_earlier(&mut self, timer: Timer, at: Instant) {
-        let earlier = self.0.get(&timer).map_or(at, |set| at.min(*set));
-        self.0.insert(timer, earlier);
+    /// A running one stays where it is earlier.
+    pub(super) fn start_earlier(&mut self, timer: Timer, now: Instant, after: Duration) {
+        let running = self.0.get(&timer).copied();
+        self.start(timer, now, after);
+        if let (Some(running), Some(at)) = (running, self.0.get_mut(&timer)) {
+            *at = running.min(*at);
+        }
     }
 
     /// A limit of 0 ms is none.
-    pub(super) fn set_unless_zero(&mut self, timer: Timer, now: Instant, after_ms: u64) {
-        if after_ms > 0
-            && let Some(at) = now.checked_add(Duration::from_millis(after_ms))
-        {
-            self.set(timer, at);
+    pub(super) fn start_unless_zero(&mut self, timer: Timer, now: Instant, after_ms: u64) {
+        if after_ms > 0 {
+            self.start(timer, now, Duration::from_millis(after_ms));
         }
     }
 

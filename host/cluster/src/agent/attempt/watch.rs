@@ -41,7 +41,8 @@ enum Next {
 
 pub(super) struct Watch {
     life: Life,
-    child: Child,
+    /// `node-exec`, until it is reaped.
+    child: Option<Child>,
     statuses: Lines<BufReader<OwnedReadHalf>>,
     presses: OwnedWriteHalf,
     control: Option<Control>,
@@ -88,7 +89,7 @@ impl Watch {
         let port = assignment.start.readiness.as_ref().and_then(listened_port);
         Ok(Self {
             life,
-            child,
+            child: Some(child),
             statuses,
             presses,
             control: Some(Control::open(control).map_err(failed)?),
@@ -116,9 +117,8 @@ impl Watch {
                 Next::Exit => break,
             }
         }
-        let _status = self.child.wait();
         let _strangers = timeout(DRAIN_WITHIN, self.drain(teller)).await;
-        if !self.life.has_ended() && self.life.not_started().is_none() {
+        if !has_done_its_work(self.child.take()).await {
             leftovers::end(&self.marks).await;
         }
         self.finish().await
@@ -185,7 +185,7 @@ impl Watch {
             }
             Effect::KillParent => {
                 tracing::warn!(node = %teller.node, "`node-exec` does not end its node and is killed");
-                let _gone = self.child.kill();
+                let _gone = self.child.as_mut().map(Child::kill);
             }
         }
     }
@@ -233,6 +233,15 @@ fn split(channel: StdUnixStream) -> io::Result<(Lines<BufReader<OwnedReadHalf>>,
     channel.set_nonblocking(true)?;
     let (reader, writer) = UnixStream::from_std(channel)?.into_split();
     Ok((BufReader::new(reader).lines(), writer))
+}
+
+/// Reaps a `node-exec` that is about to end: whether it has ended everything, as it does unless it was killed.
+async fn has_done_its_work(child: Option<Child>) -> bool {
+    let Some(mut child) = child else {
+        return true;
+    };
+    let status = tokio::task::spawn_blocking(move || child.wait()).await;
+    status.is_ok_and(|status| status.is_ok_and(|status| status.success()))
 }
 
 /// The socket closes with `node-exec`, by whatever that ends; nothing else holds its other end.

@@ -1,0 +1,159 @@
+//! What a node says, and what follows from it.
+
+use std::time::Instant;
+
+use forebay_protocol::PROTOCOL_VERSION;
+
+use super::{Effect, Life, Readiness, Talk, Timer};
+use crate::agent::control::frame;
+use crate::submission::HOST_VERSION;
+use crate::wire::cluster::outbox_entry::Event;
+use crate::wire::cluster::{
+    NodeDone, NodeException, NodeFinishJob, NodeGenerationTaken, NodeHello, NodeRolledBack,
+    NodeSaved, NodeSignal,
+};
+use crate::wire::node::{Hello, Report, Signal, Up, Welcome, down, up, value};
+
+/// Longest name and payload of a signal, together, and longest text of a report's value, in bytes.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+
+impl Life {
+    pub(super) fn up(&mut self, up: Up, now: Instant) -> Vec<Effect> {
+        match (up.message, self.talk) {
+            (None, _) | (_, Talk::Refused) => Vec::new(),
+            (Some(up::Message::Hello(hello)), Talk::BeforeHello) => self.hello(hello),
+            (Some(_), Talk::BeforeHello) => vec![Effect::HangUp("it does not begin with hello")],
+            (Some(message), Talk::Open) => self.message(message, now),
+        }
+    }
+
+    fn hello(&mut self, hello: Hello) -> Vec<Effect> {
+        let welcome = if let Some(refusal) = refusal(&hello) {
+            self.talk = Talk::Refused;
+            Welcome {
+                protocol: PROTOCOL_VERSION,
+                host_version: HOST_VERSION.to_owned(),
+                refusal,
+                ..Welcome::default()
+            }
+        } else {
+            self.talk = Talk::Open;
+            self.welcome.clone()
+        };
+        let told = NodeHello {
+            node: self.node.clone(),
+            attempt: self.attempt,
+            hello: Some(hello),
+        };
+        vec![
+            Effect::Tell(Event::Hello(told)),
+            Effect::Send(frame(down::Message::Welcome(welcome))),
+        ]
+    }
+
+    fn message(&mut self, message: up::Message, now: Instant) -> Vec<Effect> {
+        let (node, attempt) = (self.node.clone(), self.attempt);
+        let event = match message {
+            up::Message::Attached(_) => return self.attached(),
+            up::Message::Report(report) => return vec![Effect::Report(bounded(report))],
+            up::Message::Signal(signal) if is_too_long(&signal) => {
+                tracing::warn!(
+                    name = signal.name,
+                    "a signal of more than 64 KiB is dropped"
+                );
+                return Vec::new();
+            }
+            up::Message::Signal(signal) => Event::Signal(NodeSignal {
+                node,
+                attempt,
+                name: signal.name,
+                payload: signal.payload,
+            }),
+            up::Message::Done(_) => return self.become_done(now),
+            up::Message::FinishJob(finish) => Event::FinishJob(NodeFinishJob {
+                node,
+                attempt,
+                reason: finish.reason,
+            }),
+            up::Message::Exception(error) => {
+                self.error.get_or_insert_with(|| error.clone());
+                Event::Exception(NodeException {
+                    node,
+                    attempt,
+                    error: Some(error),
+                })
+            }
+            up::Message::GenerationTaken(taken) => Event::GenerationTaken(NodeGenerationTaken {
+                node,
+                attempt,
+                generation: taken.generation,
+            }),
+            up::Message::Saved(saved) => Event::Saved(NodeSaved {
+                node,
+                attempt,
+                saved: Some(saved),
+            }),
+            up::Message::RolledBack(rolled_back) => Event::RolledBack(NodeRolledBack {
+                node,
+                attempt,
+                rolled_back: Some(rolled_back),
+            }),
+            // A second hello comes from a child that got the socket; pongs answer pings, which nobody sends yet.
+            up::Message::Hello(_) | up::Message::Pong(_) => return Vec::new(),
+        };
+        vec![Effect::Tell(event)]
+    }
+
+    fn attached(&mut self) -> Vec<Effect> {
+        if matches!(self.readiness, Readiness::Attached(_)) {
+            self.become_ready()
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn become_done(&mut self, now: Instant) -> Vec<Effect> {
+        if std::mem::replace(&mut self.done, true) {
+            return Vec::new();
+        }
+        if self.ended.is_none() {
+            self.timers
+                .start_unless_zero(Timer::Lingering, now, self.limits.linger_grace_ms);
+        }
+        vec![Effect::Tell(Event::Done(NodeDone {
+            node: self.node.clone(),
+            attempt: self.attempt,
+        }))]
+    }
+}
+
+fn refusal(hello: &Hello) -> Option<String> {
+    if hello.protocol != PROTOCOL_VERSION {
+        Some(format!(
+            "the package `forebay` speaks node control {}, this host speaks {PROTOCOL_VERSION}",
+            hello.protocol
+        ))
+    } else if hello.package_version != HOST_VERSION {
+        Some(format!(
+            "the package `forebay` is of version {}, this host of {HOST_VERSION}",
+            hello.package_version
+        ))
+    } else {
+        None
+    }
+}
+
+fn is_too_long(signal: &Signal) -> bool {
+    signal.name.len() + signal.payload.len() > TEXT_BYTES_MAX
+}
+
+fn bounded(mut report: Report) -> Report {
+    report.values.retain(|key, value| {
+        let text = match &value.kind {
+            Some(value::Kind::Text(text)) => text.len(),
+            _ => 0,
+        };
+        key.len() + text <= TEXT_BYTES_MAX
+    });
+    report
+}

@@ -1,0 +1,122 @@
+//! Lives without processes.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::agent::attempt::Run;
+use crate::wire::cluster::{self, Readiness as WireReadiness};
+use crate::wire::node::{Attached, Done, Hello, Signal, up};
+
+/// `worker:0` that is ready when attached, with these limits.
+fn life(limits: NodeLimits) -> Life {
+    let start = Start {
+        node: Some(NodeId {
+            role: "worker".to_owned(),
+            index: 0,
+        }),
+        attempt: 1,
+        readiness: Some(WireReadiness {
+            kind: Some(Readiness::Attached(cluster::Attached {})),
+        }),
+        limits: Some(limits),
+        ..Start::default()
+    };
+    let mut life = Life::new(&start, &Run::default(), "/output", Cluster::default());
+    life.take(Input::Status(Status::Started { pid: 7 }), Instant::now());
+    life
+}
+
+fn say(life: &mut Life, message: up::Message) -> Vec<Effect> {
+    let up = Up {
+        message: Some(message),
+    };
+    life.take(Input::Up(up), Instant::now())
+}
+
+fn hello() -> up::Message {
+    up::Message::Hello(Hello {
+        protocol: PROTOCOL_VERSION,
+        package_version: HOST_VERSION.to_owned(),
+        ..Hello::default()
+    })
+}
+
+fn stop(life: &mut Life, grace: Duration) -> Vec<Effect> {
+    let reason = String::new();
+    life.take(Input::Order(Order::Stop { grace, reason }), Instant::now())
+}
+
+#[test]
+fn a_grace_that_no_clock_reaches_is_none() {
+    let limits = NodeLimits {
+        start_within_ms: u64::MAX,
+        linger_grace_ms: u64::MAX,
+        ..NodeLimits::default()
+    };
+    let mut life = life(limits);
+    assert_eq!(
+        stop(&mut life, Duration::MAX),
+        [Effect::Press(exec::Order::Terminate)]
+    );
+}
+
+#[test]
+fn a_shorter_grace_counts_and_a_longer_one_does_not() {
+    let mut life = life(NodeLimits::default());
+    let now = Instant::now();
+    stop(&mut life, Duration::from_secs(10));
+    stop(&mut life, Duration::from_secs(1));
+    stop(&mut life, Duration::from_secs(20));
+    let due = life.timers.take_due(now + Duration::from_secs(2));
+    assert_eq!(due, Some(Timer::Kill));
+    assert_eq!(
+        life.take(Input::Due(Timer::Kill), now),
+        [Effect::Press(exec::Order::Kill)]
+    );
+}
+
+#[test]
+fn a_parent_that_does_not_kill_is_killed() {
+    let mut life = life(NodeLimits::default());
+    stop(&mut life, Duration::ZERO);
+    let later = Instant::now() + 2 * GIVE_UP_AFTER;
+    assert_eq!(life.timers.take_due(later), Some(Timer::GiveUp));
+    assert_eq!(
+        life.take(Input::Due(Timer::GiveUp), later),
+        [Effect::KillParent]
+    );
+}
+
+#[test]
+fn nothing_is_said_twice() {
+    let mut life = life(NodeLimits::default());
+    assert_eq!(say(&mut life, hello()).len(), 2);
+    assert_eq!(say(&mut life, hello()), []);
+    for message in [
+        up::Message::Attached(Attached {}),
+        up::Message::Done(Done {}),
+    ] {
+        assert_eq!(say(&mut life, message.clone()).len(), 1);
+        assert_eq!(say(&mut life, message), []);
+    }
+}
+
+#[test]
+fn a_signal_that_is_too_long_is_dropped() {
+    let mut life = life(NodeLimits::default());
+    say(&mut life, hello());
+    let signal = |length| {
+        up::Message::Signal(Signal {
+            name: "x".to_owned(),
+            payload: "y".repeat(length),
+        })
+    };
+    assert_eq!(say(&mut life, signal(1000)).len(), 1);
+    assert_eq!(say(&mut life, signal(65_536)), []);
+}
+
+#[test]
+fn a_killed_parent_leaves_a_killed_node() {
+    let ended = life(NodeLimits::default()).finish(false);
+    assert_eq!(ended.ending, Some(attempt_ended::Ending::Signal(9)));
+}
