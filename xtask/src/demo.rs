@@ -57,24 +57,26 @@ fn runs(workspace: &Workspace) -> BTreeSet<PathBuf> {
 }
 
 fn tell(workspace: &Workspace, run: &Path) -> Result<()> {
+    let output = run.join("output");
     let tensorboard = Environment::Tensorflow.program(workspace, "tensorboard");
+    let (tensorboard, training) = (tensorboard.display(), output.join("training"));
     println!("\ntest accuracy   {}", accuracy(run)?);
-    println!("model           {}", run.join("output").display());
+    println!("model           {}", output.join("model").display());
     println!("logs            {}", run.join("logs").display());
     println!(
-        "TensorBoard     {} --logdir {}",
-        tensorboard.display(),
-        run.join("output").display()
+        "TensorBoard     {tensorboard} --logdir {}",
+        training.display()
     );
     println!("\nTry next:");
+    println!("  # another number of workers: `nodes` in {EXAMPLE}/job.toml");
+    println!("  cargo xtask demo");
+    println!("  # any command, no framework");
     println!(
-        "  change `nodes` of the role `worker` in {EXAMPLE}/job.toml and run `cargo xtask demo` again"
-    );
-    println!(
-        "  {} run examples/roles-abc/job.toml   (any command, no framework)",
+        "  {} run examples/roles-abc/job.toml",
         workspace.binary().display()
     );
-    println!("  cargo xtask test                     (all three frameworks, every check)");
+    println!("  # all three frameworks, every check");
+    println!("  cargo xtask test");
     Ok(())
 }
 
