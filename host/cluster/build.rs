@@ -3,7 +3,10 @@
 use std::error::Error;
 
 const PROTO_ROOT: &str = "../../proto";
-const PROTO_FILES: [&str; 2] = ["forebay/cluster/v1/cluster.proto", "forebay/job/v1/job.proto"];
+const PROTO_FILES: [&str; 2] = [
+    "forebay/cluster/v1/cluster.proto",
+    "forebay/job/v1/job.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={PROTO_ROOT}");

@@ -97,10 +97,6 @@ impl Token {
     }
 
     /// Whether a call carries it; the status names the way to mend it.
-    #[expect(
-        clippy::result_large_err,
-        reason = "tonic's interceptors return a Status"
-    )]
     pub fn check<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let given = request
             .metadata()

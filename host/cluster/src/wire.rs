@@ -3,6 +3,7 @@
 /// cluster/v1: between the application manager and its agents.
 #[allow(
     missing_docs,
+    clippy::all,
     clippy::pedantic,
     unreachable_pub,
     reason = "generated from proto/forebay/cluster/v1"
@@ -14,6 +15,7 @@ pub mod cluster {
 /// job/v1: control of one job.
 #[allow(
     missing_docs,
+    clippy::all,
     clippy::pedantic,
     unreachable_pub,
     reason = "generated from proto/forebay/job/v1"

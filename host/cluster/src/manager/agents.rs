@@ -49,19 +49,19 @@ impl Core {
 
     // ------------------------------------------------------------------------------------------------ come and go
 
-    pub(super) fn joined(&mut self, link: Link, register: Register) {
-        if let Err(refusal) = self.admit(&register) {
+    pub(super) fn joined(&mut self, link: Link, register: &Register) {
+        if let Err(refusal) = self.admit(register) {
             self.effects.push(Effect::Close { link, refusal });
             return;
         }
-        let (agent, is_new) = self.enrol(&register);
+        let (agent, is_new) = self.enrol(register);
         self.links.insert(link, agent);
-        self.welcome(agent, &register);
+        self.welcome(agent, register);
         if is_new {
             self.announce(agent, AgentPhase::Joined);
             self.happened(Event::MachinesJoined(vec![register.name.clone()]));
         }
-        self.give_up_missing(agent, &register);
+        self.give_up_missing(agent, register);
         for message in self.outstanding.of(agent).cloned().collect::<Vec<_>>() {
             self.tell(agent, message);
         }

@@ -142,7 +142,7 @@ impl Core {
     fn take(&mut self, input: Input) {
         match input {
             Input::Submitted => self.submitted(),
-            Input::Joined { link, register } => self.joined(link, register),
+            Input::Joined { link, register } => self.joined(link, &register),
             Input::Agent { link, message } => self.agent_said(link, message),
             Input::Gone { link } => self.gone(link),
             Input::LogClosed { node, attempt } => {
@@ -230,7 +230,7 @@ impl Core {
             }
             self.decide();
         }
-        self.quarantine("its decisions cause new events without end".into(), None);
+        self.quarantine("its decisions cause new events without end", None);
     }
 
     fn decide(&mut self) {
@@ -246,7 +246,7 @@ impl Core {
             Err(error) => self.quarantine_of(&error),
             Ok(decision) => {
                 if let Some(unsupported) = decision.actions.iter().find_map(unsupported) {
-                    return self.quarantine(unsupported.to_string(), None);
+                    return self.quarantine(&unsupported.to_string(), None);
                 }
                 let record = record(&self.plugins.machine_sha256, now, view, events, &decision);
                 self.accept(record, &decision);
@@ -293,13 +293,13 @@ impl Core {
 
     pub(super) fn quarantine_of(&mut self, error: &CallError) {
         let reason = chain(error);
-        self.quarantine(reason, error.hint().map(Into::into));
+        self.quarantine(&reason, error.hint().map(Into::into));
     }
 
     /// A plugin cannot be used any more. This host has no `resume` yet: the job ends, by name.
-    pub(super) fn quarantine(&mut self, reason: String, hint: Option<String>) {
+    pub(super) fn quarantine(&mut self, reason: &str, hint: Option<String>) {
         self.emit(JobEvent::Quarantined {
-            reason: reason.clone(),
+            reason: reason.to_owned(),
         });
         self.fail_engine(format!("the plugin failed: {reason}"), hint);
     }

@@ -116,7 +116,7 @@ pub async fn run(options: Options) -> Result<Outcome, ManagerError> {
     let events = EventLog::open(&options.run).map_err(ManagerError::io("open the events"))?;
     let (mail, letters) = mpsc::channel(MAIL);
     let services = Services::new(mail, events.watcher(), token, &options.run);
-    let servers = Servers::start(services, options.unix, options.tcp)?;
+    let servers = Servers::start(&services, options.unix, options.tcp)?;
     let shell = Shell::new(core, Box::new(journal), events, &options.run);
     let outcome = shell.run(letters).await?;
     servers.stop().await;

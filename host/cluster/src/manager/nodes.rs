@@ -6,6 +6,7 @@ use forebay_plugin::{
     CustomEvent, Ending, Event, ExitReport, FinishRequest, KnownCause, NodeExit, NodeId, NodePhase,
     NodeStall, ScriptError, StallKind, Valid, Verdict, VerdictKind,
 };
+use nix::sys::signal::Signal;
 use serde_json::Value as Json;
 
 use super::core::Core;
@@ -348,9 +349,9 @@ pub(super) fn ending_text(ending: &Ending) -> String {
 fn signal_name(number: u32) -> String {
     let signal = i32::try_from(number)
         .ok()
-        .and_then(rustix::process::Signal::from_named_raw);
+        .and_then(|number| Signal::try_from(number).ok());
     signal
-        .map(|signal| format!(" ({signal:?})").to_uppercase())
+        .map(|signal| format!(" ({signal})"))
         .unwrap_or_default()
 }
 

@@ -38,7 +38,7 @@ impl Core {
         match assigned {
             Ok(chosen) => self.ask(placing, unplaced, &chosen),
             Err(missing) if awaited.is_none() || placing.deadline_ms <= self.now_ms => {
-                self.give_up(&placing, missing)
+                self.give_up(&placing, missing);
             }
             Err(_) => self.tables.placings.push(placing),
         }
@@ -260,13 +260,7 @@ impl Core {
         }
         for id in refused {
             if let Some(node) = self.tables.node_mut(&id) {
-                if node
-                    .place
-                    .as_ref()
-                    .is_some_and(|place| place.agent == agent)
-                {
-                    node.place = None;
-                }
+                node.place = node.place.take().filter(|place| place.agent != agent);
             }
         }
         let message = format!("agent `{name}` has no place to give: {reason}");

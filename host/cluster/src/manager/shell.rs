@@ -255,7 +255,7 @@ pub(super) struct Servers {
 
 impl Servers {
     pub(super) fn start(
-        services: Services,
+        services: &Services,
         unix: UnixListener,
         tcp: Vec<TcpListener>,
     ) -> Result<Self, ManagerError> {

@@ -392,6 +392,7 @@ fn core(roles: &str, agents: u32) -> Core {
     Core::new(setting, prepared, plugins)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "fields of messages are optional")]
 fn worker(index: u32) -> Option<crate::wire::node::NodeId> {
     Some(crate::wire::node::NodeId {
         role: "worker".into(),
