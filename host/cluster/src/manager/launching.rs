@@ -14,6 +14,9 @@ use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::{self, NodeLimits, StagedFile, Start, program, readiness};
 use crate::wire::to_wire;
 
+/// Nodes in one call of `plan`: each plan may carry the whole cluster, and an answer has a limit of bytes.
+const PLANS_AT_ONCE: usize = 64;
+
 impl Core {
     /// A new attempt of each of these nodes; none of them has a live one.
     pub(super) fn launch(&mut self, action: Id, nodes: &[NodeId]) {
@@ -32,20 +35,22 @@ impl Core {
     }
 
     fn launch_with(&mut self, action: Id, runner: &str, nodes: &[NodeId]) {
-        let requests: Vec<LaunchRequest> = nodes
-            .iter()
-            .filter_map(|id| self.next_attempt(id))
-            .collect();
         let spec = spec_of_runner(&self.prepared.spec, &self.prepared.job, runner);
         let cluster = self.cluster_of_runner(runner);
-        let Some(plugin) = self.plugins.runners.get(runner) else {
-            return;
-        };
-        match plugin.plan(&spec, &cluster, &requests) {
-            Err(error) => self.quarantine_of(&error),
-            Ok(plans) => {
-                for (request, plan) in requests.iter().zip(plans) {
-                    self.order_start(action, request, plan);
+        for nodes in nodes.chunks(PLANS_AT_ONCE) {
+            let requests: Vec<LaunchRequest> = nodes
+                .iter()
+                .filter_map(|id| self.next_attempt(id))
+                .collect();
+            let Some(plugin) = self.plugins.runners.get(runner) else {
+                return;
+            };
+            match plugin.plan(&spec, &cluster, &requests) {
+                Err(error) => return self.quarantine_of(&error),
+                Ok(plans) => {
+                    for (request, plan) in requests.iter().zip(plans) {
+                        self.order_start(action, request, plan);
+                    }
                 }
             }
         }
