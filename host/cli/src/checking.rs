@@ -35,7 +35,10 @@ mod code {
 /// Reads a job file, or standard input where it is named `-`.
 pub(crate) fn read(file: &Path) -> Result<Document, Failure> {
     if file != Path::new("-") {
-        return Document::read(file).map_err(|error| Failure::from_input(&error));
+        return Document::read(file).map_err(|error| {
+            Failure::from_input(&error)
+                .with_hint("give the path of a job file, or `-` for standard input")
+        });
     }
     let failed = |error: io::Error| {
         Failure::input("cannot read the job from standard input").caused_by(Some(&error))

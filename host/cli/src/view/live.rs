@@ -95,7 +95,8 @@ impl View for LiveView {
             .filter_map(|shown| self.passing(shown))
             .collect();
         if !passing.is_empty() {
-            self.bars.suspend(|| tell(&passing.join("\n")))?;
+            // Not `suspend`, which panics where the terminal is gone.
+            self.bars.println(passing.join("\n"))?;
         }
         for shown in batch {
             let Shown::Event(event) = shown else { continue };

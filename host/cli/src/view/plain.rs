@@ -88,11 +88,11 @@ mod tests {
         job `digits`, run /runs/digits-1
         application manager: term 1, pid 11
         agent mill (127.0.0.1) joined
-        job is placing: 1 node waits
+        job: placing: 1 node waits
         worker:0 placed (on mill)
         worker:0 starting (attempt 1, pid 12, on mill)
         worker:0 ready (attempt 1, pid 12, on mill)
-        job is running
+        job: running
         worker:0 | hello ␛[31mred
         Ctrl-Z is refused
         worker:0 step 1, loss 0.75

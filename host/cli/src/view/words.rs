@@ -26,6 +26,8 @@ pub(super) fn of(event: &JobEvent, palette: Palette) -> Option<String> {
             ..
         } => agent_line(agent, address, *phase),
         JobEvent::Phase { phase, note } => phase_line(phase, note.as_deref()),
+        // Said again a moment later, with its pid.
+        JobEvent::Node(event) if event.phase == "starting" && event.pid.is_none() => return None,
         JobEvent::Node(event) => node_line(event, palette),
         JobEvent::Log { node, line, .. } => log_line(node, line, palette),
         JobEvent::Signal {
@@ -74,7 +76,7 @@ fn agent_line(agent: &str, address: &str, phase: AgentPhase) -> String {
 
 fn phase_line(phase: &str, note: Option<&str>) -> String {
     let note = note.map_or(String::new(), |note| format!(": {}", neutral(note)));
-    format!("job is {}{note}", neutral(phase))
+    format!("job: {}{note}", neutral(phase))
 }
 
 fn node_line(event: &NodeEvent, palette: Palette) -> String {
@@ -114,7 +116,10 @@ fn node_details(event: &NodeEvent) -> String {
             .iter()
             .map(|verdict| neutral(verdict).into_owned()),
     );
-    let reason = event.reason.as_deref().filter(|reason| !reason.is_empty());
+    let reason = event
+        .reason
+        .as_deref()
+        .filter(|reason| !reason.is_empty() && event.ending.as_deref() != Some(*reason));
     let reason = reason.map_or(String::new(), |reason| format!(": {}", neutral(reason)));
     if details.is_empty() {
         reason
