@@ -117,8 +117,9 @@ fn cargo_test(workspace: &Workspace) -> Command {
     test
 }
 
+/// With numpy beside it, for the test of its numbers; the end-to-end tests use the wheel alone.
 fn python_tests(workspace: &Workspace) -> Command {
-    let mut unittest = workspace.command(Environment::Plain.program(workspace, "python"));
+    let mut unittest = workspace.command(Environment::Pytorch.program(workspace, "python"));
     unittest.args([
         "-m",
         "unittest",

@@ -181,7 +181,8 @@ impl Tally {
     }
 }
 
-/// `Ran 12 tests in 0.5s`, then `FAILED (failures=1, errors=2)`: all that ran, and those of them that failed.
+/// `Ran 12 tests in 0.5s`, then `FAILED (failures=1, errors=2)`: all that ran, and those of them that failed. A test
+/// that was skipped has failed: nothing is switched off here.
 fn unittest_counts(line: &str) -> (u64, u64) {
     if line.starts_with("Ran ") {
         return (number_before(line, " test"), 0);
@@ -190,8 +191,8 @@ fn unittest_counts(line: &str) -> (u64, u64) {
         line.split_once(key)
             .map_or(0, |(_, rest)| leading_number(rest))
     };
-    if line.starts_with("FAILED (") {
-        (0, after("failures=") + after("errors="))
+    if line.starts_with("FAILED (") || line.starts_with("OK (") {
+        (0, after("failures=") + after("errors=") + after("skipped="))
     } else {
         (0, 0)
     }
@@ -296,10 +297,10 @@ mod tests {
         assert_eq!(
             count(
                 Counting::Unittest,
-                "Ran 1 test in 0.1s\n\nOK (skipped=0)",
+                "Ran 2 tests in 0.1s\n\nOK (skipped=1)",
                 true
             ),
-            (1, 0)
+            (1, 1)
         );
         assert_eq!(
             count(

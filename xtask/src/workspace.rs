@@ -23,7 +23,9 @@ pub(crate) struct Workspace {
 
 impl Workspace {
     pub(crate) fn locate() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        let package = env::var_os("CARGO_MANIFEST_DIR").context("start me by `cargo xtask`")?;
+        // Asked for, not compiled in: clones that share a target folder share this program.
+        let root = Path::new(&package)
             .parent()
             .context("xtask lies in the repository")?;
         let program = env::current_exe().context("cannot find this program")?;
