@@ -200,7 +200,8 @@ fn build_wheel(workspace: &Workspace, step: &Step, tools: &Tools) -> Result<Whee
             .arg(&folder);
         maturin
             .arg("--target-dir")
-            .arg(&workspace.target)
+            // Of its own: maturin moves what cargo has built, which another cargo may be building at the same time.
+            .arg(workspace.target.join("wheel"))
             .arg("--interpreter")
             .arg(&tools.python.path);
         step.run(
