@@ -18,7 +18,7 @@ use crate::machine::Machine;
 use crate::output::tell;
 
 /// How long the first answer of the application manager is waited for.
-const CONNECT_WITHIN: Duration = Duration::from_secs(30);
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Between SIGTERM and SIGKILL of nodes whose agent is stopped.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
