@@ -34,6 +34,11 @@ const MAIL_AT_ONCE: usize = 256;
 /// Streams that are still open so long after the end are cut.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(5);
 
+/// Peers are asked for a sign of life this often, also when nothing else is said.
+const PEER_ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// A peer that gives none within this is cut off: its machine is gone, or its process stands still.
+const PEER_ALIVE_WITHIN: Duration = Duration::from_secs(10);
+
 /// The loop.
 pub(super) struct Shell {
     core: Core,
@@ -302,6 +307,8 @@ fn router(services: Services) -> tonic::transport::server::Router {
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     Server::builder()
+        .http2_keepalive_interval(Some(PEER_ALIVE_EVERY))
+        .http2_keepalive_timeout(Some(PEER_ALIVE_WITHIN))
         .add_service(discovery)
         .add_service(JobControlServer::new(services))
 }
