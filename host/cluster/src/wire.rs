@@ -1,11 +1,10 @@
 //! Generated messages and services: `cluster` (AM and agents) and `job` (control).
 
 /// cluster/v1: between the application manager and its agents.
-#[allow(
+#[expect(
     missing_docs,
     clippy::all,
     clippy::pedantic,
-    unreachable_pub,
     reason = "generated from proto/forebay/cluster/v1"
 )]
 pub mod cluster {
@@ -13,11 +12,9 @@ pub mod cluster {
 }
 
 /// job/v1: control of one job.
-#[allow(
+#[expect(
     missing_docs,
-    clippy::all,
     clippy::pedantic,
-    unreachable_pub,
     reason = "generated from proto/forebay/job/v1"
 )]
 pub mod job {

@@ -119,7 +119,7 @@ fn command(run: &RunDirectory, term: u64, listeners: &Listeners) -> io::Result<C
 
 #[expect(
     deprecated,
-    reason = "its successor is unsafe; an owned descriptor cannot be closed behind tokio's back"
+    reason = "its successor asks for a promise; an owned descriptor keeps it, for nobody closes it behind tokio's back"
 )]
 fn watch(child: &Child) -> io::Result<AsyncFd<OwnedFd>> {
     let pid = Pid::from_child(child);

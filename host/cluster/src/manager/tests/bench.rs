@@ -1,4 +1,4 @@
-//! The core against a native state machine and a native node runner: inputs in, effects out, no process and no socket.
+//! A core with a native state machine and a native node runner, and agents that a test speaks for.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,22 @@ use forebay_plugin::{
     RecoveryScope, RolePolicy, StateMachine, StopOrder, Verdict, VerdictKind,
 };
 
-use super::core::{Core, Setting};
-use super::effect::{Effect, Input, StopCall, StopWay};
-use crate::events::{JobEvent, Outcome, Summary};
+use crate::events::{JobEvent, Summary};
+use crate::manager::core::{Core, Setting};
+use crate::manager::effect::{Effect, Input, StopCall, StopWay};
 use crate::preparation::{PluginSet, prepare};
 use crate::submission::HOST_VERSION;
 use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::outbox_entry::Event as Told;
 use crate::wire::cluster::{
-    AttemptEnded, AttemptReady, AttemptStarted, HeldPlace, Inventory, NodeDone, OutboxEntry,
-    PlaceGranted, PlaceRefused, Register, Resources, Start, attempt_ended,
+    AttemptEnded, AttemptReady, AttemptStarted, HeldPlace, Inventory, OutboxEntry, PlaceGranted,
+    Register, Resources, Start, attempt_ended,
 };
 use crate::wire::node_id;
 
-const START_MS: u64 = 1_000_000;
-const TWO_WORKERS: &str = "[roles.worker]\nnodes = 2\ncommand = [\"true\"]\n";
+pub(super) const START_MS: u64 = 1_000_000;
+pub(super) const TWO_WORKERS: &str = "[roles.worker]\nnodes = 2\ncommand = [\"true\"]\n";
 
 /// Places everything, starts everything, and ends with the first node that ends.
 struct SimpleMachine(Description);
@@ -166,20 +166,20 @@ fn policy(role: &str) -> RolePolicy {
 }
 
 /// A core with agents that a test speaks for.
-struct Bench {
-    core: Core,
-    now_ms: u64,
-    told: u64,
-    effects: Vec<Effect>,
+pub(super) struct Bench {
+    pub(super) core: Core,
+    pub(super) now_ms: u64,
+    pub(super) told: u64,
+    pub(super) effects: Vec<Effect>,
 }
 
 impl Bench {
     /// A job of two workers that waits for this many agents.
-    fn new(agents: u32) -> Self {
+    pub(super) fn new(agents: u32) -> Self {
         Self::of(core(TWO_WORKERS, agents))
     }
 
-    fn of(core: Core) -> Self {
+    pub(super) fn of(core: Core) -> Self {
         let mut bench = Self {
             core,
             now_ms: START_MS,
@@ -191,7 +191,7 @@ impl Bench {
     }
 
     /// One agent, both workers running.
-    fn running() -> Self {
+    pub(super) fn running() -> Self {
         let mut bench = Self::new(1);
         bench.join(1, "a", 64);
         bench.grant_all(1);
@@ -215,18 +215,18 @@ impl Bench {
         bench
     }
 
-    fn input(&mut self, input: Input) {
+    pub(super) fn input(&mut self, input: Input) {
         self.effects
             .extend(self.core.handle(self.now_ms, vec![input]));
     }
 
-    fn wait(&mut self, ms: u64) {
+    pub(super) fn wait(&mut self, ms: u64) {
         self.now_ms += ms;
         self.effects
             .extend(self.core.handle(self.now_ms, Vec::new()));
     }
 
-    fn join(&mut self, link: u64, name: &str, slots: u32) {
+    pub(super) fn join(&mut self, link: u64, name: &str, slots: u32) {
         let register = Register {
             agent_id: format!("id-{name}"),
             name: name.into(),
@@ -246,7 +246,7 @@ impl Bench {
         self.input(Input::Joined { link, register });
     }
 
-    fn tell(&mut self, link: u64, event: Told) {
+    pub(super) fn tell(&mut self, link: u64, event: Told) {
         self.told += 1;
         let entry = OutboxEntry {
             number: self.told,
@@ -260,7 +260,7 @@ impl Bench {
     }
 
     /// Answers every `place` that went over this link since the last call.
-    fn grant_all(&mut self, link: u64) {
+    pub(super) fn grant_all(&mut self, link: u64) {
         for order in self.take_sent(link, |message| match message {
             ToAgent::Place(order) => Some(order.clone()),
             _ => None,
@@ -285,7 +285,7 @@ impl Bench {
         }
     }
 
-    fn end(&mut self, index: u32, ending: attempt_ended::Ending) {
+    pub(super) fn end(&mut self, index: u32, ending: attempt_ended::Ending) {
         let ended = AttemptEnded {
             node: worker(index),
             attempt: 1,
@@ -299,7 +299,7 @@ impl Bench {
         });
     }
 
-    fn sent<T>(&self, to: u64, pick: impl Fn(&ToAgent) -> Option<T>) -> Vec<T> {
+    pub(super) fn sent<T>(&self, to: u64, pick: impl Fn(&ToAgent) -> Option<T>) -> Vec<T> {
         let picked = self.effects.iter().filter_map(|effect| match effect {
             Effect::Send { link, message } if *link == to => pick(message),
             _ => None,
@@ -313,14 +313,14 @@ impl Bench {
         sent
     }
 
-    fn starts(&self, link: u64) -> Vec<Start> {
+    pub(super) fn starts(&self, link: u64) -> Vec<Start> {
         self.sent(link, |message| match message {
             ToAgent::Start(start) => Some(start.clone()),
             _ => None,
         })
     }
 
-    fn stopped(&self, link: u64) -> Vec<(String, u64)> {
+    pub(super) fn stopped(&self, link: u64) -> Vec<(String, u64)> {
         let stops = self.sent(link, |message| match message {
             ToAgent::Stop(stop) => Some((stop.nodes.clone(), stop.grace_ms)),
             _ => None,
@@ -333,18 +333,18 @@ impl Bench {
             .collect()
     }
 
-    fn summary(&self) -> Option<Summary> {
+    pub(super) fn summary(&self) -> Option<Summary> {
         self.effects.iter().find_map(|effect| match effect {
             Effect::Emit(JobEvent::Summary(summary)) => Some(summary.clone()),
             _ => None,
         })
     }
 
-    fn phase(&self, node: &str) -> NodePhase {
+    pub(super) fn phase(&self, node: &str) -> NodePhase {
         self.core.tables.node(&node.parse().unwrap()).unwrap().phase
     }
 
-    fn stop(&mut self, request: &str, way: StopWay) {
+    pub(super) fn stop(&mut self, request: &str, way: StopWay) {
         self.input(Input::Stop(StopCall {
             ticket: 7,
             request: request.into(),
@@ -354,7 +354,7 @@ impl Bench {
     }
 }
 
-fn core(roles: &str, agents: u32) -> Core {
+pub(super) fn core(roles: &str, agents: u32) -> Core {
     let text = format!("name = \"job\"\n{roles}");
     let document =
         forebay_job::Document::parse(&text, "job.toml", std::path::Path::new("/nowhere"));
@@ -393,324 +393,13 @@ fn core(roles: &str, agents: u32) -> Core {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "fields of messages are optional")]
-fn worker(index: u32) -> Option<crate::wire::node::NodeId> {
+pub(super) fn worker(index: u32) -> Option<crate::wire::node::NodeId> {
     Some(crate::wire::node::NodeId {
         role: "worker".into(),
         index,
     })
 }
 
-fn code(code: i32) -> attempt_ended::Ending {
+pub(super) fn code(code: i32) -> attempt_ended::Ending {
     attempt_ended::Ending::Code(code)
-}
-
-// ------------------------------------------------------------------------------------------------------------- tests
-
-#[test]
-fn a_job_is_placed_started_and_ends_with_its_work() {
-    let mut bench = Bench::running();
-    assert_eq!(bench.phase("worker:1"), NodePhase::Ready);
-    let starts = bench.starts(1);
-    assert_eq!(starts.len(), 2);
-    assert_ne!(
-        starts[0].action, starts[1].action,
-        "each order has an identity of its own"
-    );
-    assert_eq!(starts[1].arguments, ["[20001]"]);
-
-    bench.end(0, code(0));
-    assert_eq!(bench.stopped(1), [("worker:1".to_owned(), 10_000)]);
-    assert_eq!(bench.summary(), None, "a node still runs");
-    bench.end(1, attempt_ended::Ending::Signal(15));
-    let summary = bench.summary().unwrap();
-    assert_eq!(summary.outcome, Outcome::Succeeded);
-    assert_eq!(summary.nodes[1].attempts[0].verdict, "stopped");
-    assert!(matches!(
-        bench.effects.last(),
-        Some(Effect::Ended(Outcome::Succeeded))
-    ));
-}
-
-#[test]
-fn orders_of_one_action_differ_over_roles_too() {
-    let mut bench = Bench::of(core(
-        "[roles.a]\ncommand = [\"true\"]\n[roles.b]\ncommand = [\"true\"]\n",
-        1,
-    ));
-    bench.join(1, "a", 64);
-    bench.grant_all(1);
-    let starts = bench.starts(1);
-    assert_eq!(starts.len(), 2);
-    assert_ne!(starts[0].action, starts[1].action);
-}
-
-#[test]
-fn a_decision_is_journaled_before_any_of_it_is_told() {
-    let mut bench = Bench::new(1);
-    bench.join(1, "a", 64);
-    bench.grant_all(1);
-    let journal = bench
-        .effects
-        .iter()
-        .position(|effect| matches!(effect, Effect::Journal(_)));
-    let start = bench.effects.iter().position(|effect| {
-        matches!(
-            effect,
-            Effect::Send {
-                message: ToAgent::Start(_),
-                ..
-            }
-        )
-    });
-    assert!(journal.unwrap() < start.unwrap());
-}
-
-#[test]
-fn what_an_agent_told_is_acknowledged_once_it_is_journaled() {
-    let mut bench = Bench::running();
-    bench.effects.clear();
-    bench.tell(
-        1,
-        Told::Done(NodeDone {
-            node: worker(0),
-            attempt: 1,
-        }),
-    );
-    let acknowledged = |bench: &Bench| {
-        bench.sent(1, |message| match message {
-            ToAgent::Acknowledge(acknowledge) => Some(acknowledge.outbox_number),
-            _ => None,
-        })
-    };
-    assert_eq!(acknowledged(&bench), Vec::<u64>::new());
-    assert!(bench.core.next_wake_ms().is_some());
-    bench.wait(1_000);
-    assert_eq!(acknowledged(&bench), [bench.told]);
-}
-
-#[test]
-fn an_event_that_is_told_twice_counts_once() {
-    let mut bench = Bench::running();
-    bench.told -= 1;
-    bench.effects.clear();
-    bench.end(0, code(1));
-    assert!(bench.effects.is_empty(), "{:?}", bench.effects);
-}
-
-#[test]
-fn a_failed_node_is_the_named_cause() {
-    let mut bench = Bench::running();
-    bench.end(1, code(3));
-    bench.end(0, attempt_ended::Ending::Signal(15));
-    let summary = bench.summary().unwrap();
-    assert_eq!(
-        (summary.outcome, summary.engine_failed),
-        (Outcome::Failed, false)
-    );
-    assert_eq!(summary.cause.unwrap().ending, "exit code 3");
-    assert_eq!(summary.hint.as_deref(), Some("look at it"));
-}
-
-#[test]
-fn without_room_the_job_fails_and_says_what_is_missing() {
-    let mut bench = Bench::new(1);
-    bench.join(1, "a", 1);
-    let summary = bench.summary().unwrap();
-    assert_eq!(summary.outcome, Outcome::Failed);
-    assert!(
-        summary.reason.contains("no room for node `worker:1`"),
-        "{}",
-        summary.reason
-    );
-}
-
-#[test]
-fn agents_are_awaited_until_the_deadline() {
-    let mut bench = Bench::new(2);
-    bench.join(1, "a", 64);
-    assert_eq!(bench.summary(), None);
-    bench.wait(60_000);
-    assert_eq!(bench.summary().unwrap().reason, "1 of 2 agents have joined");
-}
-
-#[test]
-fn a_refused_place_goes_to_another_agent() {
-    let mut bench = Bench::new(2);
-    bench.join(1, "a", 64);
-    bench.join(2, "b", 64);
-    let orders = |message: &ToAgent| match message {
-        ToAgent::Place(order) => Some(order.clone()),
-        _ => None,
-    };
-    let refused = PlaceRefused {
-        action: bench.sent(1, orders)[0].action,
-        reason: "no port".into(),
-    };
-    let first = bench.sent(2, orders);
-    bench.tell(1, Told::PlaceRefused(refused));
-    bench.grant_all(2);
-    let second = bench.sent(2, orders);
-    assert_eq!((first.len(), second.len()), (1, 1));
-    assert_ne!(first[0].action, second[0].action);
-}
-
-#[test]
-fn an_orderly_stop_asks_the_machine_and_its_deadline_kills() {
-    let mut bench = Bench::running();
-    bench.effects.clear();
-    bench.stop(
-        "one",
-        StopWay::Orderly {
-            deadline_ms: 30_000,
-        },
-    );
-    assert_eq!(bench.stopped(1).len(), 2);
-    let journal = bench
-        .effects
-        .iter()
-        .position(|effect| matches!(effect, Effect::Journal(_)));
-    let answer = bench
-        .effects
-        .iter()
-        .position(|effect| matches!(effect, Effect::Answer { .. }));
-    assert!(
-        journal.unwrap() < answer.unwrap(),
-        "the answer comes when the event is journaled"
-    );
-    bench.effects.clear();
-    bench.wait(30_000);
-    assert_eq!(
-        bench.stopped(1),
-        [("worker:0".to_owned(), 0), ("worker:1".to_owned(), 0)]
-    );
-}
-
-#[test]
-fn a_request_that_is_made_twice_acts_once() {
-    let mut bench = Bench::running();
-    bench.stop(
-        "one",
-        StopWay::Orderly {
-            deadline_ms: 30_000,
-        },
-    );
-    bench.effects.clear();
-    bench.stop(
-        "one",
-        StopWay::Orderly {
-            deadline_ms: 30_000,
-        },
-    );
-    assert_eq!(bench.stopped(1), []);
-    assert!(
-        bench
-            .effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Answer { ticket: 7, .. }))
-    );
-}
-
-#[test]
-fn a_stop_now_asks_nobody() {
-    let mut bench = Bench::running();
-    bench.effects.clear();
-    bench.stop("now", StopWay::Now);
-    assert_eq!(
-        bench.stopped(1),
-        [("worker:0".to_owned(), 0), ("worker:1".to_owned(), 0)]
-    );
-    bench.end(0, attempt_ended::Ending::Signal(9));
-    bench.end(1, attempt_ended::Ending::Signal(9));
-    assert_eq!(bench.summary().unwrap().outcome, Outcome::Stopped);
-}
-
-#[test]
-fn what_the_host_cannot_do_ends_the_job_by_name() {
-    let mut bench = Bench::running();
-    let signal = crate::wire::cluster::NodeSignal {
-        node: worker(0),
-        attempt: 1,
-        name: "x".into(),
-        payload: String::new(),
-    };
-    bench.tell(1, Told::Signal(signal));
-    bench.end(0, attempt_ended::Ending::Signal(15));
-    bench.end(1, attempt_ended::Ending::Signal(15));
-    let summary = bench.summary().unwrap();
-    assert!(summary.engine_failed);
-    assert!(summary.reason.contains("`rewind`"), "{}", summary.reason);
-}
-
-#[test]
-fn a_broken_stream_may_come_back_and_nothing_is_lost() {
-    let mut bench = Bench::new(1);
-    bench.join(1, "a", 64);
-    bench.input(Input::Gone { link: 1 });
-    bench.wait(2_000);
-    bench.effects.clear();
-    bench.join(2, "a", 64);
-    bench.grant_all(2);
-    assert_eq!(bench.starts(2).len(), 2, "the place was asked for again");
-    assert_eq!(bench.summary(), None);
-}
-
-#[test]
-fn an_agent_that_stays_away_takes_its_nodes_with_it() {
-    let mut bench = Bench::running();
-    bench.input(Input::Gone { link: 1 });
-    bench.wait(3_000);
-    let summary = bench.summary().unwrap();
-    assert_eq!(summary.reason, "lost");
-    assert_eq!(summary.nodes[0].attempts[0].ending, "lost with its machine");
-}
-
-#[test]
-fn another_version_and_a_taken_name_are_refused() {
-    let mut bench = Bench::new(1);
-    bench.join(1, "a", 64);
-    let other = Register {
-        agent_id: "other".into(),
-        name: "a".into(),
-        version: HOST_VERSION.into(),
-        ..Register::default()
-    };
-    bench.input(Input::Joined {
-        link: 2,
-        register: other.clone(),
-    });
-    let old = Register {
-        name: "b".into(),
-        version: "0.0.1".into(),
-        ..other
-    };
-    bench.input(Input::Joined {
-        link: 3,
-        register: old,
-    });
-    let closed: Vec<String> = bench
-        .effects
-        .iter()
-        .filter_map(|effect| match effect {
-            Effect::Close { link, refusal } => Some(format!("{link}: {refusal:?}")),
-            _ => None,
-        })
-        .collect();
-    insta::assert_snapshot!(closed.join("\n"), @r#"
-    2: Unfit("another agent is called `a`: give this one a name of its own with `--name`")
-    3: Unfit("agent `b` is Forebay 0.0.1, the application manager is 0.1.0: install the same version on both")
-    "#);
-}
-
-#[test]
-fn messages_of_an_older_attempt_are_stale() {
-    let mut bench = Bench::running();
-    bench.effects.clear();
-    let old = AttemptEnded {
-        node: worker(0),
-        attempt: 0,
-        ending: Some(code(1)),
-        ..AttemptEnded::default()
-    };
-    bench.tell(1, Told::AttemptEnded(old));
-    assert_eq!(bench.phase("worker:0"), NodePhase::Ready);
 }
