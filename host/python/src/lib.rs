@@ -4,7 +4,7 @@
 //! (`python/forebay/`) is what users see; it owns start-up, exception hook, signals and what happens at a fork.
 //! Tests are in Python (`tests/`), because an extension module links no libpython.
 //!
-//! Start from [`conversation::Conversation`] (what Python calls) and [`speaker::Speaker`] (the thread).
+//! Start from `conversation::Conversation` (what Python calls) and `speaker::Speaker` (the thread).
 
 mod conversation;
 mod outbox;

@@ -5,7 +5,7 @@
 //! exits. That exit is what an agent takes as "the node is gone". One thread, no files of its own.
 //!
 //! An agent gives it three streams: a socket as standard input (plan and control socket come down once, then
-//! [`Order`]s; [`Status`] goes up), and the pipe that captures the node as standard output and error.
+//! `Order`s; `Status` goes up), and the pipe that captures the node as standard output and error.
 
 mod children;
 mod handover;
