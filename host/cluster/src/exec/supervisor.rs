@@ -161,6 +161,8 @@ impl Supervisor {
     fn press(&mut self, node: Pid, rest: &[ChildProcess]) {
         if self.killing {
             let _empty = kill_process_group(node, Signal::KILL);
+            // It may have left its own group; it is not reaped yet, so the number is still its own.
+            let _ended = kill_process(node, Signal::KILL);
             for child in rest {
                 let _gone = kill_process(child.pid, Signal::KILL);
             }
