@@ -135,7 +135,7 @@ impl Engine {
         signals: Signals,
     ) -> Result<Self, Failure> {
         let listeners = Listeners::bind(&run, settings.listen)?;
-        let agent = agent_task::Plan::new(&run, &settings.machine, settings.listen)?;
+        let agent = agent_task::Plan::new(&run, &settings.machine, settings.listen).await?;
         let manager = ManagerProcess::spawn(&run, TERM, &listeners)?;
         let control = watching::connect(&run).await?;
         let renderer = Renderer::start(settings.view);

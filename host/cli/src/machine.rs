@@ -1,11 +1,16 @@
 //! What an agent says of its machine: the same options for the agent inside the engine and for one on its own.
 
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
-use forebay_cluster::agent::{Resources, choose_address};
+use forebay_cluster::agent::{AddressError, Resources, choose_address};
 use forebay_cluster::connect::ManagerAddress;
 
 use crate::failure::Failure;
+
+/// How long an address that is not there is waited for.
+const LINK_WITHIN: Duration = Duration::from_secs(3);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Options of `run` and `agent`. What is not given is found out.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -59,14 +64,28 @@ impl Machine {
         machine
     }
 
-    /// Address and interface for an agent of this application manager.
-    pub(crate) fn address_towards(
+    /// Address and interface for an agent of this application manager. Waits a little for a network that is coming up:
+    /// the system tells of a link only some time after it carries.
+    pub(crate) async fn address_towards(
         &self,
         manager: &ManagerAddress,
     ) -> Result<(IpAddr, String), Failure> {
-        choose_address(self.address, self.interface.as_deref(), manager)
-            .map_err(|error| Failure::from_input(&error).with_hint(error.hint()))
+        let given_up = Instant::now() + LINK_WITHIN;
+        loop {
+            match choose_address(self.address, self.interface.as_deref(), manager) {
+                Ok(chosen) => return Ok(chosen),
+                Err(error) if Instant::now() < given_up && may_come(&error) => {
+                    tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+                }
+                Err(error) => return Err(Failure::from_input(&error).with_hint(error.hint())),
+            }
+        }
     }
+}
+
+fn may_come(error: &AddressError) -> bool {
+    use AddressError::{NoSuchAddress, NoSuchInterface, None};
+    matches!(error, None | NoSuchAddress { .. } | NoSuchInterface { .. })
 }
 
 /// `16 GiB`, `512MiB`, `1000000`: the units of the job file.

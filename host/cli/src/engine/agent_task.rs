@@ -21,7 +21,7 @@ pub(super) struct Plan(Option<Options>);
 
 impl Plan {
     /// Without slots there is no agent. `listen`: where agents of other machines join.
-    pub(super) fn new(
+    pub(super) async fn new(
         run: &RunDirectory,
         machine: &Machine,
         listen: Option<SocketAddr>,
@@ -30,7 +30,7 @@ impl Plan {
         if resources.slots == 0 {
             return Ok(Self(None));
         }
-        let (address, interface) = address(run, machine, listen)?;
+        let (address, interface) = address(run, machine, listen).await?;
         let token =
             Token::read_file(&run.token_file()).map_err(|error| Failure::from_engine(&error))?;
         Ok(Self(Some(Options {
@@ -68,19 +68,20 @@ pub(crate) fn launcher() -> Result<std::path::PathBuf, Failure> {
 }
 
 /// Nodes of other machines reach ours where their agents reach the application manager, unless something else is said.
-fn address(
+async fn address(
     run: &RunDirectory,
     machine: &Machine,
     listen: Option<SocketAddr>,
 ) -> Result<(std::net::IpAddr, String), Failure> {
     match listen {
-        None => machine.address_towards(&run.address()),
+        None => machine.address_towards(&run.address()).await,
         Some(listen) if listen.ip().is_unspecified() => {
-            machine.address_towards(&ManagerAddress::Tcp(listen))
+            machine.address_towards(&ManagerAddress::Tcp(listen)).await
         }
-        Some(listen) => machine
-            .or_at(listen.ip())
-            .address_towards(&ManagerAddress::Tcp(listen)),
+        Some(listen) => {
+            let machine = machine.or_at(listen.ip());
+            machine.address_towards(&ManagerAddress::Tcp(listen)).await
+        }
     }
 }
 

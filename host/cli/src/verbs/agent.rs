@@ -54,7 +54,7 @@ impl Agent {
             Failure::engine("cannot listen for signals").caused_by(Some(&error))
         })?;
         logging::to_stderr();
-        let options = self.options()?;
+        let options = self.options().await?;
         let remark = format!(
             "agent at {} ({}), folder {}",
             options.address,
@@ -71,14 +71,14 @@ impl Agent {
         conclude(ended)
     }
 
-    fn options(self) -> Result<Options, Failure> {
+    async fn options(self) -> Result<Options, Failure> {
         let manager = manager_address(&self.am)?;
         if let ManagerAddress::Tcp(address) = manager {
             refuse_plain_text(address, self.insecure.into())?;
         }
         let token =
             Token::read_file(&self.token_file).map_err(|error| Failure::from_input(&error))?;
-        let (address, interface) = self.machine.address_towards(&manager)?;
+        let (address, interface) = self.machine.address_towards(&manager).await?;
         let own = || PathBuf::from(format!(".forebay/agents/{}", std::process::id()));
         let folder = self.folder.unwrap_or_else(own);
         let folder = std::path::absolute(&folder).map_err(|error| {
