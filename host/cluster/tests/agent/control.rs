@@ -6,7 +6,7 @@ use forebay_cluster::submission::HOST_VERSION;
 use forebay_cluster::wire::cluster::manager_message::Message;
 use forebay_cluster::wire::cluster::outbox_entry::Event;
 use forebay_cluster::wire::cluster::{
-    self, ClusterSpec, LaunchFile, NodeLimits, Readiness, StallKind, Start, readiness,
+    self, Acknowledge, ClusterSpec, LaunchFile, NodeLimits, Readiness, StallKind, Start, readiness,
 };
 use forebay_cluster::wire::node;
 use forebay_cluster::wire::node::{
@@ -16,7 +16,7 @@ use forebay_cluster::wire::node::{
 use forebay_protocol::{Decoder, PROTOCOL_VERSION, encode};
 
 use crate::harness::tests;
-use crate::world::{World, code, shell, signal};
+use crate::world::{World, code, parent_of, shell, signal, until_gone};
 
 tests![
     a_node_attaches_reports_and_is_done,
@@ -25,6 +25,7 @@ tests![
     nonsense_closes_the_socket_and_nothing_else,
     a_node_that_is_done_and_stays_is_lingering,
     what_was_said_before_the_end_is_heard,
+    a_node_that_says_more_than_the_outbox_holds_waits_and_nothing_is_lost,
 ];
 
 /// Sends the file `frames`, then prints what comes as hexadecimal until the agent hangs up or SIGTERM is there.
@@ -270,4 +271,28 @@ async fn what_was_said_before_the_end_is_heard() {
     world.talk.run(node(frames(said), "leave")).await;
     let ended = world.talk.ended().await;
     assert_eq!((ended.error, ended.was_done), (Some(error), true));
+}
+
+async fn a_node_that_says_more_than_the_outbox_holds_waits_and_nothing_is_lost() {
+    const SIGNALS: usize = 14_000;
+    let mut world = World::new().await;
+    world.talk.acknowledges = false;
+    let signal = || up::Message::Signal(Signal::default());
+    let said: Vec<up::Message> = std::iter::once(hello(HOST_VERSION))
+        .chain(std::iter::repeat_with(signal).take(SIGNALS))
+        .chain([up::Message::Done(Done {})])
+        .collect();
+    let pid = world.talk.run(node(frames(said), "leave")).await;
+    let parent = parent_of(pid);
+    // The outbox is full, the node is gone, and the rest of what it said is in its socket.
+    world.talk.until(|talk| talk.events.len() == 10_000).await;
+    until_gone(parent).await;
+    world.talk.acknowledges = true;
+    let outbox_number = 10_000;
+    let acknowledge = Acknowledge { outbox_number };
+    world.talk.say(Message::Acknowledge(acknowledge)).await;
+    assert!(world.talk.ended().await.was_done);
+    let is_signal = |(_, event): &&(u64, Event)| matches!(event, Event::Signal(_));
+    let heard = world.talk.events.iter().filter(is_signal).count();
+    assert_eq!(heard, SIGNALS);
 }

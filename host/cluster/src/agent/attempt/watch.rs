@@ -29,8 +29,8 @@ use crate::wire::node::ScriptError;
 
 /// Between two looks for a listener.
 const LISTENER_POLL: Duration = Duration::from_millis(100);
-/// Everything that a dead process wrote is there already; only a stranger that holds its sockets makes this wait.
-const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+/// How long a socket of a dead node may stay open without a word.
+const STRANGERS_WITHIN: Duration = Duration::from_secs(2);
 
 enum Next {
     Input(Input),
@@ -117,7 +117,7 @@ impl Watch {
                 Next::Exit => break,
             }
         }
-        let _strangers = timeout(DRAIN_WITHIN, self.drain(teller)).await;
+        self.drain(teller).await;
         if !has_done_its_work(self.child.take()).await {
             leftovers::end(&self.marks).await;
         }
@@ -197,10 +197,11 @@ impl Watch {
         }
     }
 
-    /// What was said before the end and not heard yet.
+    /// What was said before the end and not heard yet. It is in the socket already; only a stranger that holds its
+    /// other end makes this wait.
     async fn drain(&mut self, teller: &Teller) {
         while let Some(control) = &mut self.control
-            && let Some(up) = control.next().await
+            && let Ok(Some(up)) = timeout(STRANGERS_WITHIN, control.next()).await
         {
             self.take(Input::Up(up), teller).await;
         }
