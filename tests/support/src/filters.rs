@@ -4,14 +4,22 @@ use crate::locate;
 use crate::sandbox::Sandbox;
 
 /// Patterns (regular expressions) and what a snapshot shows in their place.
-const PATTERNS: [(&str, &str); 9] = [
+const PATTERNS: [(&str, &str); 11] = [
     (r"\x1b\[[0-9;?]*[A-Za-z]", ""),
     (r"\b[0-9a-f]{64}\b", "[SHA256]"),
     (r"-\d{8}-\d{6}(-\d+)?\b", "-[TIME]"),
     (r#""pid":\d+"#, r#""pid":[PID]"#),
     (r"\bpid \d+", "pid [PID]"),
-    (r#""(time_ms|duration_ms)":\d+"#, r#""$1":[TIME]"#),
+    (
+        r#""(time_ms|duration_ms|running_ms|began_ms)":\d+"#,
+        r#""$1":[TIME]"#,
+    ),
     (r"\b(in|after|for) \d+(\.\d+)? ?(ms|s)\b", "$1 [DURATION]"),
+    (
+        r"\b\d+ cores?, \d+ MiB of memory",
+        "[CORES] cores, [MEMORY] MiB of memory",
+    ),
+    (r"\bprocess \d+", "process [PID]"),
     (r"\b127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
     (r"\bforebay 0\.\d+\.\d+\b", "forebay [VERSION]"),
 ];

@@ -36,7 +36,7 @@ pub struct Invocation {
 impl Invocation {
     pub(crate) fn new(machine: &Machine, program: &OsStr) -> Self {
         let mut way_in: Vec<OsString> = INTO_NAMESPACE.iter().map(OsString::from).collect();
-        way_in.push(machine.enter().into());
+        way_in.extend(machine.enter().map(OsString::from));
         let environment = BTreeMap::from([
             ("PATH".into(), std::env::var_os("PATH").unwrap_or_default()),
             ("HOME".into(), machine.home().into()),

@@ -10,11 +10,12 @@ use std::process::{Child, Command, Stdio};
 
 use crate::invocation::Invocation;
 use crate::locate;
+use crate::wait::{WATCHDOG, wait_until};
 
 /// The network device between the machines of a pair.
 const DEVICE: &str = "joined0";
 
-/// One computer: an own network namespace with a loopback device, and own folders for work, home and `TMPDIR`.
+/// One computer: an own network namespace with a loopback device, own host name, and own folders for work, home and `TMPDIR`.
 ///
 /// The namespace has no name: it lives as long as a process in it, and that one ends when its input is closed. So nothing
 /// stays behind even where the test is killed.
@@ -35,6 +36,7 @@ impl Machine {
             folder,
         };
         machine.ip(&["link", "set", "lo", "up"]);
+        machine.take_name();
         machine
     }
 
@@ -50,13 +52,19 @@ impl Machine {
             machine.ip(&["address", "add", &format!("{address}/24"), "dev", DEVICE]);
             machine.ip(&["link", "set", DEVICE, "up"]);
         }
+        for machine in [self, other] {
+            // The kernel takes up to a second to say so, and only then the device counts as running.
+            wait_until("the cable carries", WATCHDOG, || {
+                machine.ip(&["link", "show", DEVICE]).contains("state UP")
+            });
+        }
     }
 
-    /// Runs `ip` in the namespace, for what a test needs beyond a pair.
+    /// Runs `ip` in the namespace, for what a test needs beyond a pair; gives what it says.
     #[track_caller]
-    pub fn ip(&self, arguments: &[&str]) {
+    pub fn ip(&self, arguments: &[&str]) -> String {
         let output = Command::new("nsenter")
-            .arg(self.enter())
+            .args(self.enter())
             .arg("ip")
             .args(arguments)
             .output();
@@ -66,6 +74,25 @@ impl Machine {
             output.status.success(),
             "`ip {}` failed: {complaint}",
             arguments.join(" ")
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The host name is that of the folder, so that agents of two machines differ as they would.
+    fn take_name(&self) {
+        let name = self
+            .folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        let script = format!("echo {name} > /proc/sys/kernel/hostname");
+        let taken = Command::new("nsenter")
+            .args(self.enter())
+            .args(["sh", "-c", &script])
+            .status();
+        assert!(
+            taken.is_ok_and(|status| status.success()),
+            "the machine has no name of its own"
         );
     }
 
@@ -125,9 +152,9 @@ impl Machine {
         runs
     }
 
-    /// The option of `nsenter` that leads in here.
-    pub(crate) fn enter(&self) -> String {
-        format!("--net=/proc/{}/ns/net", self.keeper.id())
+    /// The options of `nsenter` that lead in here.
+    pub(crate) fn enter(&self) -> [String; 2] {
+        ["net", "uts"].map(|kind| format!("--{kind}=/proc/{}/ns/{kind}", self.keeper.id()))
     }
 
     /// A process that lives in the namespace and belongs to the sandbox itself.
@@ -146,7 +173,7 @@ impl Drop for Machine {
 fn start_keeper() -> Child {
     let mut keeper = Command::new("unshare");
     keeper
-        .args(["--net", "cat"])
+        .args(["--net", "--uts", "cat"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     let mut keeper = keeper

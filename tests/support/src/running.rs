@@ -1,5 +1,7 @@
 //! A program that runs, seen from a test.
 
+use std::cell::Cell;
+use std::fmt;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::process::Child;
@@ -27,6 +29,8 @@ pub struct Running {
     process: OwnedFd,
     streams: Arc<Streams>,
     deadline: Instant,
+    /// What it wrote is a part of the failure already.
+    shown: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -79,6 +83,7 @@ impl Running {
             process,
             streams,
             deadline: Instant::now() + watchdog,
+            shown: Cell::new(false),
         }
     }
 
@@ -169,18 +174,35 @@ impl Running {
 
     #[track_caller]
     fn fail(&self, why: &str) -> ! {
-        let (stdout, stderr) = self.streams.texts();
-        panic!(
-            "`{}`: {why}\n----- stdout -----\n{stdout}\n----- stderr -----\n{stderr}",
-            self.title
-        );
+        self.shown.set(true);
+        panic!("`{}`: {why}\n{}", self.title, self.streams);
     }
 }
 
 impl Drop for Running {
+    /// In a test that has failed it shows what the program wrote: it may have been the reason.
+    #[expect(
+        clippy::print_stderr,
+        reason = "for the person who wants to know why the test has failed"
+    )]
     fn drop(&mut self) {
+        let ended = self.child.try_wait().is_ok_and(|status| status.is_some());
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() && !self.shown.get() {
+            let state = if ended { "has ended" } else { "still ran" };
+            eprintln!("`{}` {state}\n{}", self.title, self.streams);
+        }
+    }
+}
+
+impl fmt::Display for Streams {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (stdout, stderr) = self.texts();
+        write!(
+            formatter,
+            "----- stdout -----\n{stdout}\n----- stderr -----\n{stderr}"
+        )
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use forebay_test_support::{Invocation, Machine, Sandbox, forebay_binary, log_line, repository};
 
+use crate::command_line::last_screen;
 use crate::jobs::{UNTIL_GO, job_with_go, ready, run, run_dir, run_json, shell_job, start};
 
 /// `run` as the user `nobody`, with a copy of the binary that this user can reach.
@@ -223,11 +224,8 @@ sys.exit('the data is missing')
     let output = sandbox.forebay(["run", "job.toml"]).run();
     output.assert_code(1);
     assert!(output.stderr.contains("the data is missing"), "{output}");
-    assert!(
-        output.stderr.len() < 20_000,
-        "one screen, not {} bytes",
-        output.stderr.len()
-    );
+    let screen = last_screen(&output);
+    assert!(screen.stderr.len() < 4000, "more than one screen: {screen}");
     let output = run_json(&sandbox).run();
     let lines = output.summary().value()["cause"]["last_lines"].to_string();
     assert!(

@@ -26,7 +26,6 @@ environment = { FOREBAY_ROLE = "reader" }
 [roles.server]
 plugin = "no-such-plugin"
 command = ["true"]
-limits = { stop_grace = "1 fortnight" }
 
 [roles.evaluator]
 script = "../evaluate.py"

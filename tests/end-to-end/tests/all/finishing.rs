@@ -119,30 +119,6 @@ fn each_worker_of_a_pytorch_job_knows_its_rank_and_all_must_finish() {
 }
 
 #[test]
-fn an_mxnet_job_gets_a_scheduler_that_nobody_named() {
-    let sandbox = Sandbox::new();
-    let script = "echo $DMLC_ROLE $DMLC_NUM_WORKER $DMLC_NUM_SERVER $DMLC_PS_ROOT_URI";
-    let job = format!(
-        "name = \"implied\"\nframework = \"mxnet\"\n{}{}",
-        role("worker", 2, script),
-        role("server", 1, &format!("{script}; sleep 4711"))
-    );
-    let output = run(&sandbox, &job);
-    output.assert_code(0);
-    assert!(
-        output.summary().nodes().contains(&"scheduler:0"),
-        "{output}"
-    );
-    assert!(
-        output
-            .events()
-            .iter()
-            .any(log_line("server:0", "server 2 1 127.0.0.1")),
-        "{output}"
-    );
-}
-
-#[test]
 fn a_script_ends_the_whole_job() {
     let sandbox = Sandbox::new();
     forebay_test_support::environment("plain");

@@ -1,8 +1,12 @@
 //! Agents that are not inside the engine: over loopback, and on machines of their own.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use forebay_test_support::{Invocation, Machine, Running, Sandbox, environment, log_line};
+use forebay_test_support::{
+    Invocation, Machine, Running, Sandbox, environment, log_line, node_in_phase,
+};
 use serde_json::Value;
 
 use crate::command_line::snapshot;
@@ -27,6 +31,12 @@ fn listening(machine: &Machine, address: &str, agents: u32) -> Invocation {
 
 fn token(run: &Running) -> PathBuf {
     run_dir(run).join("token")
+}
+
+/// The file `token` with one that no run has.
+fn wrong_token(machine: &Machine) {
+    let token = machine.write("token", "0".repeat(64));
+    fs::set_permissions(token, fs::Permissions::from_mode(0o600)).expect("the file is ours");
 }
 
 /// An agent on `machine` that knows the run by its address and token file alone.
@@ -71,15 +81,13 @@ fn a_job_runs_over_two_machines_with_addresses_of_their_own() {
             "no node at {address}: {output}"
         );
     }
-    let cluster = output
-        .events()
-        .into_iter()
-        .find(|event| event["kind"] == "cluster")
-        .unwrap();
-    let text = cluster["members"].to_string();
+    let placed = |node: &str, agent: &str| {
+        let is = |event: &Value| node_in_phase(node, "placed")(event) && event["agent"] == agent;
+        output.events().iter().any(is)
+    };
     assert!(
-        text.contains("10.77.0.1") && text.contains("10.77.0.2"),
-        "{text}"
+        placed("worker:0", "machine-0") && placed("worker:1", "machine-1"),
+        "{output}"
     );
     for agent in agents {
         agent.finish().assert_code(0);
@@ -167,7 +175,7 @@ fn scripts_and_the_wheel_work_on_a_machine_that_shares_no_folder_with_the_job() 
 #[test]
 fn an_agent_with_the_wrong_address_says_so() {
     let sandbox = Sandbox::new();
-    sandbox.write("token", "0".repeat(64));
+    wrong_token(&sandbox);
     let agent = sandbox
         .forebay(["agent", "--am", "127.0.0.1:4711", "--token-file", "token"])
         .run();
@@ -181,7 +189,7 @@ fn an_agent_with_the_wrong_token_says_so() {
     sandbox.write("job.toml", shell_job(1, "true"));
     let run = listening(&sandbox, "127.0.0.1", 1).start();
     run.wait_event("an application manager", |event| event["kind"] == "am");
-    sandbox.write("token", "0".repeat(64));
+    wrong_token(&sandbox);
     let address = format!("127.0.0.1:{PORT}");
     let agent = sandbox
         .forebay(["agent", "--am", &address, "--token-file", "token"])
@@ -201,7 +209,7 @@ fn plaintext_off_loopback_is_refused() {
         .run();
     run.assert_code(1);
     snapshot(&sandbox, "listen_insecure", &run);
-    sandbox.write("token", "0".repeat(64));
+    wrong_token(&sandbox);
     let agent = sandbox
         .forebay(["agent", "--am", "10.77.0.2:4711", "--token-file", "token"])
         .run();
