@@ -258,6 +258,9 @@ impl Core {
                 refused.extend(placing.nodes.clone());
             }
         }
+        if refused.is_empty() {
+            return;
+        }
         for id in refused {
             if let Some(node) = self.tables.node_mut(&id) {
                 node.place = node.place.take().filter(|place| place.agent != agent);
