@@ -26,18 +26,21 @@ impl Core {
         }
     }
 
+    /// A node whose machine was lost has an attempt without an exit.
     fn cause(&self, id: &NodeId) -> Option<Cause> {
-        let exit = self.tables.node(id)?.last_exit.as_ref()?;
+        let node = self.tables.node(id)?;
+        let last = node.attempts.last()?;
+        let exit = node.last_exit.as_ref();
+        let report = exit
+            .map(|exit| &exit.report)
+            .filter(|report| report.attempt == last.attempt);
+        let error = report.and_then(|report| report.error.as_ref());
         Some(Cause {
             node: id.to_string(),
-            attempt: exit.report.attempt,
-            ending: super::nodes::ending_text(&exit.report.ending),
-            traceback: exit
-                .report
-                .error
-                .as_ref()
-                .map(|error| error.traceback.clone()),
-            last_lines: exit.report.last_lines.clone(),
+            attempt: last.attempt,
+            ending: last.ending.clone(),
+            traceback: error.map(|error| error.traceback.clone()),
+            last_lines: report.map_or_else(Vec::new, |report| report.last_lines.clone()),
         })
     }
 
