@@ -255,13 +255,13 @@ impl Talk {
 
     /// Places a node with these ports and returns their numbers.
     pub(crate) async fn place(&mut self, node: &str, ports: &[&str]) -> Vec<u16> {
-        let place = Place {
-            action: Some(Self::action()),
-            nodes: vec![place_node(node, ports)],
-        };
-        self.say(Message::Place(place)).await;
+        let action = Some(Talk::action());
+        let nodes = vec![place_node(node, ports)];
+        self.say(Message::Place(Place { action, nodes })).await;
         let places = self.event(|event| match event {
-            Event::PlaceGranted(granted) => Some(granted.places.clone()),
+            Event::PlaceGranted(granted) if granted.action == action => {
+                Some(granted.places.clone())
+            }
             Event::PlaceRefused(refused) => panic!("{}", refused.reason),
             _ => None,
         });
