@@ -69,7 +69,7 @@ pub struct Options {
     pub ports: PortRange,
     /// The agent inside the engine, as against `forebay agent`; told to the AM.
     pub in_engine: bool,
-    /// How long the first welcome of the AM is waited for. Default of `forebay agent`: 30 s.
+    /// How long the first welcome of the AM is waited for. 10 s for `forebay agent`.
     pub connect_within: Duration,
 }
 
