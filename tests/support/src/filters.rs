@@ -4,7 +4,7 @@ use crate::locate;
 use crate::sandbox::Sandbox;
 
 /// Patterns (regular expressions) and what a snapshot shows in their place.
-const PATTERNS: [(&str, &str); 11] = [
+const PATTERNS: [(&str, &str); 12] = [
     (r"\x1b\[[0-9;?]*[A-Za-z]", ""),
     (r"\b[0-9a-f]{64}\b", "[SHA256]"),
     (r"-\d{8}-\d{6}(-\d+)?\b", "-[TIME]"),
@@ -19,6 +19,7 @@ const PATTERNS: [(&str, &str); 11] = [
         r"\b\d+ cores?, \d+ MiB of memory",
         "[CORES] cores, [MEMORY] MiB of memory",
     ),
+    (r"/agents/\d+", "/agents/[PID]"),
     (r"\bprocess \d+", "process [PID]"),
     (r"\b127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
     (r"\bforebay 0\.\d+\.\d+\b", "forebay [VERSION]"),

@@ -1,5 +1,6 @@
 //! What the tests have in common: how they run a job, and jobs that do nothing but what a test tells them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -52,6 +53,15 @@ pub(crate) fn run_dir(run: &Running) -> PathBuf {
         .as_str()
         .expect("a run has a directory")
         .into()
+}
+
+/// Where nodes were placed, by name.
+#[track_caller]
+pub(crate) fn machines(output: &Output) -> Vec<String> {
+    let events = output.events();
+    let placed = events.iter().filter(|event| event["phase"] == "placed");
+    let names: BTreeSet<_> = placed.filter_map(|event| event["agent"].as_str()).collect();
+    names.into_iter().map(str::to_owned).collect()
 }
 
 /// A job with one role `worker` whose nodes run this shell script. No single quotes in a row of three.

@@ -4,13 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use forebay_test_support::{
-    Invocation, Machine, Running, Sandbox, environment, log_line, node_in_phase,
-};
+use forebay_test_support::{Invocation, Machine, Running, Sandbox, environment, log_line};
 use serde_json::Value;
 
 use crate::command_line::snapshot;
-use crate::jobs::{UNTIL_GO, job_with_go, ready, run_dir, run_json, shell_job};
+use crate::jobs::{UNTIL_GO, job_with_go, machines, ready, run_dir, run_json, shell_job};
 
 const PORT: u16 = 4711;
 
@@ -81,14 +79,7 @@ fn a_job_runs_over_two_machines_with_addresses_of_their_own() {
             "no node at {address}: {output}"
         );
     }
-    let placed = |node: &str, agent: &str| {
-        let is = |event: &Value| node_in_phase(node, "placed")(event) && event["agent"] == agent;
-        output.events().iter().any(is)
-    };
-    assert!(
-        placed("worker:0", "machine-0") && placed("worker:1", "machine-1"),
-        "{output}"
-    );
+    assert_eq!(machines(&output), ["machine-0", "machine-1"], "{output}");
     for agent in agents {
         agent.finish().assert_code(0);
     }
@@ -143,7 +134,9 @@ fn a_killed_agent_ends_the_job_by_name() {
     agent.finish();
     let output = run.finish();
     output.assert_code(1);
-    assert!(output.summary().reason().contains("worker:0"), "{output}");
+    let cause = output.summary().value()["cause"].clone();
+    assert_eq!(cause["node"], "worker:0", "{output}");
+    assert_eq!(cause["ending"], "lost with its machine");
 }
 
 #[test]
