@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use forebay_cluster::preparation::{PluginSet, PluginSetError, PrepareError, prepare};
-use forebay_cluster::submission::{PluginSource, machine_name, required_plugins};
+use forebay_cluster::submission::{PluginSource, STANDARD_MACHINE, machine_name, required_plugins};
 use forebay_job::{Diagnostic, Document, Job, TEXT_BYTES_MAX, has_error};
 use forebay_plugin::{PluginHost, Problem, Severity};
 
@@ -113,6 +113,7 @@ fn ask_plugins(
     problems: &mut Vec<Diagnostic>,
 ) -> Result<(), Failure> {
     let mut job = job.clone();
+    let plugins = &with_stand_in(plugins);
     for name in required_plugins(&job) {
         if !plugins.iter().any(|plugin| plugin.name == name) {
             leave_out(&mut job, &name);
@@ -137,6 +138,19 @@ fn ask_plugins(
             }
         }
     }
+}
+
+/// The standard machine stands in for a state machine that is left out.
+fn with_stand_in(plugins: &[PluginSource]) -> Vec<PluginSource> {
+    let mut plugins = plugins.to_vec();
+    if !plugins.iter().any(|plugin| plugin.name == STANDARD_MACHINE) {
+        plugins.extend(
+            Finder::new(Path::new("/"))
+                .find(STANDARD_MACHINE)
+                .map(|found| found.source),
+        );
+    }
+    plugins
 }
 
 /// Takes everything that needs a plugin out of the job; false if nothing did.
@@ -201,4 +215,48 @@ fn key_of(job: &Job, plugin: &str) -> String {
 
 fn sentence(error: &dyn std::error::Error) -> String {
     chain(Some(error)).join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(job: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let document = Document::parse(job, "job.toml", folder.path());
+        let problems = match check(&document, "").unwrap() {
+            Ok(checked) => checked.warnings,
+            Err(problems) => problems,
+        };
+        let place = |problem: &Diagnostic| problem.line().zip(problem.column()).unwrap();
+        problems
+            .iter()
+            .map(|problem| format!("{:?} {}", place(problem), problem.code))
+            .collect()
+    }
+
+    #[test]
+    fn problems_of_the_file_of_the_disk_and_of_plugins_come_together_in_the_order_of_the_file() {
+        let job = "name = \"job\"\n[am]\nplugin = \"absent\"\n[roles.a]\nscript = \"no.py\"\n[roles.b]\nnods = 1\n\
+                   command = [\"true\"]\nplugin = \"./b.wasm\"\n";
+        insta::assert_debug_snapshot!(problems(job), @r#"
+        [
+            "(3, 10) plugin/missing",
+            "(5, 10) job/missing-file",
+            "(7, 1) job/unknown-key",
+            "(9, 10) plugin/missing",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn a_framework_that_no_role_uses_is_not_looked_for() {
+        let job = "name = \"job\"\nframework = \"absent\"\n[roles.a]\ncommand = [\"true\"]\nplugin = \"command\"\n";
+        assert!(problems(job).is_empty());
+    }
+
+    #[test]
+    fn a_good_job_has_no_problems() {
+        assert!(problems("name = \"job\"\n[roles.a]\ncommand = [\"true\"]\n").is_empty());
+    }
 }

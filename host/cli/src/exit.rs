@@ -45,3 +45,23 @@ impl From<Exit> for ExitCode {
         exit.code().into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(outcome: &str, engine_failed: bool) -> u8 {
+        let summary = format!(
+            r#"{{"outcome":"{outcome}","reason":"","engine_failed":{engine_failed},"duration_ms":0,"run_dir":"","terms":[],"nodes":[]}}"#
+        );
+        Exit::of(&serde_json::from_str(&summary).unwrap()).code()
+    }
+
+    #[test]
+    fn a_run_exits_by_its_outcome_and_by_whose_fault_it_is() {
+        assert_eq!(code("succeeded", false), 0);
+        assert_eq!(code("failed", false), 1);
+        assert_eq!(code("failed", true), 2);
+        assert_eq!(code("stopped", false), 130);
+    }
+}

@@ -111,3 +111,51 @@ fn render(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    const WATCHDOG: Duration = Duration::from_secs(20);
+
+    /// Shows nothing after the first event, as a reader that is gone.
+    struct Gone(Arc<AtomicUsize>);
+
+    impl View for Gone {
+        fn show(&mut self, _batch: &[Shown]) -> io::Result<()> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    fn event() -> Received {
+        Received::parse(r#"{"time_ms":1,"kind":"phase","phase":"running"}"#.into()).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn events_go_on_after_the_last_reader_has_gone_and_it_is_told_once() {
+        let shown = Arc::new(AtomicUsize::new(0));
+        let mut renderer = Renderer::start(Box::new(Gone(shown.clone())));
+        let queue = renderer.queue();
+        let flood = async {
+            for _ in 0..3 * EVENTS_WAITING_MAX {
+                queue.put(event()).await;
+            }
+        };
+        tokio::time::timeout(WATCHDOG, flood)
+            .await
+            .expect("the stream of events stands still");
+        tokio::time::timeout(WATCHDOG, renderer.unread())
+            .await
+            .expect("nobody is told");
+        drop(queue);
+        tokio::time::timeout(WATCHDOG, renderer.finish())
+            .await
+            .expect("the thread stays");
+        assert_eq!(shown.load(Ordering::SeqCst), 1);
+    }
+}
