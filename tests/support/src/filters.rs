@@ -4,7 +4,7 @@ use crate::locate;
 use crate::sandbox::Sandbox;
 
 /// Patterns (regular expressions) and what a snapshot shows in their place.
-const PATTERNS: [(&str, &str); 12] = [
+const PATTERNS: [(&str, &str); 13] = [
     (r"\x1b\[[0-9;?]*[A-Za-z]", ""),
     (r"\b[0-9a-f]{64}\b", "[SHA256]"),
     (r"-\d{8}-\d{6}(-\d+)?\b", "-[TIME]"),
@@ -23,6 +23,8 @@ const PATTERNS: [(&str, &str); 12] = [
     (r"\bprocess \d+", "process [PID]"),
     (r"\b127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
     (r"\bforebay 0\.\d+\.\d+\b", "forebay [VERSION]"),
+    // As wide as the longest duration below it.
+    (r"\bSTATE +REASON\b", "STATE  REASON"),
 ];
 
 impl Sandbox {
