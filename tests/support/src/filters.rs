@@ -4,7 +4,7 @@ use crate::locate;
 use crate::sandbox::Sandbox;
 
 /// Patterns (regular expressions) and what a snapshot shows in their place.
-const PATTERNS: [(&str, &str); 13] = [
+const PATTERNS: [(&str, &str); 14] = [
     (r"\x1b\[[0-9;?]*[A-Za-z]", ""),
     (r"\b[0-9a-f]{64}\b", "[SHA256]"),
     (r"-\d{8}-\d{6}(-\d+)?\b", "-[TIME]"),
@@ -20,6 +20,7 @@ const PATTERNS: [(&str, &str); 13] = [
         "[CORES] cores, [MEMORY] MiB of memory",
     ),
     (r"/agents/\d+", "/agents/[PID]"),
+    (r"\b\d+(\.\d+)? kB, SHA", "[SIZE], SHA"),
     (r"\bprocess \d+", "process [PID]"),
     (r"\b127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
     (r"\bforebay 0\.\d+\.\d+\b", "forebay [VERSION]"),

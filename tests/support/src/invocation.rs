@@ -15,9 +15,11 @@ use crate::running::Running;
 use crate::terminal::Terminal;
 use crate::wait::WATCHDOG;
 
-/// Ends the program when the test is killed, and leads it into its namespace. Both replace themselves by what follows,
-/// so the program has the pid that was started.
+/// Ends the program when the test is killed, and leads it into its namespace. Each of these replaces itself by what
+/// follows, so the program has the pid that was started.
 const INTO_NAMESPACE: [&str; 4] = ["setpriv", "--pdeathsig", "KILL", "nsenter"];
+/// What the caller of the tests ignores would stay ignored in every program.
+const WITHOUT_IGNORED_SIGNALS: [&str; 2] = ["env", "--default-signal"];
 
 /// A program that is to run in a [`Machine`]: with its folders as home, `TMPDIR` and working folder, no variable of the
 /// test's own environment but `PATH`, an empty input, and a watchdog of [`WATCHDOG`].
@@ -37,6 +39,7 @@ impl Invocation {
     pub(crate) fn new(machine: &Machine, program: &OsStr) -> Self {
         let mut way_in: Vec<OsString> = INTO_NAMESPACE.iter().map(OsString::from).collect();
         way_in.extend(machine.enter().map(OsString::from));
+        way_in.extend(WITHOUT_IGNORED_SIGNALS.map(OsString::from));
         let environment = BTreeMap::from([
             ("PATH".into(), std::env::var_os("PATH").unwrap_or_default()),
             ("HOME".into(), machine.home().into()),

@@ -5,11 +5,12 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
 
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 /// Wide enough for every line that a test looks for.
@@ -39,25 +40,21 @@ pub(crate) struct Screen {
 
 impl Terminal {
     pub(crate) fn open() -> (Self, Line) {
-        let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
-            .expect("a terminal");
+        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let screen = posix_openpt(flags).expect("a terminal");
         grantpt(&screen)
             .and_then(|()| unlockpt(&screen))
             .expect("the terminal is ours");
+        let name = ptsname_r(&screen).expect("the terminal has a name");
+        let screen = OwnedFd::from(screen);
         tcsetwinsize(&screen, SIZE).expect("the terminal has a size");
-        let name = ptsname(&screen, Vec::new())
-            .expect("the terminal has a name")
-            .into_string()
-            .expect("it is ASCII");
         let (closed, open) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
-        (
-            Self {
-                screen: screen.into(),
-                _open: open,
-                closed: Some(closed),
-            },
-            Line(open_line(&name)),
-        )
+        let terminal = Self {
+            screen: screen.into(),
+            _open: open,
+            closed: Some(closed),
+        };
+        (terminal, Line(open_line(&name)))
     }
 
     /// The reading end, once.

@@ -6,7 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use forebay_test_support::{Machine, Output, Sandbox, WATCHDOG, wait_until};
+use forebay_test_support::{Machine, Output, Sandbox, Signal, WATCHDOG, wait_until};
+
+/// Long enough for a shell to end, short enough to wait for where it does not.
+const HANGS: Duration = Duration::from_secs(10);
 
 fn shell(machine: &Machine, script: &str) -> Output {
     let output = machine.command("sh").args(["-c", script]).run();
@@ -36,6 +39,39 @@ fn a_program_has_folders_and_network_of_its_own() {
     assert_eq!(lines[2], sandbox.tmp().to_str().unwrap());
     assert!(lines[3].starts_with("lo "), "{output}");
     assert_eq!(lines[4..], ["0"]);
+}
+
+#[test]
+fn a_program_hears_the_signals_that_the_caller_of_the_tests_ignores() {
+    const CALLED: &str = "FOREBAY_TEST_CALLED";
+    if std::env::var_os(CALLED).is_none() {
+        let mut caller = Command::new("env");
+        caller
+            .arg("--ignore-signal=INT")
+            .arg(std::env::current_exe().unwrap());
+        let name = "a_program_hears_the_signals_that_the_caller_of_the_tests_ignores";
+        let output = caller
+            .args(["--exact", name])
+            .env(CALLED, "1")
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let hears = "trap 'exit 7' INT; echo ready; while :; do sleep 0.02; done";
+    let hears = sandbox
+        .command("sh")
+        .args(["-c", hears])
+        .within(HANGS)
+        .start();
+    hears.wait_stdout("ready");
+    hears.signal(Signal::INT);
+    hears.finish().assert_code(7);
 }
 
 #[test]

@@ -226,7 +226,7 @@ frame = field(1, hello)
 agent = socket.socket(fileno=int(os.environ["FOREBAY_NODE_FD"]))
 agent.sendall(struct.pack("<I", len(frame)) + frame)
 answer = agent.recv(65536)
-print(re.search(rb"[ -~]*9[.]9[.]9[ -~]*", answer)[0].decode())
+print(re.search(rb"the package [ -~]*", answer)[0].decode())
 sys.exit(1)
 "#;
 
