@@ -142,9 +142,10 @@ impl Engine {
         if let Some(address) = listeners.tcp_address() {
             renderer.remark(how_to_join(&run, address));
         }
+        let watching = Watching::start(control.clone(), renderer.queue());
         Ok(Self {
-            watching: Watching::start(control.clone(), renderer.queue()),
-            agent: agent.start(),
+            agent: agent.start(watching.begun()),
+            watching,
             stopping: Stopping::new(control, checked.job.limits.stop_within),
             run,
             signals,

@@ -1,13 +1,14 @@
 //! The agent of this machine, inside the engine.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_cluster::agent::{self, AgentError, Ended, Options, PortRange, Stop};
 use forebay_cluster::connect::ManagerAddress;
 use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::token::Token;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
@@ -50,12 +51,18 @@ impl Plan {
         })))
     }
 
-    pub(super) fn start(self) -> AgentTask {
-        let (stop, stopped) = watch::channel(Stop::No);
+    /// Joins the job once `watched` says that somebody sees what nodes write: lines that nobody waits for are not told
+    /// again.
+    pub(super) fn start(self, watched: Arc<Notify>) -> AgentTask {
+        let (stop, mut stopped) = watch::channel(Stop::No);
+        let join = |options| async move {
+            tokio::select! {
+                () = watched.notified() => agent::run(options, stopped).await,
+                _ = stopped.changed() => Ok(Ended::Stopped),
+            }
+        };
         AgentTask {
-            task: self
-                .0
-                .map(|options| tokio::spawn(agent::run(options, stopped))),
+            task: self.0.map(|options| tokio::spawn(join(options))),
             stop,
         }
     }

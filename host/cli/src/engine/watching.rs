@@ -9,6 +9,7 @@ use forebay_cluster::events::{JobEvent, Summary};
 use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::token::Token;
 use forebay_cluster::wire::job::WatchRequest;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::renderer::Queue;
@@ -33,17 +34,20 @@ pub(super) struct Watching {
     queue: Queue,
     task: JoinHandle<Option<Summary>>,
     seen: Arc<AtomicU64>,
+    begun: Arc<Notify>,
 }
 
 impl Watching {
     pub(super) fn start(control: JobControl, queue: Queue) -> Self {
-        let seen = Arc::new(AtomicU64::new(0));
-        let task = tokio::spawn(watch(control.clone(), queue.clone(), seen.clone()));
+        let (seen, begun) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
+        let watching = watch(control.clone(), queue.clone(), seen.clone(), begun.clone());
+        let task = tokio::spawn(watching);
         Self {
             control,
             queue,
             task,
             seen,
+            begun,
         }
     }
 
@@ -54,11 +58,17 @@ impl Watching {
 
     /// Goes on behind the last event that came.
     pub(super) fn again(&mut self) {
-        let (control, queue, seen) = (self.control.clone(), self.queue.clone(), self.seen.clone());
+        let (control, queue) = (self.control.clone(), self.queue.clone());
+        let (seen, begun) = (self.seen.clone(), self.begun.clone());
         self.task = tokio::spawn(async move {
             tokio::time::sleep(AGAIN_AFTER).await;
-            watch(control, queue, seen).await
+            watch(control, queue, seen, begun).await
         });
+    }
+
+    /// Told when from then on nothing is missed.
+    pub(super) fn begun(&self) -> Arc<Notify> {
+        self.begun.clone()
     }
 
     /// Number of the last event that came.
@@ -78,7 +88,12 @@ impl Drop for Watching {
     }
 }
 
-async fn watch(mut control: JobControl, queue: Queue, seen: Arc<AtomicU64>) -> Option<Summary> {
+async fn watch(
+    mut control: JobControl,
+    queue: Queue,
+    seen: Arc<AtomicU64>,
+    begun: Arc<Notify>,
+) -> Option<Summary> {
     let after = seen.load(Ordering::Acquire);
     let mut events = match control.watch(WatchRequest { after }).await {
         Ok(answer) => answer.into_inner(),
@@ -87,6 +102,7 @@ async fn watch(mut control: JobControl, queue: Queue, seen: Arc<AtomicU64>) -> O
             return None;
         }
     };
+    begun.notify_one();
     while let Ok(Some(event)) = events.message().await {
         let Ok(received) = Received::parse(event.json) else {
             tracing::warn!(
