@@ -25,7 +25,7 @@ mod wait;
 
 pub use events::{Summary, log_line, node_in_phase, of_kind, reported_step};
 pub use invocation::Invocation;
-pub use locate::{environment, environments, forebay_binary, repository};
+pub use locate::{built, environment, environments, forebay_binary, repository};
 pub use machine::Machine;
 pub use output::Output;
 pub use running::Running;

@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The root of the repository.
 pub fn repository() -> PathBuf {
@@ -12,17 +13,38 @@ pub fn repository() -> PathBuf {
         .expect("the repository is there")
 }
 
-/// The `forebay` binary: `FOREBAY_BIN`, else the one in the target folder of this test.
+/// The `forebay` binary under test: a copy of `FOREBAY_BIN`, else of the one in the target folder of this test. A copy,
+/// because the test of `cargo install` has cargo replace that one while others start it.
 #[track_caller]
 pub fn forebay_binary() -> PathBuf {
-    let binary =
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| copy_of(&built("forebay"))).clone()
+}
+
+/// A binary that was built beside `forebay`.
+#[track_caller]
+pub fn built(name: &str) -> PathBuf {
+    let forebay =
         env::var_os("FOREBAY_BIN").map_or_else(|| target_folder().join("forebay"), PathBuf::from);
+    let binary = forebay.with_file_name(name);
     assert!(
         binary.is_file(),
-        "no `{}`: build it with `cargo build --package forebay-cli`",
+        "no `{}`: build it with `cargo build --workspace`",
         binary.display()
     );
     binary
+}
+
+/// Under the same name in `under-test` of the target folder. Renamed into place: the copy before it may still run.
+fn copy_of(binary: &Path) -> PathBuf {
+    let folder = target_folder().with_file_name("under-test");
+    let copy = folder.join("forebay");
+    let beside = folder.join(format!("forebay-{}", std::process::id()));
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::copy(binary, &beside))
+        .and_then(|_| fs::rename(&beside, &copy))
+        .expect("the target folder is writable");
+    copy
 }
 
 /// The folder of the profile: a test lies in `target/debug/deps`.

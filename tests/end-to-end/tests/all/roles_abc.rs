@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use forebay_test_support::{Output, Sandbox, forebay_binary, log_line, repository};
+use forebay_test_support::{Output, Sandbox, built, log_line, repository};
 use serde_json::Value;
 
 /// What the three roles say.
@@ -43,12 +43,7 @@ fn file_and_builder_are_the_same_job() {
         .run();
     assert_said(&from_file);
 
-    let builder = forebay_binary().with_file_name("roles-abc");
-    assert!(
-        builder.is_file(),
-        "no `{}`: build it with `cargo build --package roles-abc`",
-        builder.display()
-    );
+    let builder = built("roles-abc");
     let toml = sandbox.command(builder).run();
     toml.assert_code(0);
     let from_builder = sandbox
