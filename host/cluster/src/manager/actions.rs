@@ -1,6 +1,6 @@
 //! Carries out what the state machine decided. Everything here was validated as a whole before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use forebay_plugin::{Action, JobEnd, NodeId, NodePhase, PlaceRequest, StopOrder};
 
@@ -10,6 +10,7 @@ use super::tables::Placing;
 use crate::events::JobEvent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::{ActionId, Release, Stop, StopNode};
+use crate::wire::to_wire;
 
 /// `(event number, position)` of an action.
 pub(super) type Id = (u64, u32);
@@ -58,7 +59,7 @@ impl Core {
             nodes: request.nodes.clone(),
             avoid: request.avoid.iter().cloned().collect(),
             deadline_ms: self.now_ms.saturating_add(request.deadline_ms),
-            asked: std::collections::BTreeSet::new(),
+            asked: BTreeSet::new(),
             rounds: 0,
         });
         self.settle_placings();
@@ -73,10 +74,7 @@ impl Core {
             };
             node.phase = NodePhase::Absent;
             if let Some(place) = node.place.take() {
-                by_agent
-                    .entry(place.agent)
-                    .or_default()
-                    .push(crate::wire::to_wire(id));
+                by_agent.entry(place.agent).or_default().push(to_wire(id));
             }
             self.show(id);
         }
@@ -142,7 +140,7 @@ impl Core {
             let message = ToAgent::Stop(Stop {
                 action: Some(action_id(action, part)),
                 nodes: vec![StopNode {
-                    node: Some(crate::wire::to_wire(id)),
+                    node: Some(to_wire(id)),
                     attempt,
                 }],
                 grace_ms,

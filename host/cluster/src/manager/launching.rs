@@ -1,6 +1,6 @@
 //! New attempts: the node runner is asked for its plans, and each becomes an order to an agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use forebay_job::{Program as JobProgram, Role};
 use forebay_plugin::{LaunchPlan, LaunchRequest, NodeId, NodePhase, Program, Readiness, Valid};
@@ -139,7 +139,7 @@ impl Core {
     }
 
     /// Properties of the job, then of the role, which win.
-    fn parameters(&self, role: &Role) -> std::collections::HashMap<String, String> {
+    fn parameters(&self, role: &Role) -> HashMap<String, String> {
         self.prepared
             .job
             .properties
