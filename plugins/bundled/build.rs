@@ -30,9 +30,9 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed={OVERRIDE}");
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let plugins = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .ok_or("`bundled` has no folder above it")?;
+    // Asked for at run time: what was compiled into a shared target folder may be another clone's.
+    let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let plugins = here.parent().ok_or("`bundled` has no folder above it")?;
     let table = match env::var_os(OVERRIDE) {
         Some(folder) => prebuilt(Path::new(&folder)),
         None => built(plugins, &out),

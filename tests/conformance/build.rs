@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use forebay_plugin_build::build_guests;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Asked for at run time: what was compiled into a shared target folder may be another clone's.
+    let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let workspace = here
         .ancestors()
         .nth(2)

@@ -31,10 +31,18 @@ fn job() -> JobBuilder {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use forebay_job::{Document, Job};
 
+    fn here() -> PathBuf {
+        std::env::var_os("CARGO_MANIFEST_DIR")
+            .expect("cargo runs the tests")
+            .into()
+    }
+
     fn parsed(text: &str) -> Job {
-        let document = Document::parse(text, "job.toml", env!("CARGO_MANIFEST_DIR"));
+        let document = Document::parse(text, "job.toml", here());
         let (job, warnings) = document.check().into_job().expect("it is valid");
         assert_eq!(warnings, []);
         job
@@ -42,10 +50,7 @@ mod tests {
 
     #[test]
     fn file_and_builder_are_one_job() {
-        let built = super::job()
-            .base(env!("CARGO_MANIFEST_DIR"))
-            .build()
-            .expect("it is valid");
+        let built = super::job().base(here()).build().expect("it is valid");
         assert_eq!(built, parsed(include_str!("../job.toml")));
         assert_eq!(built, parsed(&super::job().to_toml()));
     }

@@ -4,11 +4,13 @@
 use std::io::{self, Read};
 use std::path::Path;
 
+use forebay_cluster::agent::check_interpreter;
 use forebay_cluster::preparation::{PluginSet, PluginSetError, PrepareError, prepare};
 use forebay_cluster::submission::{PluginSource, STANDARD_MACHINE, machine_name, required_plugins};
-use forebay_job::{Diagnostic, Document, Job, TEXT_BYTES_MAX, has_error};
-use forebay_plugin::{PluginHost, Problem, Severity};
+use forebay_job::{Diagnostic, Document, Job, Program, Role, TEXT_BYTES_MAX, has_error};
+use forebay_plugin::{CallError, PluginHost, Problem, Severity};
 
+use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::folders;
 use crate::plugins::Finder;
@@ -26,6 +28,7 @@ pub(crate) struct Checked {
 
 /// Stable codes of the problems that are found here; docs/job-file.md has the others.
 mod code {
+    pub(super) const NO_INTERPRETER: &str = "python/missing";
     pub(super) const MISSING: &str = "plugin/missing";
     pub(super) const UNUSABLE: &str = "plugin/unusable";
     pub(super) const FAILED: &str = "plugin/failed";
@@ -66,11 +69,14 @@ pub(crate) fn check(
         return Ok(Err(checked.diagnostics));
     };
     let mut found = draft.check_files();
+    found.extend(missing_interpreters(&draft));
     let plugins = find_plugins(document, &draft, &mut found);
     ask_plugins(&host, &draft, &plugins, grants, &mut found)?;
     let mut problems = checked.diagnostics;
     problems.extend(found.into_iter().map(|problem| document.locate(problem)));
     problems.sort_by_key(|problem| problem.location.as_ref().map(|place| place.span.start));
+    // The job file and a plugin may see the same mistake.
+    problems.dedup_by(|one, other| one.key == other.key && one.message == other.message);
     let refused = has_error(&problems);
     Ok(if refused {
         Err(problems)
@@ -81,6 +87,26 @@ pub(crate) fn check(
             warnings: problems,
         })
     })
+}
+
+/// Only a warning: each agent looks for itself, and this machine may run none of these nodes.
+fn missing_interpreters(job: &Job) -> Vec<Diagnostic> {
+    let runs_script = |role: &&Role| matches!(role.program, Program::Script(_));
+    let missing = |role: &Role| {
+        let error = check_interpreter(role.interpreter.as_deref(), &job.base).err()?;
+        let key = format!("roles.{}.python", role.name);
+        let problem = Diagnostic::warning(
+            code::NO_INTERPRETER,
+            key,
+            format!("on this machine: {error}"),
+        );
+        Some(problem.with_hint(error.hint()))
+    };
+    job.roles
+        .iter()
+        .filter(runs_script)
+        .filter_map(missing)
+        .collect()
 }
 
 fn find_plugins(
@@ -177,12 +203,25 @@ fn plugin_of(error: &PluginSetError) -> Option<&str> {
 fn prepare_all(job: &Job, set: &PluginSet) -> Vec<Diagnostic> {
     match prepare(job, set) {
         Ok(prepared) => prepared.warnings.into_iter().map(diagnostic).collect(),
-        Err(PrepareError::Problems(problems)) => problems.into_iter().map(diagnostic).collect(),
-        Err(PrepareError::Plugin(error)) => {
-            let problem =
-                Diagnostic::error(code::FAILED, key_of(job, &error.plugin), sentence(&error));
-            vec![hinted(problem, error.hint().map(str::to_owned))]
+        Err(PrepareError { problems, failures }) => {
+            let failed = |(name, error): (String, CallError)| {
+                let problem = Diagnostic::error(code::FAILED, key_of(job, &name), sentence(&error));
+                hinted(problem, error.hint().map(str::to_owned))
+            };
+            let problems = problems.into_iter().map(diagnostic);
+            problems.chain(failures.into_iter().map(failed)).collect()
         }
+    }
+}
+
+/// What a command exits with that found these problems: a plugin that fails is not the user's mistake.
+pub(crate) fn exit_of(problems: &[Diagnostic]) -> Exit {
+    if problems.iter().any(|problem| problem.code == code::FAILED) {
+        Exit::EngineFailed
+    } else if has_error(problems) {
+        Exit::JobFailed
+    } else {
+        Exit::Done
     }
 }
 

@@ -18,8 +18,10 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use forebay_cluster::events::{JobEvent, Outcome, Summary};
+use forebay_cluster::farewell;
 use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::submission::Submission;
+use forebay_cluster::token::Token;
 
 use crate::checking::Checked;
 use crate::failure::Failure;
@@ -44,6 +46,8 @@ const TERM: u64 = 1;
 const AGENT_ENDS_WITHIN: Duration = Duration::from_secs(15);
 /// How long events of a manager that is gone may take to arrive.
 const EVENTS_ARRIVE_WITHIN: Duration = Duration::from_secs(2);
+/// Agents whose application manager has died knock again within this.
+const AGENTS_KNOCK_WITHIN: Duration = Duration::from_secs(5);
 /// How long the application manager may take to leave once it has written the summary.
 const MANAGER_LEAVES_WITHIN: Duration = Duration::from_secs(10);
 
@@ -71,13 +75,13 @@ pub(crate) async fn run(
     settings: Settings,
     signals: Signals,
 ) -> Result<Summary, Failure> {
-    let run = prepare(checked, &settings)?;
+    let run = create(checked, &settings)?;
     log_to(&run);
     let ended = match Engine::start(checked, run.clone(), settings, signals).await {
         Ok(engine) => Ok(engine.serve().await),
         Err(failure) => {
             write_end(&run, &salvage::summary(&run, Wreck::of(&failure)));
-            Err(failure)
+            Err(failure.of_run(run.root()))
         }
     };
     remove_socket(&run);
@@ -91,20 +95,11 @@ fn write_end(run: &RunDirectory, summary: &Summary) {
     }
 }
 
-fn prepare(checked: &Checked, settings: &Settings) -> Result<RunDirectory, Failure> {
-    let run = RunDirectory::create(&settings.runs, &checked.job.name).map_err(|error| {
+fn create(checked: &Checked, settings: &Settings) -> Result<RunDirectory, Failure> {
+    RunDirectory::create(&settings.runs, &checked.job.name).map_err(|error| {
         Failure::from_input(&error)
             .with_hint("choose a folder that you may write to with `--runs DIR`")
-    })?;
-    Submission::stage(
-        &run,
-        &checked.job,
-        &checked.plugins,
-        settings.grants.clone(),
-        settings.agents,
-    )
-    .map_err(|error| Failure::from_input(&error))?;
-    Ok(run)
+    })
 }
 
 /// What the agent and its libraries have to say goes to a file: the terminal belongs to the view.
@@ -124,7 +119,7 @@ struct Engine {
     renderer: Renderer,
     stopping: Stopping,
     /// Held for a later term; dropped, nobody could join any more.
-    _listeners: Listeners,
+    listeners: Listeners,
 }
 
 impl Engine {
@@ -134,6 +129,14 @@ impl Engine {
         settings: Settings,
         signals: Signals,
     ) -> Result<Self, Failure> {
+        Submission::stage(
+            &run,
+            &checked.job,
+            &checked.plugins,
+            settings.grants.clone(),
+            settings.agents,
+        )
+        .map_err(|error| Failure::from_input(&error))?;
         let listeners = Listeners::bind(&run, settings.listen)?;
         let agent = agent_task::Plan::new(&run, &settings.machine, settings.listen).await?;
         let manager = ManagerProcess::spawn(&run, TERM, &listeners)?;
@@ -151,7 +154,7 @@ impl Engine {
             signals,
             manager,
             renderer,
-            _listeners: listeners,
+            listeners,
         })
     }
 
@@ -219,10 +222,11 @@ impl Engine {
     /// Without the agent of this machine the job cannot go on as it was meant.
     fn agent_failed(&mut self, failure: &Failure) -> Next {
         self.renderer.remark(failure.to_string());
-        self.stopping.quietly(&format!(
+        self.stopping.broken(format!(
             "the agent of the engine failed: {}",
             failure.sentence()
-        ))
+        ));
+        Next::GoOn
     }
 
     /// What it told before it went is shown; if that was not the end, its death is.
@@ -257,12 +261,27 @@ impl Engine {
         self.agent.finish(AGENT_ENDS_WITHIN).await;
         self.manager.kill();
         self.watching.give_up();
+        self.dismiss_agents().await;
         let summary = salvage::summary(&self.run, wreck);
         write_end(&self.run, &summary);
         if let Ok(end) = Received::new(salvage::line(self.watching.seen() + 1, summary.clone())) {
             self.renderer.event(end);
         }
         summary
+    }
+
+    /// Agents of other machines knock at the listener again: they hear that the job is over, and end their nodes.
+    async fn dismiss_agents(&mut self) {
+        let Some(listener) = self.listeners.tcp.take() else {
+            return;
+        };
+        let said = match Token::read_file(&self.run.token_file()) {
+            Ok(token) => farewell::say(listener, &token, AGENTS_KNOCK_WITHIN).await,
+            Err(error) => Err(io::Error::other(error)),
+        };
+        if let Err(error) = said {
+            tracing::warn!(%error, "agents of other machines keep their nodes until their orphan grace is over");
+        }
     }
 
     /// A reader that is slow is waited for, unless somebody asks for the end again.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use crate::exit::Exit;
 use crate::text::neutral;
@@ -15,6 +16,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// What to do about it.
     pub(crate) hint: Option<String>,
+    /// The run directory, where one had been made.
+    pub(crate) run_dir: Option<PathBuf>,
     causes: Vec<String>,
 }
 
@@ -25,6 +28,7 @@ impl Failure {
             exit: Exit::JobFailed,
             message: message.into(),
             hint: None,
+            run_dir: None,
             causes: Vec::new(),
         }
     }
@@ -55,6 +59,12 @@ impl Failure {
         Self::engine(error.to_string()).caused_by(error.source())
     }
 
+    /// Says whose fault it is.
+    pub(crate) fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
     /// Adds an error and its own causes.
     pub(crate) fn caused_by(mut self, error: Option<&dyn Error>) -> Self {
         self.causes.extend(chain(error));
@@ -64,6 +74,12 @@ impl Failure {
     /// Says what to do about it.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Names the run that it ended.
+    pub(crate) fn of_run(mut self, run_dir: &Path) -> Self {
+        self.run_dir = Some(run_dir.into());
         self
     }
 
@@ -97,9 +113,12 @@ impl fmt::Display for Failure {
         for cause in &self.causes {
             write!(formatter, "\n  cause: {}", neutral(cause))?;
         }
-        self.hint
+        if let Some(hint) = &self.hint {
+            write!(formatter, "\n  hint: {}", neutral(hint))?;
+        }
+        self.run_dir
             .iter()
-            .try_for_each(|hint| write!(formatter, "\n  hint: {}", neutral(hint)))
+            .try_for_each(|run| write!(formatter, "\n  run: {}", neutral(&run.to_string_lossy())))
     }
 }
 

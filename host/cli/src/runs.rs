@@ -11,6 +11,7 @@ use forebay_cluster::run_directory::{RUNS, RunDirectory, with_short_path};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::text::shell_word;
 
 /// How a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -103,6 +104,15 @@ pub(crate) fn all_in(folder: &Path) -> io::Result<Vec<RunDirectory>> {
 /// The run that is meant: a path, or a name below `.forebay/runs`; nothing: the newest one there.
 pub(crate) fn find(run: Option<&Path>) -> Result<RunDirectory, Failure> {
     find_below(Path::new(RUNS), run)
+}
+
+/// What names this run on a command line in the working folder: its name where that is enough, else its path.
+pub(crate) fn argument(run_dir: &Path) -> String {
+    let below = std::env::current_dir().map(|folder| folder.join(RUNS));
+    let is_here = below.is_ok_and(|below| run_dir.parent() == Some(&below));
+    let name = run_dir.file_name().filter(|_| is_here);
+    let argument = name.map_or(run_dir.as_os_str(), |name| name);
+    shell_word(&argument.to_string_lossy()).into_owned()
 }
 
 fn find_below(runs: &Path, run: Option<&Path>) -> Result<RunDirectory, Failure> {

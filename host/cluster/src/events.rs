@@ -2,6 +2,7 @@
 //! output of `--format json`. A stable interface: docs/events.md. Fields are only ever added.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,18 @@ pub enum JobEvent {
         term: u64,
         /// Its process.
         pid: u32,
+        /// Where agents of other machines join it, with the ports that were really taken.
+        #[serde(default)]
+        listen: Vec<SocketAddr>,
+    },
+    /// A script called `finish_job`.
+    Finish {
+        /// Which node.
+        node: String,
+        /// Which attempt of it.
+        attempt: u32,
+        /// What it said.
+        reason: String,
     },
     /// An agent came or went.
     Agent {

@@ -8,10 +8,12 @@
 //! only [`agent`] does.
 
 pub mod agent;
+mod causes;
 pub mod clock;
 pub mod connect;
 pub mod events;
 pub mod exec;
+pub mod farewell;
 pub mod journal;
 pub mod manager;
 pub mod preparation;

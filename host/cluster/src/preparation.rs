@@ -3,7 +3,7 @@
 //!
 //! A node runner sees only the roles that it runs: in `prepare`, in `plan`, and in the cluster it is given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use forebay_job::{Guarantee as JobGuarantee, Job, Program, Role};
 use forebay_plugin::{
@@ -15,6 +15,10 @@ use crate::submission::{PluginSource, machine_name, required_plugins};
 
 /// Property of the job that says how long `place` waits for room, in milliseconds.
 const PLACE_WITHIN: &str = "place-within-ms";
+/// Where the keys of a job's properties begin.
+const PROPERTIES: &str = "properties.";
+/// Property of a role that says how long its nodes have from SIGTERM to SIGKILL, in milliseconds.
+const STOP_GRACE: &str = "stop-grace-ms";
 
 /// The plugins of one job, ready to be called.
 pub struct PluginSet {
@@ -22,6 +26,8 @@ pub struct PluginSet {
     pub machine: CheckedMachine,
     /// Content hash of the component that decides.
     pub machine_sha256: String,
+    /// The node runner beside it, if it has one: it may look at the properties of the job.
+    pub machine_runner: Option<CheckedRunner>,
     /// By the name that roles give.
     pub runners: BTreeMap<String, CheckedRunner>,
 }
@@ -75,6 +81,7 @@ impl PluginSetError {
                 "name it at `framework` or `roles.NAME.plugin`, and another one at `[am] plugin`"
                     .into(),
             ),
+            Self::Load { source, .. } => source.hint().map(Into::into),
             _ => None,
         }
     }
@@ -94,6 +101,7 @@ impl PluginSet {
             .map(|name| load_one(host, &name, sources).map(|plugin| (name, plugin)))
             .collect::<Result<BTreeMap<_, _>, _>>()?;
         let (machine, machine_sha256) = machine_of(&loaded, machine_name(job))?;
+        let machine_runner = runner_of(&loaded, machine_name(job), &grants).ok();
         let mut runners = BTreeMap::new();
         for role in &job.roles {
             if !runners.contains_key(&role.plugin) {
@@ -106,6 +114,7 @@ impl PluginSet {
         Ok(Self {
             machine,
             machine_sha256,
+            machine_runner,
             runners,
         })
     }
@@ -191,15 +200,25 @@ pub struct Prepared {
     pub warnings: Vec<Problem>,
 }
 
-/// Why a job was not prepared.
+/// Why a job was not prepared: all that its plugins say, and those that could not say anything.
 #[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// The job has mistakes, all of them listed.
-    #[error("the job has {} mistakes", .0.len())]
-    Problems(Vec<Problem>),
-    /// A plugin failed.
-    #[error(transparent)]
-    Plugin(#[from] CallError),
+#[error("the job cannot be prepared: {}", self.first())]
+pub struct PrepareError {
+    /// Mistakes, and warnings beside them.
+    pub problems: Vec<Problem>,
+    /// Plugins that failed while they looked at the job, by the name that the job gives them.
+    pub failures: Vec<(String, CallError)>,
+}
+
+impl PrepareError {
+    fn first(&self) -> String {
+        let failure = self
+            .failures
+            .first()
+            .map(|(name, error)| format!("plugin `{name}` failed: {error}: {}", error.fault));
+        let mistake = || Some(self.problems.first()?.message.clone());
+        failure.or_else(mistake).unwrap_or_default()
+    }
 }
 
 /// Asks every node runner of the job about its own roles.
@@ -210,24 +229,56 @@ pub fn prepare(job: &Job, plugins: &PluginSet) -> Result<Prepared, PrepareError>
         hold_at_barrier: false,
         warnings: Vec::new(),
     };
-    let mut errors = Vec::new();
+    let mut problems = problems_of_machine(&prepared.spec, plugins);
+    let mut failures = Vec::new();
     for (name, runner) in &plugins.runners {
-        let answer = runner.prepare(&spec_of_runner(&prepared.spec, job, name))?;
-        let (mut bad, mut warnings): (Vec<_>, Vec<_>) = answer
-            .problems
-            .iter()
-            .cloned()
-            .partition(|problem| problem.severity == Severity::Error);
-        prepared.warnings.append(&mut warnings);
-        if bad.is_empty() {
-            bad = adopt(&mut prepared, name, &answer);
+        match runner.prepare(&spec_of_runner(&prepared.spec, job, name)) {
+            Err(error) => failures.push((name.clone(), error)),
+            Ok(answer) => {
+                problems.extend(answer.problems.iter().cloned());
+                if !answer.problems.iter().any(is_error) {
+                    problems.extend(adopt(&mut prepared, name, &answer));
+                }
+            }
         }
-        errors.append(&mut bad);
     }
-    if errors.is_empty() {
+    let mut seen = BTreeSet::new();
+    problems.retain(|problem| seen.insert((problem.key.clone(), problem.message.clone())));
+    for problem in &mut problems {
+        locate(problem, job);
+    }
+    if failures.is_empty() && !problems.iter().any(is_error) {
+        prepared.warnings = problems;
         Ok(prepared)
     } else {
-        Err(PrepareError::Problems(errors))
+        Err(PrepareError { problems, failures })
+    }
+}
+
+fn is_error(problem: &Problem) -> bool {
+    problem.severity == Severity::Error
+}
+
+/// What the plugin that decides says of the job's properties through its node runner. It runs no role as such, so whatever
+/// it says of roles does not count, and where it fails, `decide` will tell.
+fn problems_of_machine(spec: &JobSpec, plugins: &PluginSet) -> Vec<Problem> {
+    let spec = JobSpec {
+        roles: Vec::new(),
+        ..spec.clone()
+    };
+    let runner = plugins.machine_runner.as_ref();
+    let answer = runner.and_then(|runner| runner.prepare(&spec).ok());
+    let said = answer.map_or_else(Vec::new, |answer| answer.problems.clone());
+    said.into_iter()
+        .filter(|problem| problem.key.starts_with(PROPERTIES))
+        .collect()
+}
+
+/// Plugins see the properties of `[am]` and of the job as one.
+fn locate(problem: &mut Problem, job: &Job) {
+    let name = problem.key.strip_prefix(PROPERTIES);
+    if name.is_some_and(|name| job.manager.properties.contains_key(name)) {
+        problem.key.insert_str(0, "am.");
     }
 }
 
@@ -239,7 +290,10 @@ fn adopt(prepared: &mut Prepared, runner: &str, answer: &Preparation) -> Vec<Pro
             clashes.push(clash(runner, &implied.name));
         } else if let Some(role) = implied_role(&prepared.job, runner, implied) {
             prepared.job.roles.push(role);
-            prepared.spec.roles.push(implied.clone());
+            prepared.spec.roles.push(RoleSpec {
+                has_program: false,
+                ..implied.clone()
+            });
         }
     }
     for policy in &answer.policies {
@@ -286,8 +340,8 @@ fn implied_role(job: &Job, runner: &str, spec: &RoleSpec) -> Option<Role> {
     })
 }
 
-/// The whole job as plugins see it, without policies. What the state machine may need of the job's limits comes as
-/// properties, which the job may also set by hand.
+/// The whole job as plugins see it, without policies. What the state machine may need of limits comes as properties, which
+/// the job may also set by hand.
 fn job_spec(job: &Job) -> JobSpec {
     let place_within_ms = job.limits.place_within.as_millis().to_string();
     let mut properties = BTreeMap::from([(PLACE_WITHIN.to_owned(), place_within_ms)]);
@@ -306,16 +360,20 @@ fn job_spec(job: &Job) -> JobSpec {
 }
 
 fn role_spec(role: &Role) -> RoleSpec {
+    let stop_grace_ms = role.limits.stop_grace.as_millis().to_string();
+    let mut properties = BTreeMap::from([(STOP_GRACE.to_owned(), stop_grace_ms)]);
+    properties.extend(role.properties.clone());
     RoleSpec {
         name: role.name.clone(),
         nodes: role.nodes,
         nodes_min: role.nodes_min,
         nodes_max: role.nodes_max,
+        has_program: role.program != Program::Plugin,
         has_input: role.input.is_some(),
         has_output: false,
         gpus_per_node: role.resources.gpus,
         policy: None,
-        properties: role.properties.clone().into_iter().collect(),
+        properties: properties.into_iter().collect(),
     }
 }
 

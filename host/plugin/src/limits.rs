@@ -1,6 +1,7 @@
 use crate::types::words;
 
-/// Ceilings of one call of a plugin, and of what it may answer.
+/// Ceilings of one call of a plugin, and of what it may answer. Compiling a component comes before all calls, on the
+/// caller's thread, and has no ceiling but the component's size (64 MiB).
 ///
 /// The first eight hold for WebAssembly alone; the rest for every [`StateMachine`](crate::StateMachine) and
 /// [`NodeRunner`](crate::NodeRunner). Each has an error of its own that carries its name, [`LimitKind`].

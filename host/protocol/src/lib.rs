@@ -14,6 +14,11 @@ pub use frame::{Decoder, FRAME_BYTES_MAX, FrameError, ReadError, encode, read_fr
 /// Version of the conversation: `Hello.protocol` and `Welcome.protocol`. An agent refuses another one by name.
 pub const PROTOCOL_VERSION: u32 = 1;
 
+/// Longest name of a signal, in bytes. Both ends hold to it: the package refuses a longer one, an agent hangs up.
+pub const SIGNAL_NAME_BYTES_MAX: usize = 256;
+/// Longest payload of a signal, in bytes. Each goes through the journal.
+pub const SIGNAL_PAYLOAD_BYTES_MAX: usize = 64 << 10;
+
 /// Messages of node control.
 pub mod node {
     /// Version 1, generated from `proto/forebay/node/v1/node.proto`.

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use forebay_protocol::PROTOCOL_VERSION;
 use forebay_protocol::node::v1::{
     Attached, Done, FinishJob, GenerationTaken, Hello, Member, ScriptError, Signal, Welcome, up,
 };
+use forebay_protocol::{PROTOCOL_VERSION, SIGNAL_NAME_BYTES_MAX, SIGNAL_PAYLOAD_BYTES_MAX};
 use pyo3::exceptions::{PyConnectionError, PyValueError};
 use pyo3::prelude::*;
 use rustix::fd::{FromRawFd, OwnedFd, RawFd};
@@ -22,9 +22,10 @@ use crate::values::values_of;
 const WELCOME_DEADLINE: Duration = Duration::from_secs(30);
 /// How long the last words of a process may take to leave it, when the agent does not read.
 const LAST_WORDS_DEADLINE: Duration = Duration::from_secs(2);
-/// Longest name of a signal, and longest text of a signal, a reason or a traceback, in bytes.
-const NAME_BYTES_MAX: usize = 256;
-const TEXT_BYTES_MAX: usize = 1024 * 1024;
+/// Longest name of an exception, longest reason or message, and longest traceback, in bytes.
+const KIND_BYTES_MAX: usize = 256;
+const REASON_BYTES_MAX: usize = 64 << 10;
+const TRACEBACK_BYTES_MAX: usize = 256 << 10;
 
 type MemberTuple = (String, u32, String, String, Vec<(String, u32)>, bool);
 
@@ -114,8 +115,12 @@ impl Conversation {
     }
 
     fn signal(&self, name: String, payload: String) -> PyResult<()> {
-        check_length("the name of a signal", &name, NAME_BYTES_MAX)?;
-        check_length("the payload of a signal", &payload, TEXT_BYTES_MAX)?;
+        check_length("the name of a signal", &name, SIGNAL_NAME_BYTES_MAX)?;
+        check_length(
+            "the payload of a signal",
+            &payload,
+            SIGNAL_PAYLOAD_BYTES_MAX,
+        )?;
         self.say(up::Message::Signal(Signal { name, payload }))
     }
 
@@ -126,7 +131,7 @@ impl Conversation {
 
     /// Waits until it is handed to the kernel.
     fn finish_job(&self, py: Python<'_>, reason: String) -> PyResult<()> {
-        check_length("the reason", &reason, TEXT_BYTES_MAX)?;
+        check_length("the reason", &reason, REASON_BYTES_MAX)?;
         self.say_at_last(py, up::Message::FinishJob(FinishJob { reason }))
     }
 
@@ -139,9 +144,9 @@ impl Conversation {
         traceback: &str,
     ) -> PyResult<()> {
         let error = ScriptError {
-            kind: beginning(kind, NAME_BYTES_MAX),
-            message: beginning(message, TEXT_BYTES_MAX),
-            traceback: end(traceback, TEXT_BYTES_MAX),
+            kind: beginning(kind, KIND_BYTES_MAX),
+            message: beginning(message, REASON_BYTES_MAX),
+            traceback: end(traceback, TRACEBACK_BYTES_MAX),
         };
         self.say_at_last(py, up::Message::Exception(error))
     }

@@ -126,7 +126,7 @@ class Reports(unittest.TestCase):
             node = forebay.node()
             try:
                 while True:
-                    node.signal("s", "x" * 1_000_000)
+                    node.signal("s", "x" * 60_000)
             except ConnectionError as error:
                 print(error, flush=True)
             for step in range(100_000):

@@ -107,7 +107,7 @@ class Endings(unittest.TestCase):
         with Agent("raise ValueError('x' * 3_000_000 + 'the end')") as agent:
             agent.welcome()
             error = agent.expect("exception")
-            self.assertEqual(len(error[3][0]), 1024 * 1024)
+            self.assertEqual(len(error[3][0]), 256 * 1024)
             self.assertTrue(error[3][0].endswith(b"the end\n"))
 
     def test_the_agent_learns_of_an_end_although_a_child_lives_on(self):

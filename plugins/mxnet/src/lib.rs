@@ -29,6 +29,16 @@ const FRAMEWORK: Framework = Framework {
     lost_peer: &["there is no node", "lost connection"],
 };
 
+/// What the launchers that come with MXNet may have set, and its store reads.
+const OF_OTHER_LAUNCHERS: &[&str] = &[
+    "DMLC_INTERFACE",
+    "DMLC_LOCAL",
+    "DMLC_NUM_ATTEMPT",
+    "DMLC_SERVER_ID",
+    "DMLC_TASK_ID",
+    "DMLC_WORKER_ID",
+];
+
 impl Plugin for MxNet {
     const ID: &'static str = "mxnet";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
@@ -82,6 +92,7 @@ fn plan(cluster: &Cluster<'_>, request: &LaunchRequest) -> Result<LaunchPlan, Pl
             .argument("import mxnet")
     };
     let plan = plan
+        .without(OF_OTHER_LAUNCHERS)
         .variable("DMLC_ROLE", role)
         .variable("DMLC_PS_ROOT_URI", &cluster.machine(&scheduler)?.address)
         .variable("DMLC_PS_ROOT_PORT", cluster.port(&scheduler, STORE)?)

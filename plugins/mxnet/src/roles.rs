@@ -59,6 +59,9 @@ pub(crate) fn check(job: &JobSpec) -> Problems {
 
 fn check_role(role: &RoleSpec, problems: &mut Problems) {
     let name = role.name.as_str();
+    if name == WORKER {
+        problems.require_program(role);
+    }
     if name == SCHEDULER && role.nodes_max > 1 {
         let message = format!(
             "MXNet takes one `{SCHEDULER}`, the job asks for {}",

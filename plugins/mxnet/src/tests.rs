@@ -8,7 +8,10 @@ fn job(roles: &[(&str, u32)]) -> JobSpec {
         guarantee: Guarantee::None,
         roles: roles
             .iter()
-            .map(|(name, nodes)| RoleSpec::new(*name, *nodes))
+            .map(|(name, nodes)| RoleSpec {
+                has_program: true,
+                ..RoleSpec::new(*name, *nodes)
+            })
             .collect(),
         properties: vec![],
     }

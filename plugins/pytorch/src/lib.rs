@@ -43,6 +43,14 @@ const FRAMEWORK: Framework = Framework {
     ],
 };
 
+/// What `torchrun` sets beside these and a script under it would take for its own: files and a port of that launcher.
+const OF_OTHER_LAUNCHERS: &[&str] = &[
+    "TORCHELASTIC_ENABLE_FILE_TIMER",
+    "TORCHELASTIC_ERROR_FILE",
+    "TORCHELASTIC_HEALTH_CHECK_PORT",
+    "TORCHELASTIC_TIMER_FILE",
+];
+
 impl Plugin for PyTorch {
     const ID: &'static str = "pytorch";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
@@ -113,6 +121,9 @@ fn policy(job: &JobSpec, role: &RoleSpec) -> RolePolicy {
 
 fn check(job: &JobSpec) -> Problems {
     let mut problems = Problems::default();
+    for role in trainers(job) {
+        problems.require_program(role);
+    }
     if let Some(role) = job.role(tensorboard::ROLE) {
         tensorboard::check(role, &mut problems);
         if trainers(job).next().is_none() {
@@ -135,6 +146,7 @@ fn plan(
     let master = ranks.first()?;
     let device = &cluster.own_machine(request)?.device;
     Ok(LaunchPlan::new(&request.node, Program::RoleCommand)
+        .without(OF_OTHER_LAUNCHERS)
         .variable("MASTER_ADDR", &cluster.machine(master)?.address)
         .variable("MASTER_PORT", cluster.port(master, MASTER)?)
         .variable("RANK", rank)

@@ -1,4 +1,4 @@
-use crate::{Ending, ExitReport, JobSpec, KnownCause, ScriptError, Verdict};
+use crate::{Ending, ExitReport, JobSpec, KnownCause, ScriptError, StartFailure, Verdict};
 
 /// How one framework shows itself in the exits of its nodes. The default knows none.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,16 +21,29 @@ const PORT_TAKEN: &str = "address already in use";
 /// How many of the last lines are searched where there is no exception to look at.
 const LINES_SEARCHED: usize = 10;
 
-/// The usual meaning of an exit: what the host knows comes first, then the exception, then signal and exit code.
+/// The usual meaning of an exit: what the host knows comes first, then the exception, then signal and exit code. A hint of
+/// the host's own is passed on.
 ///
 /// A lost peer, a signal, a lack of memory, a stall and an unexplained exit code may be tried again; an exception is the
 /// script's own and is not.
 pub fn verdict_of_exit(job: &JobSpec, report: &ExitReport, framework: &Framework) -> Verdict {
+    let verdict = verdict_without_hint_of_host(job, report, framework);
+    match &report.hint {
+        Some(hint) => verdict.hint(hint),
+        None => verdict,
+    }
+}
+
+fn verdict_without_hint_of_host(
+    job: &JobSpec,
+    report: &ExitReport,
+    framework: &Framework,
+) -> Verdict {
     if let Some(verdict) = verdict_of_cause(report) {
         return verdict;
     }
     match (&report.ending, &report.error) {
-        (Ending::NotStarted(why), _) => verdict_of_start(why),
+        (Ending::NotStarted(failure), _) => verdict_of_start(failure),
         (Ending::Code(0), _) => verdict_of_success(job, report),
         (Ending::Signal(number), _) => verdict_of_signal(*number),
         (Ending::Code(_), Some(error)) => verdict_of_error(report, error, framework),
@@ -39,7 +52,7 @@ pub fn verdict_of_exit(job: &JobSpec, report: &ExitReport, framework: &Framework
 }
 
 fn verdict_of_cause(report: &ExitReport) -> Option<Verdict> {
-    match report.cause {
+    match &report.cause {
         KnownCause::None => None,
         KnownCause::OutOfMemory => Some(Verdict::retry("it was killed for lack of memory").hint(
             format!(
@@ -49,15 +62,17 @@ fn verdict_of_cause(report: &ExitReport) -> Option<Verdict> {
         )),
         KnownCause::Stalled => Some(Verdict::retry("it made no progress and was ended")),
         KnownCause::StartTimeout => Some(Verdict::retry("it was not ready in time and was ended")),
+        KnownCause::Refused(why) => Some(Verdict::fatal(why)),
     }
 }
 
-fn verdict_of_start(why: &str) -> Verdict {
-    let reason = format!("it could not be started: {why}");
-    if why.to_lowercase().contains(PORT_TAKEN) {
-        Verdict::retry_elsewhere(reason)
-    } else {
-        Verdict::fatal(reason)
+/// Files that do not come and processes that the system does not make may come in a while; nothing else does.
+fn verdict_of_start(failure: &StartFailure) -> Verdict {
+    let reason = format!("could not be started: {}", failure.message);
+    match failure.code.as_str() {
+        "port-taken" => Verdict::retry_elsewhere(reason),
+        "staging-failed" | "spawn-failed" => Verdict::retry(reason),
+        _ => Verdict::fatal(reason),
     }
 }
 
@@ -178,6 +193,7 @@ mod tests {
             ending,
             cause: KnownCause::None,
             error: None,
+            hint: None,
             last_lines: Vec::new(),
             was_ready: true,
             input_left: false,
@@ -240,11 +256,31 @@ mod tests {
             VerdictKind::Retry,
             "killed by signal 34",
         );
-        check(
-            &report(Ending::NotStarted("no such file".into())),
-            VerdictKind::Fatal,
-            "it could not be started: no such file",
-        );
+        let not_started = |code: &str| {
+            report(Ending::NotStarted(StartFailure {
+                code: code.into(),
+                message: "no such file".into(),
+            }))
+        };
+        for (code, kind) in [
+            ("script-missing", VerdictKind::Fatal),
+            ("unheard-of", VerdictKind::Fatal),
+            ("staging-failed", VerdictKind::Retry),
+            ("port-taken", VerdictKind::RetryElsewhere),
+        ] {
+            check(
+                &not_started(code),
+                kind,
+                "could not be started: no such file",
+            );
+        }
+        let refused = ExitReport {
+            cause: KnownCause::Refused("another version".into()),
+            hint: Some("install it".into()),
+            ..report(Ending::Code(3))
+        };
+        let verdict = check(&refused, VerdictKind::Fatal, "another version");
+        assert_eq!(verdict.hint.as_deref(), Some("install it"));
         let memory = ExitReport {
             cause: KnownCause::OutOfMemory,
             ..report(Ending::Signal(9))

@@ -1,4 +1,4 @@
-use crate::{Problem, Severity};
+use crate::{Problem, RoleSpec, Severity, clip};
 
 /// Collects all that is wrong with a job, so that `prepare` can report it at once.
 ///
@@ -9,19 +9,30 @@ pub struct Problems(Vec<Problem>);
 impl Problems {
     /// Refuses the job. The text says what is wrong, on which thing in backticks, without a full stop.
     pub fn error(&mut self, key: impl Into<String>, message: impl Into<String>) -> &mut Problem {
-        self.add(Severity::Error, key.into(), message.into())
+        self.add(Severity::Error, key.into(), &message.into())
     }
 
     /// Is shown; the job runs.
     pub fn warning(&mut self, key: impl Into<String>, message: impl Into<String>) -> &mut Problem {
-        self.add(Severity::Warning, key.into(), message.into())
+        self.add(Severity::Warning, key.into(), &message.into())
     }
 
-    fn add(&mut self, severity: Severity, key: String, message: String) -> &mut Problem {
+    /// Refuses a role that the job file gives neither script nor command.
+    pub fn require_program(&mut self, role: &RoleSpec) {
+        if !role.has_program {
+            self.error(
+                format!("roles.{}", role.name),
+                "the role has nothing to run",
+            )
+            .hint("add `script = \"train.py\"` or `command = [\"program\", \"argument\"]`");
+        }
+    }
+
+    fn add(&mut self, severity: Severity, key: String, message: &str) -> &mut Problem {
         self.0.push_mut(Problem {
             severity,
             key,
-            message,
+            message: clip(message),
             hint: None,
         })
     }
@@ -30,7 +41,8 @@ impl Problems {
 impl Problem {
     /// Says how to mend it.
     pub fn hint(&mut self, hint: impl Into<String>) {
-        self.hint = Some(hint.into());
+        let hint: String = hint.into();
+        self.hint = Some(clip(&hint));
     }
 }
 

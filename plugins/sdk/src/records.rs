@@ -42,13 +42,14 @@ impl JobSpec {
 }
 
 impl RoleSpec {
-    /// A role of a fixed size without input, policy and properties: for implied roles and tests.
+    /// A role of a fixed size without program, input, policy and properties: for implied roles and tests.
     pub fn new(name: impl Into<String>, nodes: u32) -> Self {
         Self {
             name: name.into(),
             nodes,
             nodes_min: nodes,
             nodes_max: nodes,
+            has_program: false,
             has_input: false,
             has_output: false,
             gpus_per_node: 0,
@@ -124,6 +125,7 @@ impl LaunchPlan {
             program,
             arguments: Vec::new(),
             environment: Vec::new(),
+            unset: Vec::new(),
             files: Vec::new(),
         }
     }
@@ -143,6 +145,14 @@ impl LaunchPlan {
     )]
     pub fn variable(mut self, name: &str, value: impl ToString) -> Self {
         self.environment.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Hides these variables of the agent's own environment from the program.
+    #[must_use]
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.unset
+            .extend(names.iter().map(|name| (*name).to_owned()));
         self
     }
 }
@@ -168,12 +178,16 @@ impl PluginError {
 /// Bytes of a text for people that the helpers keep; the host takes no more than 4 KiB.
 const TEXT_BYTES: usize = 2_000;
 
-/// The text, cut where it is too long for people; exceptions may carry whole tensors.
+/// The text, cut where it is too long for people and without control characters; exceptions may carry whole tensors, and
+/// properties anything.
 pub fn clip(text: &str) -> String {
-    match text.floor_char_boundary(TEXT_BYTES) {
-        end if end < text.len() => format!("{}…", &text[..end]),
-        _ => text.to_owned(),
+    let end = text.floor_char_boundary(TEXT_BYTES);
+    let printable = |character: &char| !character.is_control() || matches!(character, '\n' | '\t');
+    let mut clipped: String = text[..end].chars().filter(printable).collect();
+    if end < text.len() {
+        clipped.push('…');
     }
+    clipped
 }
 
 impl Verdict {

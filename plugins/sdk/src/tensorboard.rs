@@ -14,8 +14,10 @@ const PORT: &str = "http";
 
 /// The output folder is known on the node's machine alone, so the path is put together there. The module `notf` makes
 /// TensorBoard read the files by itself: importing TensorFlow for that would take eight seconds and 500 MB from the
-/// training beside it. The helper process that would read them faster is left out: it would be one more to watch.
-const START: &str = "import os, sys, types; \
+/// training beside it. The helper process that would read them faster is left out: it would be one more to watch. The
+/// list of running servers, which it keeps in the folder of temporary files for notebooks, goes to the node's own.
+const START: &str = "import os, sys, tempfile, types; \
+    tempfile.tempdir = os.getcwd(); \
     sys.modules['tensorboard.compat.notf'] = types.ModuleType('notf'); \
     from tensorboard.main import run_main; \
     sys.argv[2] = os.path.join(os.environ.get('FOREBAY_OUTPUT', '.'), sys.argv[2]); \

@@ -12,6 +12,9 @@ impl NodeRunner for Standard {
     fn prepare(job: &JobSpec) -> Preparation {
         let mut problems = Problems::default();
         Limits::read(job, &mut problems);
+        for role in &job.roles {
+            problems.require_program(role);
+        }
         let policies = job
             .roles
             .iter()
@@ -47,7 +50,13 @@ mod tests {
         let job = JobSpec {
             name: "abc".into(),
             guarantee: Guarantee::None,
-            roles: vec![RoleSpec::new("a", 1), RoleSpec::new("b", 2)],
+            roles: vec![
+                RoleSpec {
+                    has_program: true,
+                    ..RoleSpec::new("a", 1)
+                },
+                RoleSpec::new("b", 2),
+            ],
             properties: vec![("place-within-ms".into(), "soon".into())],
         };
         let preparation = Standard::prepare(&job);
@@ -62,6 +71,6 @@ mod tests {
             .iter()
             .map(|problem| problem.key.as_str())
             .collect();
-        assert_eq!(keys, ["properties.place-within-ms"]);
+        assert_eq!(keys, ["properties.place-within-ms", "roles.b"]);
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn end_of(turn: &mut Turn<'_>) -> Option<Step> {
     let cause = turn.state.cause.clone()?;
     let nobody_left = !turn.situation.finishers().any(Node::is_live);
     if cause.rank == Rank::Certain || nobody_left || turn.now_ms >= cause.end_at_ms {
-        return Some(turn.fail(Some(cause.node()), cause.reason));
+        return Some(turn.fail(Some(cause.node()), &cause.reason));
     }
     let after_ms = cause.end_at_ms - turn.now_ms;
     turn.actions.push(Action::SetTimer(TimerOrder {

@@ -2,14 +2,16 @@
 //! of the view, in the same order, at every call: is the job done? is it to stop? has something failed? who has no place?
 //! who is not started? Late, double and lost events do no harm, and a recovered application manager needs no special case.
 
+use std::collections::BTreeMap;
+
 use forebay_plugin_sdk::{
     Action, DataflowPhase, Decision, Event, JobEnd, JobFailure, JobSpec, JobView, Moment, NodeId,
-    NodePhase, NodeStall, PluginError, Problems, Refusal, StallKind, StateMachine, StopOrder,
+    NodePhase, NodeStall, PluginError, Problems, Refusal, StallKind, StateMachine, StopOrder, clip,
 };
 
 use crate::Standard;
 use crate::failing;
-use crate::limits::Limits;
+use crate::limits::{Limits, stop_grace_ms};
 use crate::situation::{Node, Situation};
 use crate::state::{State, Stop};
 
@@ -107,7 +109,7 @@ impl Turn<'_> {
         if node
             .is_some_and(|node| matches!(node.view.phase, NodePhase::Starting | NodePhase::Ready))
         {
-            self.stop(vec![stall.node.clone()], self.limits.stop_grace_ms);
+            self.stop(vec![stall.node.clone()], u64::MAX);
         }
     }
 
@@ -116,7 +118,7 @@ impl Turn<'_> {
             .into_iter()
             .map(|problem| problem.message)
             .collect();
-        (!problems.is_empty()).then(|| self.fail(None, problems.join("; ")))
+        (!problems.is_empty()).then(|| self.fail(None, &problems.join("; ")))
     }
 
     fn step(&mut self) -> Step {
@@ -132,7 +134,7 @@ impl Turn<'_> {
             });
         }
         if let Some(reason) = self.job_failure() {
-            return self.fail(None, reason);
+            return self.fail(None, &reason);
         }
         if !self.situation.is_published() {
             return self.place_cluster();
@@ -171,9 +173,22 @@ impl Turn<'_> {
             .any(|node| node.view.phase == NodePhase::Absent && nodes.contains(&node.id()))
     }
 
-    pub(crate) fn stop(&mut self, nodes: Vec<NodeId>, grace_ms: u64) {
-        self.actions
-            .push(Action::Stop(StopOrder { nodes, grace_ms }));
+    /// Each node has the grace of its role, within the deadline.
+    pub(crate) fn stop(&mut self, nodes: Vec<NodeId>, deadline_ms: u64) {
+        let mut by_grace: BTreeMap<u64, Vec<NodeId>> = BTreeMap::new();
+        for id in nodes {
+            let role = self.situation.node(&id).map(|node| node.role);
+            // What is wrong with it was reported when the limits were read.
+            let grace_ms = role.map_or(0, |role| stop_grace_ms(role, &mut Problems::default()));
+            by_grace
+                .entry(grace_ms.min(deadline_ms))
+                .or_default()
+                .push(id);
+        }
+        let orders = by_grace
+            .into_iter()
+            .map(|(grace_ms, nodes)| Action::Stop(StopOrder { nodes, grace_ms }));
+        self.actions.extend(orders);
     }
 
     pub(crate) fn finish(&mut self, phase: &'static str, end: JobEnd) -> Step {
@@ -181,7 +196,8 @@ impl Turn<'_> {
         Step::new(phase)
     }
 
-    pub(crate) fn fail(&mut self, node: Option<NodeId>, reason: String) -> Step {
+    pub(crate) fn fail(&mut self, node: Option<NodeId>, reason: &str) -> Step {
+        let reason = clip(reason);
         self.finish("failed", JobEnd::Failed(JobFailure { reason, node }))
     }
 }

@@ -33,7 +33,7 @@ impl Turn<'_> {
             return self.finish("stopped", JobEnd::Stopped);
         }
         self.state.stop = Some(Stop::Stopping);
-        self.stop(live, self.limits.stop_grace_ms.min(deadline_ms));
+        self.stop(live, deadline_ms);
         Step::new("stopping")
     }
 

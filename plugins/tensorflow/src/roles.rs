@@ -103,12 +103,17 @@ pub(crate) fn check(job: &JobSpec) -> Problems {
 
 fn check_role(job: &JobSpec, role: &RoleSpec, problems: &mut Problems) {
     match role.name.as_str() {
-        CHIEF => check_single(role, problems),
+        CHIEF => {
+            problems.require_program(role);
+            check_single(role, problems);
+        }
         EVALUATOR => {
+            problems.require_program(role);
             check_single(role, problems);
             check_unfed(role, problems);
         }
         PS => {
+            problems.require_program(role);
             check_unfed(role, problems);
             if job.role(WORKER).is_none() {
                 problems
@@ -120,7 +125,7 @@ fn check_role(job: &JobSpec, role: &RoleSpec, problems: &mut Problems) {
             }
         }
         tensorboard::ROLE => tensorboard::check(role, problems),
-        WORKER => {}
+        WORKER => problems.require_program(role),
         name => check_unknown(name, problems),
     }
 }

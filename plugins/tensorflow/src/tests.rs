@@ -11,7 +11,10 @@ fn job(roles: &[(&str, u32)]) -> JobSpec {
         guarantee: Guarantee::None,
         roles: roles
             .iter()
-            .map(|(name, nodes)| RoleSpec::new(*name, *nodes))
+            .map(|(name, nodes)| RoleSpec {
+                has_program: true,
+                ..RoleSpec::new(*name, *nodes)
+            })
             .collect(),
         properties: vec![],
     }
@@ -239,6 +242,7 @@ fn a_node_that_lost_a_peer_may_try_again() {
             message: message.into(),
             traceback: String::new(),
         }),
+        hint: None,
         last_lines: vec![],
         was_ready: true,
         input_left: false,

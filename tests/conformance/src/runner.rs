@@ -1,6 +1,7 @@
 use forebay_plugin::{
     CheckedRunner, ClusterSpec, Ending, ExitReport, Fault, Grants, JobSpec, KnownCause,
     LaunchRequest, Limits, Machine, Member, NodeId, RoleMembers, RolePolicy, ScriptError, Severity,
+    StartFailure,
 };
 
 use crate::{Failures, Subject, chain, with_policies};
@@ -181,11 +182,11 @@ fn check_exits(runner: &CheckedRunner, job: &JobSpec, failures: &mut Failures) {
     for role in &job.roles {
         for report in exits(&NodeId::new(&role.name, 0)) {
             if let Err(failure) = runner.interpret_exit(job, &report) {
-                let (node, ending, cause) = (&report.node, &report.ending, report.cause);
+                let (node, ending, cause) = (&report.node, &report.ending, &report.cause);
                 let why = chain(&failure);
                 failures.expect(
                     false,
-                    format!("`{node}` ended with {ending:?}, {cause}: {why}"),
+                    format!("`{node}` ended with {ending:?}, {cause:?}: {why}"),
                 );
             }
         }
@@ -199,6 +200,7 @@ fn exits(node: &NodeId) -> Vec<ExitReport> {
         ending,
         cause: KnownCause::None,
         error: None,
+        hint: None,
         last_lines: vec!["last words".to_owned(), "\u{7}é\r50%".repeat(5_000)],
         was_ready: true,
         input_left: false,
@@ -210,12 +212,16 @@ fn exits(node: &NodeId) -> Vec<ExitReport> {
         Ending::Code(-1),
         Ending::Signal(9),
         Ending::Signal(64),
-        Ending::NotStarted("no such file".to_owned()),
+        Ending::NotStarted(StartFailure {
+            code: "script-missing".to_owned(),
+            message: "no such\0 file".to_owned(),
+        }),
     ];
     let causes = [
         KnownCause::OutOfMemory,
         KnownCause::Stalled,
         KnownCause::StartTimeout,
+        KnownCause::Refused("another \u{7}version".to_owned()),
     ];
     let messages = ["", "\u{1b}[31mno\0", &"long ".repeat(20_000)];
     let killed = causes.map(|cause| ExitReport {

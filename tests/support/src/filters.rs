@@ -19,9 +19,9 @@ const PATTERNS: [(&str, &str); 14] = [
         r"\b\d+ cores?, \d+ MiB of memory",
         "[CORES] cores, [MEMORY] MiB of memory",
     ),
-    (r"/agents/\d+", "/agents/[PID]"),
     (r"\b\d+(\.\d+)? kB, SHA", "[SIZE], SHA"),
     (r"\bprocess \d+", "process [PID]"),
+    (r"\bagents/\d{8}-\d{6}-\d+", "agents/[TIME]-[PID]"),
     (r"\b127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
     (r"\bforebay 0\.\d+\.\d+\b", "forebay [VERSION]"),
     // As wide as the longest duration below it.

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The root of the repository.
+/// The root of the repository that the test belongs to. Asked for at run time: what was compiled into a shared target
+/// folder may be another clone's.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()
-        .expect("the repository is there")
+    let package = env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
+    let mut folders = Path::new(&package).ancestors();
+    let root = folders.find(|folder| folder.join("Cargo.lock").is_file());
+    root.expect("the repository is there").to_owned()
 }
 
 /// The `forebay` binary under test: a copy of `FOREBAY_BIN`, else of the one in the target folder of this test. A copy,

@@ -122,9 +122,15 @@ impl Machine {
 
     /// As [`Machine::write`], and anybody may execute it.
     pub fn write_program(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.write(path, content);
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("the file is ours");
-        path
+        let content = self.write(path, content);
+        let program = content.with_extension("being-made");
+        // Copied by another process: what a test beside this one starts would inherit our file for a moment.
+        let mut install = Command::new("install");
+        install.arg("-m755").args([&content, &program]);
+        let status = install.status().expect("coreutils are there");
+        assert!(status.success(), "{status}");
+        fs::rename(program, &content).expect("the file is ours");
+        content
     }
 
     /// A program that is to run in here.

@@ -74,9 +74,9 @@ pub(super) fn write(run: &RunDirectory, summary: &Summary) -> io::Result<()> {
     file.write_all(format!("{line_end}{line}\n").as_bytes())
 }
 
-/// The last line of a run that never had a run directory, or none that could be written.
-pub(crate) fn end_without_run(wreck: Wreck) -> Line {
-    line(1, summarise(Path::new(""), &[], wreck))
+/// The last line of a run that never began; `run_dir` is empty where none was made.
+pub(crate) fn end_without_run(run_dir: &Path, wreck: Wreck) -> Line {
+    line(1, summarise(run_dir, &[], wreck))
 }
 
 pub(super) fn line(sequence: u64, summary: Summary) -> Line {
@@ -121,7 +121,7 @@ struct Ledger {
 impl Ledger {
     fn apply(&mut self, event: &JobEvent) {
         match event {
-            JobEvent::Am { term, pid } => self.terms.push(TermSummary {
+            JobEvent::Am { term, pid, .. } => self.terms.push(TermSummary {
                 term: *term,
                 pid: *pid,
             }),

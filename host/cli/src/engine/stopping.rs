@@ -79,6 +79,18 @@ impl Stopping {
         Next::GoOn
     }
 
+    /// The engine itself cannot go on.
+    pub(super) fn broken(&mut self, reason: String) {
+        self.give_up_at = Some(Instant::now() + BEYOND_DEADLINE);
+        let request = StopRequest {
+            request: format!("engine-{}-broken", std::process::id()),
+            reason,
+            broken: true,
+            ..StopRequest::default()
+        };
+        tokio::spawn(deliver(self.control.clone(), request));
+    }
+
     /// Comes back when the manager has had time enough.
     pub(super) async fn deadline(&self) {
         match self.give_up_at {
@@ -100,6 +112,7 @@ impl Stopping {
             now: way == Way::Now,
             deadline_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
             reason: reason.into(),
+            broken: false,
         };
         tokio::spawn(deliver(self.control.clone(), request));
     }

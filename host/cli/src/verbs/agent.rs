@@ -38,7 +38,7 @@ pub(crate) struct Agent {
     #[arg(long)]
     name: Option<String>,
     /// Folder for logs, staged files, and the nodes' working and output folders
-    /// [default: `.forebay/agents/PID`]
+    /// [default: a new one, `.forebay/agents/TIME-PID`]
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
     /// Allows an application manager beyond loopback, where the job token travels in plain text
@@ -79,7 +79,7 @@ impl Agent {
         let token =
             Token::read_file(&self.token_file).map_err(|error| Failure::from_input(&error))?;
         let (address, interface) = self.machine.address_towards(&manager).await?;
-        let own = || PathBuf::from(format!(".forebay/agents/{}", std::process::id()));
+        let own = || PathBuf::from(format!(".forebay/agents/{}", new_name()));
         let folder = self.folder.unwrap_or_else(own);
         let folder = std::path::absolute(&folder).map_err(|error| {
             Failure::input(format!("`{}` is no folder", folder.display())).caused_by(Some(&error))
@@ -100,6 +100,12 @@ impl Agent {
             connect_within: CONNECT_WITHIN,
         })
     }
+}
+
+/// Process numbers come again, above all in containers.
+fn new_name() -> String {
+    let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
+    format!("{now}-{}", std::process::id())
 }
 
 /// A path is a socket; anything else a host with a port.

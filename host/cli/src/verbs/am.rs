@@ -116,8 +116,8 @@ async fn stop_without_engine(run: &RunDirectory) {
     let request = StopRequest {
         request: "engine-died".into(),
         now: true,
-        deadline_ms: 0,
         reason: "the engine died".into(),
+        ..StopRequest::default()
     };
     match job_control(&run.address(), &token).await {
         Ok(mut control) => match control.stop(request).await {

@@ -37,10 +37,8 @@ impl Check {
     pub(crate) fn execute(self) -> Result<Exit, Failure> {
         let document = checking::read(&self.file)?;
         let checked = checking::check(&document, &self.grants.text()?)?;
-        let (exit, found) = match checked {
-            Ok(checked) => (Exit::Done, checked.warnings),
-            Err(found) => (Exit::JobFailed, found),
-        };
+        let found = checked.map_or_else(|found| found, |checked| checked.warnings);
+        let exit = checking::exit_of(&found);
         let format = self.format.format;
         let errors = found.iter().filter(|problem| problem.is_error()).count();
         let shown = problems::show(&found, &document, format).and_then(|()| match format {

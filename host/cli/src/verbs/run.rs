@@ -1,7 +1,7 @@
 //! `forebay run`
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use forebay_cluster::events::Outcome;
@@ -55,7 +55,8 @@ impl Run {
         let result = self.run().await;
         if let (Err(failure), Format::Json) = (&result, format) {
             // A reader that is gone does not make it worse.
-            let _ = print_json(&engine::end_without_run(wreck(failure)));
+            let run_dir = failure.run_dir.as_deref().unwrap_or(Path::new(""));
+            let _ = print_json(&engine::end_without_run(run_dir, wreck(failure)));
         }
         result
     }
@@ -121,11 +122,12 @@ impl Run {
         // Somebody who does not read is noticed when the job runs.
         let _ = problems::show(found, &document, self.format.format);
         checked.map_err(|found| {
-            Failure::input(format!(
+            let text = format!(
                 "`{}` was not run: {}",
                 document.file(),
                 problems::tally(&found)
-            ))
+            );
+            Failure::input(text).with_exit(checking::exit_of(&found))
         })
     }
 }

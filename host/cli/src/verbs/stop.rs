@@ -56,7 +56,7 @@ impl Stop {
             Format::Text => tell(&format!(
                 "asked `{}` to stop; `forebay status {}` shows how far it is",
                 run.name(),
-                run.name()
+                runs::argument(run.root())
             )),
         })
     }
@@ -71,8 +71,8 @@ async fn ask(run: &RunDirectory, now: bool) -> Result<u64, Failure> {
             jiff::Timestamp::now().as_nanosecond()
         ),
         now,
-        deadline_ms: 0,
         reason: "`forebay stop` was called".into(),
+        ..StopRequest::default()
     };
     Ok(control::within(manager.stop(request))
         .await?

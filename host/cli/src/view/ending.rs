@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use forebay_cluster::events::{Cause, NodeSummary, Outcome, Summary};
+use forebay_cluster::events::{AttemptSummary, Cause, NodeSummary, Outcome, Summary};
 
 use super::words;
-use crate::text::{Colour, Palette, count, duration, neutral, shell_word, table};
+use crate::runs;
+use crate::text::{Colour, Palette, count, duration, neutral, table};
 
 /// Most nodes whose last report is listed.
 const NODES_SHOWN_MAX: usize = 12;
@@ -144,9 +145,12 @@ fn tail<'a>(title: &str, lines: impl Iterator<Item = &'a str>, lines_max: usize)
 /// What to do: what the plugin says, else where to read on.
 fn hint(summary: &Summary) -> Option<String> {
     let read_on = || {
-        let cause = summary.cause.as_ref().filter(|cause| cause.attempt > 0)?;
-        let run = summary.run_dir.file_name()?.to_string_lossy();
-        let command = format!("forebay logs --run {} {}", shell_word(&run), cause.node);
+        let cause = summary
+            .cause
+            .as_ref()
+            .filter(|_| log_name(summary).is_some())?;
+        let run = runs::argument(&summary.run_dir);
+        let command = format!("forebay logs --run {run} {}", cause.node);
         Some(format!("`{command}` shows everything that it wrote"))
     };
     summary.hint.clone().or_else(read_on)
@@ -174,10 +178,7 @@ fn places(summary: &Summary) -> Vec<String> {
         return Vec::new();
     }
     let path = |below: &str| neutral(&summary.run_dir.join(below).to_string_lossy()).into_owned();
-    let log = summary
-        .cause
-        .as_ref()
-        .and_then(|cause| log_name(&cause.node, cause.attempt));
+    let log = log_name(summary);
     let mut lines = vec![format!(
         "  run: {}",
         neutral(&summary.run_dir.to_string_lossy())
@@ -190,16 +191,21 @@ fn places(summary: &Summary) -> Vec<String> {
     lines
 }
 
-fn log_name(node: &str, attempt: u32) -> Option<String> {
-    let (role, index) = node.rsplit_once(':')?;
-    (attempt > 0).then(|| format!("logs/{role}-{index}.{attempt}.log"))
+/// The log of the attempt that is the cause; one that never ran has none.
+fn log_name(summary: &Summary) -> Option<String> {
+    let cause = summary.cause.as_ref()?;
+    let node = summary.nodes.iter().find(|node| node.node == cause.node)?;
+    let ran = |attempt: &&AttemptSummary| attempt.attempt == cause.attempt && attempt.pid.is_some();
+    node.attempts.iter().find(ran)?;
+    let (role, index) = cause.node.rsplit_once(':')?;
+    Some(format!("logs/{role}-{index}.{}.log", cause.attempt))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use forebay_cluster::events::{AttemptSummary, TermSummary};
+    use forebay_cluster::events::TermSummary;
     use serde_json::json;
 
     use super::*;

@@ -18,7 +18,7 @@ pub(super) fn of(event: &JobEvent, palette: Palette) -> Option<String> {
             neutral(job),
             neutral(&run_dir.to_string_lossy())
         ),
-        JobEvent::Am { term, pid } => format!("application manager: term {term}, pid {pid}"),
+        JobEvent::Am { term, pid, .. } => format!("application manager: term {term}, pid {pid}"),
         JobEvent::Agent {
             agent,
             address,
@@ -42,6 +42,12 @@ pub(super) fn of(event: &JobEvent, palette: Palette) -> Option<String> {
                 neutral(name),
                 neutral(payload)
             )
+        }
+        JobEvent::Finish { node, reason, .. } if reason.is_empty() => {
+            format!("{} finishes the job", neutral(node))
+        }
+        JobEvent::Finish { node, reason, .. } => {
+            format!("{} finishes the job: {}", neutral(node), neutral(reason))
         }
         JobEvent::Warning { message, hint } => warning(message, hint.as_deref(), palette),
         JobEvent::Stop { now: false, reason } => format!("stopping: {}", neutral(reason)),

@@ -77,7 +77,7 @@ async fn attach(
     events: &mpsc::Sender<Event>,
 ) -> Result<(Discovery, Streaming<ManagerMessage>), Event> {
     let connected = connect::discovery(address, token).await;
-    let mut discovery = connected.map_err(|error| Event::Down(with_causes(&error)))?;
+    let mut discovery = connected.map_err(|error| Event::Down(deepest_cause(&error)))?;
     let (outbound, queue) = mpsc::channel(QUEUE_MAX);
     let told = events.send(Event::Up(outbound)).await;
     told.map_err(|_| Event::Down("the agent has ended".to_owned()))?;
@@ -123,7 +123,8 @@ fn end_of_call(status: Status) -> Event {
     }
 }
 
-fn with_causes(error: &dyn std::error::Error) -> String {
+/// The outer ones say no more than that there is no connection.
+fn deepest_cause(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes
         .last()

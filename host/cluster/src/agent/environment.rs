@@ -27,9 +27,12 @@ pub(super) struct NodeFacts<'a> {
     pub(super) cluster: &'a Cluster,
 }
 
-/// The last one wins: the agent's own variables, the start's, the host's.
+/// The last one wins: the agent's own variables less those that the start does not want, the start's, the host's.
 pub(super) fn node_environment(own: &Variables, start: &Start, facts: &NodeFacts<'_>) -> Variables {
     let mut variables = without_own(own);
+    for name in &start.unset {
+        variables.remove(OsStr::new(name));
+    }
     if start.cores > 0 {
         set(&mut variables, "OMP_NUM_THREADS", start.cores.to_string());
     }
@@ -176,6 +179,29 @@ mod tests {
         check(&variables, "PYTHONUNBUFFERED", Some("1"));
         check(&variables, "CUDA_VISIBLE_DEVICES", Some(""));
         check(&variables, "OMP_NUM_THREADS", None);
+    }
+
+    #[test]
+    fn the_agent_hides_what_the_start_does_not_want_and_the_start_may_still_set_it() {
+        let start = Start {
+            unset: vec!["OLD".into(), "MODE".into()],
+            environment: [("MODE".to_owned(), "start".to_owned())].into(),
+            ..Start::default()
+        };
+        let own = [("OLD", "left over"), ("MODE", "agent"), ("HOME", "/root")];
+        let own = own.map(|(name, value)| (name.into(), value.into()));
+        let facts = NodeFacts {
+            node: &NodeId::new("worker", 1),
+            attempt: 1,
+            job: "digits",
+            output: Path::new("/out"),
+            gpus: &[],
+            cluster: &Cluster::default(),
+        };
+        let variables = node_environment(&Variables::from(own), &start, &facts);
+        check(&variables, "OLD", None);
+        check(&variables, "MODE", Some("start"));
+        check(&variables, "HOME", Some("/root"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ const ENVIRONMENTS_OF_USER: &str = "forebay/environments";
 /// No interpreter was found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no Python interpreter for `{name}`; these places were tried: {}", list(.tried))]
-pub(super) struct NoInterpreter {
+pub struct NoInterpreter {
     name: String,
     tried: Vec<PathBuf>,
 }
@@ -32,13 +32,24 @@ fn list(tried: &[PathBuf]) -> String {
 }
 
 impl NoInterpreter {
-    pub(super) fn hint(&self) -> &'static str {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
         if self.name.contains('/') {
             "give the path of an interpreter, or of an environment, on the machine of the node"
         } else {
             "make an environment at one of these places, or give the path of an interpreter"
         }
     }
+}
+
+/// Whether this machine has the interpreter that a role names (`None`: any), for a job file in the folder `base`. It is
+/// not run.
+pub fn check_interpreter(name: Option<&str>, base: &Path) -> Result<(), NoInterpreter> {
+    let wanted = Interpreter {
+        name: name.unwrap_or_default().to_owned(),
+        base: base.to_string_lossy().into_owned(),
+    };
+    resolve(&wanted, &std::env::vars_os().collect()).map(|_found| ())
 }
 
 /// The first of the places that holds a program. The path is not resolved further: an interpreter knows its environment
@@ -48,7 +59,12 @@ pub(super) fn resolve(
     variables: &Variables,
 ) -> Result<PathBuf, NoInterpreter> {
     let tried = places(wanted, variables);
-    let found = tried.iter().find(|place| is_program(place)).cloned();
+    // A node starts in another folder than this one.
+    let absolute = |place: &PathBuf| std::path::absolute(place).ok();
+    let found = tried
+        .iter()
+        .filter(|place| is_program(place))
+        .find_map(absolute);
     let name = if wanted.name.is_empty() {
         "python3"
     } else {
@@ -207,7 +223,7 @@ mod tests {
     #[test]
     fn a_path_may_be_an_environment_or_an_interpreter() {
         let machine = Machine::with(&["jobs/mine/venv/bin/python"]);
-        machine.check("./venv", "jobs/mine/./venv/bin/python");
+        machine.check("./venv", "jobs/mine/venv/bin/python");
         machine.check("venv/bin/python", "jobs/mine/venv/bin/python");
     }
 

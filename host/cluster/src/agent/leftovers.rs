@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use procfs::process::Process;
+use procfs::ProcResult;
+use procfs::process::{FDInfo, FDTarget, Process};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::environment::Variables;
@@ -29,11 +30,22 @@ pub(super) struct Marks {
     pub(super) group: Option<Pid>,
     /// Its environment.
     pub(super) variables: Variables,
+    /// Inode of the pipe that it writes to.
+    pub(super) output: u64,
 }
 
 impl Marks {
     fn fit(&self, group: Pid, pid: Pid) -> bool {
-        self.group == Some(group) || self.fit_environment(pid)
+        self.group == Some(group) || self.fit_environment(pid) || self.fit_output(pid)
+    }
+
+    fn fit_output(&self, pid: Pid) -> bool {
+        let files = Process::new(pid.as_raw_pid()).and_then(|process| process.fd());
+        files.is_ok_and(|files| {
+            let target = |file: ProcResult<FDInfo>| file.ok().map(|file| file.target);
+            let output = FDTarget::Pipe(self.output);
+            files.filter_map(target).any(|target| target == output)
+        })
     }
 
     fn fit_environment(&self, pid: Pid) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Bound;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -102,7 +103,11 @@ impl Shipment {
 
 /// All logs that the AM does not have whole.
 #[derive(Debug, Default)]
-pub(super) struct Logs(BTreeMap<(NodeId, u32), Shipment>);
+pub(super) struct Logs {
+    shipments: BTreeMap<(NodeId, u32), Shipment>,
+    /// The one that was sent last: each has its turn.
+    last: Option<(NodeId, u32)>,
+}
 
 impl Logs {
     pub(super) fn add(
@@ -119,30 +124,40 @@ impl Logs {
             sent: 0,
             sent_last: false,
         };
-        self.0.insert((node, attempt), shipment);
+        self.shipments.insert((node, attempt), shipment);
     }
 
     pub(super) fn has_next(&self) -> bool {
-        self.0.values().any(Shipment::has_next)
+        self.shipments.values().any(Shipment::has_next)
     }
 
     pub(super) fn next(&mut self) -> Option<LogChunk> {
-        let ((node, attempt), shipment) = self
-            .0
-            .iter_mut()
-            .find(|(_, shipment)| shipment.has_next())?;
+        let key = self.next_key()?;
+        let shipment = self.shipments.get_mut(&key)?;
         // Asked before the length: a log that completes in between gets one more, empty chunk.
         let complete = shipment.is_complete();
         let (offset, content) = (shipment.sent, shipment.read());
         shipment.sent += u64::try_from(content.len()).unwrap_or_default();
         shipment.sent_last = complete && shipment.is_all_sent();
-        Some(LogChunk {
-            node: Some(to_wire(node)),
-            attempt: *attempt,
+        let chunk = LogChunk {
+            node: Some(to_wire(&key.0)),
+            attempt: key.1,
             offset,
             content,
             last: shipment.sent_last,
-        })
+        };
+        self.last = Some(key);
+        Some(chunk)
+    }
+
+    fn next_key(&self) -> Option<(NodeId, u32)> {
+        let has_next =
+            |(key, shipment): (&(NodeId, u32), &Shipment)| shipment.has_next().then(|| key.clone());
+        let after = self.last.iter().flat_map(|last| {
+            let rest = (Bound::Excluded(last), Bound::Unbounded);
+            self.shipments.range::<(NodeId, u32), _>(rest)
+        });
+        after.chain(&self.shipments).find_map(has_next)
     }
 
     pub(super) fn acknowledge(&mut self, message: &LogAcknowledge) {
@@ -150,26 +165,26 @@ impl Logs {
             return;
         };
         let key = (node, message.attempt);
-        let Some(shipment) = self.0.get_mut(&key) else {
+        let Some(shipment) = self.shipments.get_mut(&key) else {
             return;
         };
         shipment.acknowledged = shipment.acknowledged.max(message.offset.min(shipment.sent));
         if shipment.is_done() {
             let _kept_for_nobody = std::fs::remove_file(&shipment.path);
-            self.0.remove(&key);
+            self.shipments.remove(&key);
         }
     }
 
     /// A new connection, whose AM holds these parts of the logs.
     pub(super) fn resume(&mut self, held: &[LogAcknowledge]) {
-        for shipment in self.0.values_mut() {
+        for shipment in self.shipments.values_mut() {
             (shipment.acknowledged, shipment.sent, shipment.sent_last) = (0, 0, false);
         }
         for part in held {
             let Some(node) = from_wire(part.node.as_ref()) else {
                 continue;
             };
-            let Some(shipment) = self.0.get_mut(&(node, part.attempt)) else {
+            let Some(shipment) = self.shipments.get_mut(&(node, part.attempt)) else {
                 continue;
             };
             let offset = part
@@ -180,7 +195,7 @@ impl Logs {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.shipments.is_empty()
     }
 }
 

@@ -34,3 +34,26 @@ fn count(file: &Path) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kills_are_counted_and_only_growth_tells() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("memory.events");
+        fs::write(&file, "low 0\nmax 7\noom 2\noom_kill 3\noom_group_kill 9\n").unwrap();
+        let before = OutOfMemoryKills(count(&file));
+        assert_eq!(before, OutOfMemoryKills(Some(3)));
+        assert!(!before.grew_since(before));
+        assert!(OutOfMemoryKills(Some(4)).grew_since(before));
+        let unknown = OutOfMemoryKills(count(&folder.path().join("none")));
+        assert!(!unknown.grew_since(before) && !before.grew_since(unknown));
+    }
+
+    #[test]
+    fn this_machine_counts() {
+        assert!(OutOfMemoryKills::now().0.is_some());
+    }
+}

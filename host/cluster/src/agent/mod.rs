@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use interpreter::{NoInterpreter, check_interpreter};
 pub use machine::{AddressError, Resources, choose_address};
 pub use ports::PortRange;
 

@@ -100,9 +100,12 @@ fn check_package(interpreter: &Path, answer: &Answer) -> Result<(), Unstarted> {
     }
 }
 
-/// The command that puts the package of this host into an environment.
-pub(super) fn install_command(interpreter: &Path) -> String {
-    format!("cargo xtask setup --into {}", interpreter.display())
+/// What puts the package of this host into an environment.
+pub(super) fn install_hint(interpreter: &Path) -> String {
+    format!(
+        "install it with `cargo xtask setup --into {}`",
+        interpreter.display()
+    )
 }
 
 fn command_program(

@@ -8,9 +8,10 @@ use forebay_plugin::NodeId;
 use super::attempt::{Assignment, Workshop};
 use super::environment::{NodeFacts, node_environment};
 use super::interpreter::NoInterpreter;
-use super::node_program::{find, install_command};
+use super::node_program::{find, install_hint};
 use super::probe::ProbeError;
 use super::staging::{StagingError, write_below, write_error};
+use crate::causes::chain;
 use crate::exec::Plan;
 use crate::wire::cluster::{LaunchFile, NotStarted};
 
@@ -64,17 +65,15 @@ impl Unstarted {
     pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::NoInterpreter(error) => Some(error.hint().to_owned()),
-            Self::PackageVersion { interpreter, .. } => Some(format!(
-                "install it with `{}`",
-                install_command(interpreter)
-            )),
+            Self::PackageVersion { interpreter, .. } => Some(install_hint(interpreter)),
             Self::NoScript { .. } => Some("name it in `script` or `files` of the role".to_owned()),
             Self::NoCommand { .. } => {
                 Some("install it on this machine, or give its path".to_owned())
             }
-            Self::PortTaken { .. } => {
-                Some("end that program, or give the agent other ports with `--ports`".to_owned())
-            }
+            Self::PortTaken { .. } => Some(
+                "end that program: the agent had leased the port, and no other program may take it"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }
@@ -82,8 +81,7 @@ impl Unstarted {
     pub(super) fn to_wire(&self) -> NotStarted {
         NotStarted {
             code: self.code().to_owned(),
-            message: with_causes(self),
-            hint: self.hint().unwrap_or_default(),
+            message: chain(self),
         }
     }
 }
@@ -94,12 +92,6 @@ fn looked_in(name: &str, folder: &Path) -> String {
     } else {
         "on the path".to_owned()
     }
-}
-
-/// An error and its causes in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Name of a node in file names, `worker-0`.

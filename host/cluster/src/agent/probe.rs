@@ -1,9 +1,11 @@
 //! Asks an interpreter which Python it is and which `forebay` package it has, once.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,6 +17,8 @@ use super::environment::{Variables, without_own};
 
 /// An interpreter on a busy machine with cold disks takes seconds.
 const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+/// What is kept of its output, in bytes.
+const TOLD_BYTES_MAX: usize = 64 << 10;
 
 const QUESTION: &str = "\
 import json, sys
@@ -73,7 +77,10 @@ impl Probes {
             interpreter: interpreter.to_owned(),
             reason,
         });
-        answers.insert(key, answer.clone());
+        // Another try may find the machine less busy.
+        if answer.is_ok() {
+            answers.insert(key, answer.clone());
+        }
         answer
     }
 }
@@ -88,18 +95,35 @@ fn ask(interpreter: &Path, variables: &Variables) -> Result<Answer, String> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| error.to_string())?;
+    // Read while it runs: what start-up files print could fill the pipes.
+    let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
     if !ends_within(child.id(), ANSWER_WITHIN) {
         let _gone = child.kill();
         let _reaped = child.wait();
         return Err(format!("no answer within {} s", ANSWER_WITHIN.as_secs()));
     }
-    let output = child
-        .wait_with_output()
-        .map_err(|error| error.to_string())?;
-    let answer = serde_json::from_slice(&output.stdout)
-        .ok()
-        .filter(|_| output.status.success());
-    answer.ok_or_else(|| complaint(&output.stderr, output.status))
+    let status = child.wait().map_err(|error| error.to_string())?;
+    let told = |reader: JoinHandle<Vec<u8>>| reader.join().unwrap_or_default();
+    let (stdout, stderr) = (told(stdout), told(stderr));
+    let lines = stdout.rsplit(|byte| *byte == b'\n');
+    let mut answers = lines.filter_map(|line| serde_json::from_slice(line).ok());
+    let answer = answers.next().filter(|_| status.success());
+    answer.ok_or_else(|| complaint(&stderr, status))
+}
+
+/// The end of what a pipe brings, on a thread of its own.
+fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        let mut piece = [0; 8192];
+        let Some(mut pipe) = pipe else { return kept };
+        while let Ok(count @ 1..) = pipe.read(&mut piece) {
+            kept.extend_from_slice(&piece[..count]);
+            let surplus = kept.len().saturating_sub(TOLD_BYTES_MAX);
+            kept.drain(..surplus);
+        }
+        kept
+    })
 }
 
 fn ends_within(pid: u32, time: Duration) -> bool {
@@ -120,15 +144,18 @@ fn complaint(stderr: &[u8], status: std::process::ExitStatus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     async fn probe(script: &str) -> Result<Answer, ProbeError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("python");
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // Written by another process: what a test beside this one starts would inherit our file for a moment.
+        let write = r#"printf '%s\n' '#!/bin/sh' "$1" > "$0" && chmod +x "$0""#;
+        let written = Command::new("sh")
+            .args(["-c", write])
+            .args([path.as_os_str(), script.as_ref()])
+            .status();
+        assert!(written.unwrap().success());
         Probes::default()
             .ask(&path, &std::env::vars_os().collect())
             .await

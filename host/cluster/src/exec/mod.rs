@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use command_fds::CommandFdExt;
 use rustix::process::{
@@ -30,6 +31,10 @@ use supervisor::{Signals, Supervisor};
 
 /// Name of the variable that tells a node the number of its control socket.
 const NODE_FD: &str = "FOREBAY_NODE_FD";
+
+/// How long a program that was just written may look busy, and how often it is tried again.
+const BUSY_FOR: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// What to run, exactly.
 #[derive(Debug, Serialize, Deserialize)]
@@ -153,7 +158,8 @@ fn own_input() -> io::Result<UnixStream> {
 /// the standard library's own bookkeeping between fork and exec.
 fn spawn(plan: &Plan, control: OwnedFd) -> io::Result<Child> {
     let number = control.as_raw_fd();
-    Command::new(&plan.program)
+    let mut command = Command::new(&plan.program);
+    command
         .arg0(&plan.name)
         .args(&plan.arguments)
         .env_clear()
@@ -162,6 +168,20 @@ fn spawn(plan: &Plan, control: OwnedFd) -> io::Result<Child> {
         .current_dir(&plan.folder)
         .stdin(Stdio::null())
         .process_group(0)
-        .preserved_fds(vec![control])
-        .spawn()
+        .preserved_fds(vec![control]);
+    let busy_until = Instant::now() + BUSY_FOR;
+    loop {
+        match command.spawn() {
+            Err(error) if is_busy(&error) && Instant::now() < busy_until => {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            spawned => return spawned,
+        }
+    }
+}
+
+/// The program was written a moment ago, and a process that the agent starts just now still has it open, until its own
+/// exec.
+fn is_busy(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ExecutableFileBusy
 }

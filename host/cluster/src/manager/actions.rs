@@ -1,6 +1,6 @@
 //! Carries out what the state machine decided. Everything here was validated as a whole before.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use forebay_plugin::{Action, JobEnd, NodeId, NodePhase, PlaceRequest, StopOrder};
 
@@ -59,7 +59,7 @@ impl Core {
             nodes: request.nodes.clone(),
             avoid: request.avoid.iter().cloned().collect(),
             deadline_ms: self.now_ms.saturating_add(request.deadline_ms),
-            asked: BTreeSet::new(),
+            asked: BTreeMap::new(),
             rounds: 0,
         });
         self.settle_placings();
@@ -67,12 +67,14 @@ impl Core {
 
     /// Gives places back; without an action where the host itself takes back what it had asked for.
     pub(super) fn release(&mut self, action: Option<Id>, nodes: &[NodeId]) {
+        self.forget_placings_of(nodes);
         let mut by_agent: BTreeMap<usize, Vec<_>> = BTreeMap::new();
         for id in nodes {
             let Some(node) = self.tables.node_mut(id) else {
                 continue;
             };
             node.phase = NodePhase::Absent;
+            node.start_when_ended = None;
             if let Some(place) = node.place.take() {
                 by_agent.entry(place.agent).or_default().push(to_wire(id));
             }
@@ -87,6 +89,16 @@ impl Core {
                 }),
             );
         }
+    }
+
+    /// A `place` without an answer is taken back; what an agent grants later is handed back.
+    fn forget_placings_of(&mut self, nodes: &[NodeId]) {
+        for placing in &mut self.tables.placings {
+            placing.nodes.retain(|id| !nodes.contains(id));
+        }
+        self.tables
+            .placings
+            .retain(|placing| !placing.nodes.is_empty());
     }
 
     fn publish(&mut self, nodes: &[NodeId]) {

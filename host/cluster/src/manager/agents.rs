@@ -10,13 +10,17 @@ use crate::submission::HOST_VERSION;
 use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::outbox_entry::Event as Told;
-use crate::wire::cluster::{Acknowledge, HeldAttempt, OutboxEntry, Register, Resources, Welcome};
+use crate::wire::cluster::{
+    Acknowledge, HeldAttempt, LogChunk, OutboxEntry, Register, Resources, Welcome,
+};
 use crate::wire::node_id;
 
 /// How often an agent says that it is alive.
 pub(crate) const HEARTBEAT_INTERVAL_MS: u64 = 1_000;
 /// A broken stream may come back within this; then the agent and its nodes are lost.
 const LOST_AFTER_MS: u64 = 3_000;
+/// Longest name of an agent.
+const NAME_BYTES_MAX: usize = 128;
 
 impl Core {
     /// The agent that speaks on this link.
@@ -62,6 +66,7 @@ impl Core {
             self.happened(Event::MachinesJoined(vec![register.name.clone()]));
         }
         self.give_up_missing(agent, register);
+        self.take_back_unknown_places(agent, register);
         for message in self.outstanding.of(agent).cloned().collect::<Vec<_>>() {
             self.tell(agent, message);
         }
@@ -69,6 +74,14 @@ impl Core {
     }
 
     fn admit(&self, register: &Register) -> Result<(), Refusal> {
+        if register.term > self.setting.term {
+            return Err(Refusal::Overtaken(register.term));
+        }
+        if !is_name(&register.name) {
+            return Err(Refusal::Unfit(format!(
+                "an agent's name is 1 to {NAME_BYTES_MAX} bytes without control characters: give it another one with `--name`"
+            )));
+        }
         if self.tables.end.is_some()
             && !self
                 .tables
@@ -141,7 +154,7 @@ impl Core {
             run: self.setting.run.clone(),
             heartbeat_interval_ms: HEARTBEAT_INTERVAL_MS,
             outbox_number: self
-                .outbox
+                .journaled_outbox
                 .get(&register.agent_id)
                 .copied()
                 .unwrap_or_default(),
@@ -192,6 +205,17 @@ impl Core {
         self.lose_nodes(gone);
     }
 
+    /// Places that the agent holds and nobody has: it was away when they were given back.
+    fn take_back_unknown_places(&mut self, agent: usize, register: &Register) {
+        let held = register.inventory.iter().flat_map(|held| &held.places);
+        let unknown = held.filter(|held| {
+            let node = self.tables.node(&node_id(held.node.as_ref()));
+            let place = node.and_then(|node| node.place.as_ref());
+            place.is_none_or(|place| place.agent != agent)
+        });
+        self.hand_back(agent, unknown.cloned().collect());
+    }
+
     pub(super) fn gone(&mut self, link: Link) {
         let Some(agent) = self.links.remove(&link) else {
             return;
@@ -208,9 +232,10 @@ impl Core {
                 self.tables.agents[agent].state = AgentState::Lost;
                 self.announce(agent, AgentPhase::Lost);
                 self.outstanding.forget(agent);
-                self.refused_by(agent, "the agent was lost");
+                self.take_all_elsewhere(agent);
                 self.lose_nodes(self.tables.nodes_on(agent));
                 self.changed();
+                self.settle_placings();
             }
         }
     }
@@ -277,6 +302,13 @@ impl Core {
         }
     }
 
+    /// Whether this link's agent may send the log of this attempt: a stranger could write into any log, and beside them.
+    pub(crate) fn takes_log(&self, link: Link, chunk: &LogChunk) -> bool {
+        let node = self.tables.node(&node_id(chunk.node.as_ref()));
+        let was_started = node.is_some_and(|node| (1..=node.attempt).contains(&chunk.attempt));
+        self.links.contains_key(&link) && was_started
+    }
+
     /// Tells each agent what it need not keep any more.
     pub(super) fn acknowledge(&mut self) {
         for (link, agent) in &self.links {
@@ -321,6 +353,11 @@ impl Core {
             cluster: Some(self.wire_cluster()),
         })
     }
+}
+
+/// It is shown to people and to plugins.
+fn is_name(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
 fn held(register: &Register) -> impl Iterator<Item = &HeldAttempt> {

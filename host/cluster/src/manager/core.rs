@@ -5,21 +5,28 @@
 //! (`agents`), what happens to nodes (`nodes`), what the state machine orders (`actions`), places (`placing`), new
 //! attempts (`launching`), and the end (`ending`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use forebay_plugin::{CallError, Event, JobView, Moment, NodeId, ValidDecision, unsupported};
+use forebay_plugin::{
+    Action, CallError, Event, JobView, Moment, NodeId, ValidDecision, unsupported,
+};
 use sha2::{Digest, Sha256};
 
 use super::effect::{Effect, Input, Link, Ticket};
+use super::nodes::OpenLog;
 use super::outstanding::Outstanding;
 use super::tables::{AgentState, Tables};
+use crate::causes::chain;
 use crate::events::{JobEvent, Outcome, TermSummary};
 use crate::journal::{DecisionRecord, Entry};
 use crate::preparation::{PluginSet, Prepared};
 
 /// What agents told is journaled at the latest after this, also when nothing had to be decided.
 const JOURNAL_WITHIN_MS: u64 = 1_000;
+/// Timers fire together, and no sooner than this after the ones before: each may cause a decision, and so a journal entry.
+const TIMERS_EVERY_MS: u64 = 100;
 /// A state machine whose decisions cause new events at once, over and over, is wrong.
 const DECISIONS_AT_ONCE_MAX: usize = 100;
 
@@ -31,6 +38,8 @@ pub(crate) struct Setting {
     pub(crate) run_dir: PathBuf,
     pub(crate) term: u64,
     pub(crate) pid: u32,
+    /// Where agents of other machines join.
+    pub(crate) listen: Vec<SocketAddr>,
     pub(crate) submitted_ms: u64,
     /// How many agents with room `place` waits for.
     pub(crate) awaited_agents: u32,
@@ -49,11 +58,15 @@ pub(crate) struct Core {
     /// Orders that agents have not answered, sent again when one comes back.
     pub(super) outstanding: Outstanding,
     /// Attempts whose log is still coming.
-    pub(super) open_logs: BTreeSet<(String, u32)>,
+    pub(super) open_logs: BTreeMap<(String, u32), OpenLog>,
     /// Numbers of the outboxes that are in the tables, by agent id.
     pub(super) outbox: BTreeMap<String, u64>,
     pub(super) effects: Vec<Effect>,
     state: Vec<u8>,
+    /// The same as far as the journal has it: agents need not keep those.
+    pub(super) journaled_outbox: BTreeMap<String, u64>,
+    /// When timers fired last.
+    timers_fired_ms: u64,
     entry_number: u64,
     pending: Vec<Event>,
     tickets: Vec<(Ticket, u64)>,
@@ -78,8 +91,10 @@ impl Core {
             now_ms: 0,
             links: BTreeMap::new(),
             outstanding: Outstanding::default(),
-            open_logs: BTreeSet::new(),
+            open_logs: BTreeMap::new(),
             outbox: BTreeMap::new(),
+            journaled_outbox: BTreeMap::new(),
+            timers_fired_ms: 0,
             effects: Vec::new(),
             state: Vec::new(),
             entry_number: 0,
@@ -123,7 +138,9 @@ impl Core {
             .end
             .as_ref()
             .map(|end| end.logs_until_ms.unwrap_or(end.nodes_until_ms));
-        away.chain(self.tables.timers.values().copied())
+        let timers = self.tables.timers.values().min();
+        let timers = timers.map(|at| self.timers_due_ms().max(*at));
+        away.chain(timers)
             .chain(
                 self.tables
                     .placings
@@ -145,6 +162,11 @@ impl Core {
             Input::Joined { link, register } => self.joined(link, &register),
             Input::Agent { link, message } => self.agent_said(link, message),
             Input::Gone { link } => self.gone(link),
+            Input::LogGrew {
+                node,
+                attempt,
+                length,
+            } => self.log_grew(node, attempt, length),
             Input::LogClosed { node, attempt } => {
                 self.open_logs.remove(&(node, attempt));
             }
@@ -161,6 +183,7 @@ impl Core {
         self.emit(JobEvent::Am {
             term: self.setting.term,
             pid: self.setting.pid,
+            listen: self.setting.listen.clone(),
         });
         for warning in self.prepared.warnings.clone() {
             let message = format!("{}: {}", warning.key, warning.message);
@@ -179,7 +202,15 @@ impl Core {
         self.enforce_stop();
     }
 
+    /// The earliest moment at which timers fire again.
+    fn timers_due_ms(&self) -> u64 {
+        self.timers_fired_ms.saturating_add(TIMERS_EVERY_MS)
+    }
+
     fn fire_timers(&mut self) {
+        if self.now_ms < self.timers_due_ms() {
+            return;
+        }
         let due: Vec<String> = self
             .tables
             .timers
@@ -187,6 +218,9 @@ impl Core {
             .filter(|(_, at)| **at <= self.now_ms)
             .map(|(id, _)| id.clone())
             .collect();
+        if !due.is_empty() {
+            self.timers_fired_ms = self.now_ms;
+        }
         for id in due {
             self.tables.timers.remove(&id);
             self.happened(Event::Timer(id));
@@ -258,7 +292,11 @@ impl Core {
     fn accept(&mut self, record: DecisionRecord, decision: &ValidDecision) {
         self.state.clone_from(&decision.state);
         let first_event = record.now.event_number;
-        self.enter_phase(&decision.phase, decision.note.as_deref());
+        // With the decided end begins a phase of the host's own.
+        let is_end = |action: &Action| matches!(action, Action::Finish(_));
+        if !decision.actions.iter().any(is_end) {
+            self.enter_phase(&decision.phase, decision.note.as_deref());
+        }
         self.journal(Some(record));
         for (position, action) in (0..).zip(&decision.actions) {
             self.carry_out((first_event, position), action);
@@ -333,6 +371,7 @@ impl Core {
             outbox: self.outbox.clone(),
             tables: self.tables.clone(),
         })));
+        self.journaled_outbox.clone_from(&self.outbox);
         self.acknowledge();
         for (ticket, event_number) in std::mem::take(&mut self.tickets) {
             self.effects.push(Effect::Answer {
@@ -369,15 +408,4 @@ fn record(
         note: decision.note.clone(),
         actions: decision.actions.clone(),
     }
-}
-
-/// An error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

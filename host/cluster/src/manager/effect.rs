@@ -22,6 +22,12 @@ pub(crate) enum Input {
     Agent { link: Link, message: FromAgent },
     /// The stream is closed.
     Gone { link: Link },
+    /// So many bytes of an attempt's log are here.
+    LogGrew {
+        node: String,
+        attempt: u32,
+        length: u64,
+    },
     /// The whole log of an attempt is here.
     LogClosed { node: String, attempt: u32 },
     /// A person wants the end of the job.
@@ -43,8 +49,10 @@ pub(crate) struct StopCall {
 pub(crate) enum StopWay {
     /// SIGKILL, without a question.
     Now,
-    /// The state machine is asked; what still runs after so many milliseconds is killed.
-    Orderly { deadline_ms: u64 },
+    /// The state machine is asked; what still runs after so many milliseconds is killed. Default: as the job says.
+    Orderly { deadline_ms: Option<u64> },
+    /// The engine cannot go on: not a stop, a failure.
+    Broken,
 }
 
 /// What the shell has to do, in this order.
@@ -75,4 +83,6 @@ pub(crate) enum Refusal {
     Unfit(String),
     /// The job is over.
     Over,
+    /// The agent has obeyed a newer term: this application manager is no longer in charge.
+    Overtaken(u64),
 }

@@ -12,8 +12,9 @@ use crate::wire::cluster::manager_message::Message as ToAgent;
 
 /// A node that is still there so long after its SIGKILL is given up: its agent does not answer.
 const GIVE_UP_AFTER_MS: u64 = 30_000;
-/// How long the end waits for the last lines of logs.
+/// How long the end waits for the next part of a log, and for all of them.
 const LOGS_WITHIN_MS: u64 = 3_000;
+const LOGS_WITHIN_MAX_MS: u64 = 120_000;
 
 /// How nodes are ended with their job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +29,14 @@ impl Core {
     // ----------------------------------------------------------------------------------------- ways to the end
 
     pub(super) fn succeed(&mut self) {
-        self.begin_end(
-            Grace::OfRole,
-            end(Outcome::Succeeded, "all work is done".into()),
-        );
+        self.begin_end(Grace::OfRole, end(Outcome::Succeeded, self.success()));
+    }
+
+    fn success(&self) -> String {
+        match &self.tables.finish_reason {
+            Some(reason) => reason.clone(),
+            None => "all work is done".into(),
+        }
     }
 
     pub(super) fn stopped(&mut self) {
@@ -72,14 +77,19 @@ impl Core {
             return;
         }
         self.tables.requests.insert(call.request, number);
+        if call.way == StopWay::Broken {
+            return self.fail_engine(call.reason, None);
+        }
         self.emit(JobEvent::Stop {
             now: call.way == StopWay::Now,
             reason: call.reason.clone(),
         });
         self.tables.stop_reason.get_or_insert(call.reason);
         match call.way {
+            StopWay::Broken => {}
             StopWay::Now => self.kill_job(),
             StopWay::Orderly { deadline_ms } => {
+                let deadline_ms = deadline_ms.unwrap_or_else(|| self.stop_within_ms());
                 self.tables
                     .stop_deadline_ms
                     .get_or_insert(self.now_ms.saturating_add(deadline_ms));
@@ -89,6 +99,11 @@ impl Core {
                 }));
             }
         }
+    }
+
+    fn stop_within_ms(&self) -> u64 {
+        let within = self.prepared.job.limits.stop_within;
+        u64::try_from(within.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The deadline of an orderly stop has passed.
@@ -127,10 +142,11 @@ impl Core {
         }
         self.tables.timers.clear();
         self.tables.placings.clear();
-        let longest = self.stop_everything(grace);
+        let live = self.tables.nodes_where(|node| node.phase.is_live());
+        let graces = live.iter().map(|id| self.grace_ms(id, grace));
         let nodes_until_ms = self
             .now_ms
-            .saturating_add(longest)
+            .saturating_add(graces.max().unwrap_or_default())
             .saturating_add(GIVE_UP_AFTER_MS);
         let phase = match end.outcome {
             Outcome::Succeeded => "finishing",
@@ -142,21 +158,19 @@ impl Core {
             nodes_until_ms,
             ..end
         });
-        self.changed();
         self.enter_phase(phase, Some(&reason));
+        self.stop_everything(grace);
     }
 
-    /// Stops every live node; the longest grace that one of them has.
-    fn stop_everything(&mut self, grace: Grace) -> u64 {
+    /// Stops every live node, once the journal says so.
+    fn stop_everything(&mut self, grace: Grace) {
         let number = self.tables.next_event;
         self.tables.next_event += 1;
-        let mut longest = 0;
+        self.journal(None);
         for (part, id) in (0..).zip(self.tables.nodes_where(|node| node.phase.is_live())) {
             let grace_ms = self.grace_ms(&id, grace);
-            longest = longest.max(grace_ms);
             self.stop_live((number, part), &[id], grace_ms, "the job ends");
         }
-        longest
     }
 
     fn grace_ms(&self, id: &NodeId, grace: Grace) -> u64 {
@@ -180,6 +194,7 @@ impl Core {
         self.give_up_nodes(&running);
         let logs_until = self.logs_until();
         if self.open_logs.is_empty() || logs_until <= self.now_ms {
+            self.warn_of_torn_logs();
             self.close();
         }
     }
@@ -198,12 +213,41 @@ impl Core {
         }
     }
 
+    fn warn_of_torn_logs(&mut self) {
+        for ((node, attempt), log) in std::mem::take(&mut self.open_logs) {
+            let missing = log.announced.map_or_else(
+                || "its end".to_owned(),
+                |all| format!("the last {} bytes", all.saturating_sub(log.held)),
+            );
+            self.emit(JobEvent::Warning {
+                message: format!("the log of node `{node}`, attempt {attempt}, lacks {missing}"),
+                hint: Some("its agent was too slow to send it, or is gone".into()),
+            });
+        }
+    }
+
+    /// More of a log is here: while something comes, the end waits, within reason.
+    pub(super) fn log_grew(&mut self, node: String, attempt: u32, held: u64) {
+        if let Some(log) = self.open_logs.get_mut(&(node, attempt)) {
+            log.held = log.held.max(held);
+        }
+        let longer = self.now_ms + LOGS_WITHIN_MS;
+        if let Some(end) = &mut self.tables.end
+            && let Some(until) = &mut end.logs_until_ms
+        {
+            let latest = end.nodes_ended_ms + LOGS_WITHIN_MAX_MS;
+            *until = longer.min(latest).max(*until);
+        }
+    }
+
     fn logs_until(&mut self) -> u64 {
-        let until = self.now_ms + LOGS_WITHIN_MS;
-        self.tables
-            .end
-            .as_mut()
-            .map_or(until, |end| *end.logs_until_ms.get_or_insert(until))
+        let now_ms = self.now_ms;
+        self.tables.end.as_mut().map_or(now_ms, |end| {
+            *end.logs_until_ms.get_or_insert_with(|| {
+                end.nodes_ended_ms = now_ms;
+                now_ms + LOGS_WITHIN_MS
+            })
+        })
     }
 
     fn close(&mut self) {
@@ -234,6 +278,7 @@ fn end(outcome: Outcome, reason: String) -> End {
         node: None,
         engine_failed: false,
         nodes_until_ms: 0,
+        nodes_ended_ms: 0,
         logs_until_ms: None,
     }
 }

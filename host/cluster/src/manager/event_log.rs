@@ -2,7 +2,7 @@
 //! alone: they have files of their own.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc};
@@ -17,6 +17,8 @@ use crate::wire::job::Event;
 const LIVE_EVENTS: usize = 16_384;
 /// Messages on their way to one watcher.
 const WATCHER_EVENTS: usize = 256;
+/// Bytes of the file that are read at once.
+const PIECE_BYTES: u64 = 1 << 20;
 
 /// One event as watchers get it.
 #[derive(Clone, Debug)]
@@ -25,6 +27,17 @@ struct Told {
     sequence: u64,
     json: Arc<str>,
     is_last: bool,
+}
+
+impl Told {
+    fn parse(json: &str) -> Option<Self> {
+        let line: Line = serde_json::from_str(json).ok()?;
+        Some(Self {
+            sequence: line.sequence?,
+            json: json.into(),
+            is_last: matches!(line.event, JobEvent::Summary(_)),
+        })
+    }
 }
 
 /// Writer of the run's events. Cheap to clone the reading side of: see [`EventLog::watcher`].
@@ -42,11 +55,10 @@ impl EventLog {
             .create(true)
             .append(true)
             .open(run.events_file())?;
-        let sequence = history(run, 0)?.last().map_or(0, |told| told.sequence);
         Ok(Self {
             run: run.clone(),
             file,
-            sequence,
+            sequence: last_sequence(run)?,
             live: broadcast::channel(LIVE_EVENTS).0,
         })
     }
@@ -138,6 +150,7 @@ impl Watcher {
             live: self.live.subscribe(),
             sender,
             seen: after,
+            position: 0,
         };
         tokio::spawn(watch.run());
         receiver
@@ -149,6 +162,8 @@ struct Watch {
     live: broadcast::Receiver<Told>,
     sender: mpsc::Sender<Result<Event, Status>>,
     seen: u64,
+    /// How far the file was read, in bytes.
+    position: u64,
 }
 
 /// Nothing more is to be sent: the summary is out, or the watcher has gone.
@@ -171,10 +186,19 @@ impl Watch {
     }
 
     async fn catch_up(&mut self) -> Result<(), Over> {
-        for told in history(&self.run, self.seen).map_err(|_| Over)? {
-            self.pass_on(told).await?;
+        loop {
+            let (run, position) = (self.run.clone(), self.position);
+            // The file may be long, and the disk slow.
+            let read = tokio::task::spawn_blocking(move || piece(&run, position)).await;
+            let (told, next) = read.map_err(|_| Over)?.map_err(|_| Over)?;
+            if next == self.position {
+                return Ok(());
+            }
+            self.position = next;
+            for told in told {
+                self.pass_on(told).await?;
+            }
         }
-        Ok(())
     }
 
     async fn pass_on(&mut self, told: Told) -> Result<(), Over> {
@@ -191,29 +215,34 @@ impl Watch {
     }
 }
 
-/// Whole lines of the file after the event of this number.
-fn history(run: &RunDirectory, after: u64) -> io::Result<Vec<Told>> {
-    let file = match File::open(run.events_file()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+fn last_sequence(run: &RunDirectory) -> io::Result<u64> {
+    let (mut last, mut position) = (0, 0);
+    loop {
+        let (told, next) = piece(run, position)?;
+        if next == position {
+            return Ok(last);
+        }
+        last = told.last().map_or(last, |told| told.sequence);
+        position = next;
+    }
+}
+
+/// Whole lines of the file from this byte on, at most a piece of them, and where the next piece begins.
+fn piece(run: &RunDirectory, position: u64) -> io::Result<(Vec<Told>, u64)> {
+    let mut file = match File::open(run.events_file()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), position)),
         file => file?,
     };
-    let mut told = Vec::new();
-    for json in BufReader::new(file).lines() {
-        let json = json?;
-        let Ok(line) = serde_json::from_str::<Line>(&json) else {
-            continue;
-        };
-        let Some(sequence) = line.sequence.filter(|sequence| *sequence > after) else {
-            continue;
-        };
-        let is_last = matches!(line.event, JobEvent::Summary(_));
-        told.push(Told {
-            sequence,
-            json: json.into(),
-            is_last,
-        });
+    file.seek(SeekFrom::Start(position))?;
+    let (mut lines, mut position) = (BufReader::new(file), position);
+    let end = position + PIECE_BYTES;
+    let (mut told, mut json) = (Vec::new(), String::new());
+    while position < end && lines.read_line(&mut json)? > 0 && json.ends_with('\n') {
+        position += json.len() as u64;
+        told.extend(Told::parse(json.trim_end()));
+        json.clear();
     }
-    Ok(told)
+    Ok((told, position))
 }
 
 /// The summary of a run that has ended.
@@ -262,6 +291,21 @@ mod tests {
         assert_eq!(next(&mut all).await, None);
     }
 
+    #[tokio::test]
+    async fn a_history_of_many_pieces_is_told_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(folder.path(), "job").unwrap();
+        let mut events = EventLog::open(&run).unwrap();
+        let text = "x".repeat(100_000);
+        for _ in 0..40 {
+            events.emit(phase(&text)).unwrap();
+        }
+        let mut late = events.watcher().watch(3);
+        for expected in 4..=40 {
+            assert_eq!(next(&mut late).await, Some(expected));
+        }
+    }
+
     #[test]
     fn a_reopened_log_goes_on_counting() {
         let folder = tempfile::tempdir().unwrap();
@@ -272,9 +316,6 @@ mod tests {
             .unwrap();
         let mut again = EventLog::open(&run).unwrap();
         again.emit(phase("starting")).unwrap();
-        assert_eq!(
-            history(&run, 0).unwrap().last().map(|told| told.sequence),
-            Some(2)
-        );
+        assert_eq!(last_sequence(&run).unwrap(), 2);
     }
 }

@@ -134,6 +134,7 @@ impl Core {
             cluster: Some(self.wire_cluster()),
             parameters: self.parameters(role),
             restore_checkpoint: None,
+            unset: plan.unset,
             cores: role.resources.cores.unwrap_or_default(),
         }
     }

@@ -6,8 +6,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::run_directory::RunDirectory;
-use crate::wire::cluster::LogChunk;
-use crate::wire::node_id;
+use crate::wire::cluster::{LogAcknowledge, LogChunk};
+use crate::wire::{node_id, to_wire};
 
 /// A longer line is told in pieces.
 const LINE_BYTES_MAX: usize = 16 << 10;
@@ -46,6 +46,22 @@ impl LogStore {
         }
     }
 
+    /// How much there is of each log that is still coming: agents go on from there.
+    pub(crate) fn held(&self) -> Vec<LogAcknowledge> {
+        let held = self
+            .logs
+            .iter()
+            .map(|((node, attempt), log)| LogAcknowledge {
+                node: node
+                    .parse()
+                    .ok()
+                    .map(|id: forebay_plugin::NodeId| to_wire(&id)),
+                attempt: *attempt,
+                offset: log.length,
+            });
+        held.collect()
+    }
+
     /// Writes what is new of a chunk. One that leaves a gap is not written: the agent sends from the length it is told.
     pub(crate) fn store(&mut self, chunk: &LogChunk) -> io::Result<Stored> {
         let id = node_id(chunk.node.as_ref());
@@ -62,7 +78,7 @@ impl LogStore {
             stored.lines = log.write(chunk)?;
             stored.length = log.length;
             stored.is_closed =
-                chunk.last && log.length == chunk.offset + chunk.content.len() as u64;
+                chunk.last && log.length == chunk.offset.saturating_add(chunk.content.len() as u64);
             if stored.is_closed {
                 stored.lines.extend(log.rest());
                 self.logs.remove(&key);

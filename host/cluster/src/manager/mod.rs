@@ -25,7 +25,7 @@ mod tables;
 mod tests;
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
@@ -115,12 +115,19 @@ pub async fn run(options: Options) -> Result<Outcome, ManagerError> {
     let token = Token::read_file(&options.run.token_file())?;
     let events = EventLog::open(&options.run).map_err(ManagerError::io("open the events"))?;
     let (mail, letters) = mpsc::channel(MAIL);
-    let services = Services::new(mail, events.watcher(), token, &options.run);
-    let servers = Servers::start(&services, options.unix, options.tcp)?;
+    let services = Services::new(mail, events.watcher(), &options.run);
+    let servers = Servers::start(&services, &token, options.unix, options.tcp)?;
     let shell = Shell::new(core, Box::new(journal), events, &options.run);
     let outcome = shell.run(letters).await?;
     servers.stop().await;
     Ok(outcome)
+}
+
+fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, ManagerError> {
+    let taken = listeners.iter().map(TcpListener::local_addr);
+    taken
+        .collect::<io::Result<_>>()
+        .map_err(ManagerError::io("learn where it listens"))
 }
 
 fn core_of(options: &Options) -> Result<Core, ManagerError> {
@@ -134,6 +141,7 @@ fn core_of(options: &Options) -> Result<Core, ManagerError> {
         run_dir: options.run.root().into(),
         term: options.term,
         pid: std::process::id(),
+        listen: addresses(&options.tcp)?,
         submitted_ms: submission.submitted_ms,
         awaited_agents: submission.agents,
         files: submission.files,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use forebay_plugin::{
     CustomEvent, Ending, Event, ExitReport, FinishRequest, KnownCause, NodeExit, NodeId, NodePhase,
-    NodeStall, ScriptError, StallKind, Valid, Verdict, VerdictKind,
+    NodeStall, ScriptError, StallKind, StartFailure, Valid, Verdict, VerdictKind,
 };
 use nix::sys::signal::Signal;
 use serde_json::Value as Json;
@@ -20,6 +20,17 @@ use crate::wire::cluster::{
     NodeFinishJob, NodeGenerationTaken, NodeReport, NodeSignal, StallKind as WireStall,
 };
 use crate::wire::node::value::Kind;
+use crate::wire::node_id;
+
+/// Most values that are kept of one node's reports.
+const REPORT_KEYS_MAX: usize = 1_000;
+
+/// How much of a log is here, and how much there is, once the attempt has ended.
+#[derive(Debug, Default)]
+pub(super) struct OpenLog {
+    pub(super) held: u64,
+    pub(super) announced: Option<u64>,
+}
 
 impl Core {
     // --------------------------------------------------------------------------------------------- start and ready
@@ -31,7 +42,8 @@ impl Core {
         node.pid = Some(started.pid);
         self.outstanding
             .settle(agent, &Awaits::Start(id.clone(), started.attempt));
-        self.open_logs.insert((id.to_string(), started.attempt));
+        self.open_logs
+            .insert((id.to_string(), started.attempt), OpenLog::default());
         self.show(&id);
     }
 
@@ -60,7 +72,10 @@ impl Core {
     // ------------------------------------------------------------------------------------------------- what they say
 
     pub(super) fn reported(&mut self, reported: NodeReport) {
-        let Some((id, node)) = self.current(reported.node.as_ref(), reported.attempt) else {
+        let id = node_id(reported.node.as_ref());
+        // Also of an attempt that has ended: its last report may have waited behind its end.
+        let newest = self.tables.node_mut(&id);
+        let Some(node) = newest.filter(|node| node.attempt == reported.attempt) else {
             return;
         };
         let Some(report) = reported.report else {
@@ -75,7 +90,11 @@ impl Core {
         if let Some(step) = report.step {
             node.last_report.insert("step".into(), step.into());
         }
-        node.last_report.extend(values.clone());
+        for (key, value) in &values {
+            if node.last_report.len() < REPORT_KEYS_MAX || node.last_report.contains_key(key) {
+                node.last_report.insert(key.clone(), value.clone());
+            }
+        }
         self.emit(JobEvent::Report {
             node: id.to_string(),
             attempt: reported.attempt,
@@ -116,6 +135,19 @@ impl Core {
         let Some((id, _)) = self.current(finish.node.as_ref(), finish.attempt) else {
             return;
         };
+        let said = if finish.reason.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", finish.reason)
+        };
+        self.tables
+            .finish_reason
+            .get_or_insert_with(|| format!("`{id}` finished the job{said}"));
+        self.emit(JobEvent::Finish {
+            node: id.to_string(),
+            attempt: finish.attempt,
+            reason: finish.reason.clone(),
+        });
         self.happened(Event::FinishRequested(FinishRequest {
             node: id,
             reason: finish.reason,
@@ -161,6 +193,9 @@ impl Core {
         };
         node.done |= ended.was_done;
         let known = known_verdict(node, &ended);
+        if let Some(log) = self.open_logs.get_mut(&(id.to_string(), ended.attempt)) {
+            log.announced = Some(ended.log_bytes);
+        }
         self.outstanding
             .settle(agent, &Awaits::Start(id.clone(), ended.attempt));
         self.outstanding
@@ -244,6 +279,7 @@ impl Core {
             });
         }
         node.phase = NodePhase::Absent;
+        node.start_when_ended = None;
         node.place = None;
         node.pid = None;
         self.show(id);
@@ -286,6 +322,9 @@ fn known_verdict(node: &NodeRecord, ended: &AttemptEnded) -> Option<Verdict> {
         ))
     } else if ended.stop_was_asked || node.phase == NodePhase::Stopping {
         Some(verdict(VerdictKind::Stopped, "it was told to stop"))
+    } else if !ended.agent_stopped.is_empty() {
+        let reason = format!("its agent ended it: {}", ended.agent_stopped);
+        Some(verdict(VerdictKind::Retry, &reason))
     } else {
         None
     }
@@ -304,6 +343,7 @@ fn exit_report(node: NodeId, ended: AttemptEnded) -> ExitReport {
         node,
         attempt: ended.attempt,
         cause: match ended.cause() {
+            _ if !ended.refusal.is_empty() => KnownCause::Refused(ended.refusal),
             WireCause::None => KnownCause::None,
             WireCause::OutOfMemory => KnownCause::OutOfMemory,
             WireCause::Stalled => KnownCause::Stalled,
@@ -312,11 +352,16 @@ fn exit_report(node: NodeId, ended: AttemptEnded) -> ExitReport {
         ending: match ended.ending {
             Some(WireEnding::Code(code)) => Ending::Code(code),
             Some(WireEnding::Signal(signal)) => Ending::Signal(signal),
-            Some(WireEnding::NotStarted(why)) => {
-                Ending::NotStarted(not_started(&why.code, &why.message, &why.hint))
-            }
-            None => Ending::NotStarted("the agent did not say how it ended".into()),
+            Some(WireEnding::NotStarted(why)) => Ending::NotStarted(StartFailure {
+                code: why.code,
+                message: why.message,
+            }),
+            None => Ending::NotStarted(StartFailure {
+                code: "spawn-failed".into(),
+                message: "the agent did not say how it ended".into(),
+            }),
         },
+        hint: Some(ended.hint).filter(|hint| !hint.is_empty()),
         error: ended.error.map(|error| ScriptError {
             kind: error.kind,
             message: error.message,
@@ -329,20 +374,11 @@ fn exit_report(node: NodeId, ended: AttemptEnded) -> ExitReport {
     }
 }
 
-/// The code first, so that a node runner can tell the cases apart.
-fn not_started(code: &str, message: &str, hint: &str) -> String {
-    if hint.is_empty() {
-        format!("{code}: {message}")
-    } else {
-        format!("{code}: {message}; {hint}")
-    }
-}
-
 pub(super) fn ending_text(ending: &Ending) -> String {
     match ending {
         Ending::Code(code) => format!("exit code {code}"),
         Ending::Signal(number) => format!("signal {number}{}", signal_name(*number)),
-        Ending::NotStarted(why) => format!("not started ({why})"),
+        Ending::NotStarted(failure) => format!("not started ({})", failure.code),
     }
 }
 

@@ -5,6 +5,9 @@ use std::fmt::Write;
 
 use super::tables::Room;
 
+/// Most agents that a message names.
+const AGENTS_NAMED_MAX: usize = 5;
+
 /// A node that wants a place.
 #[derive(Clone, Debug)]
 pub(crate) struct Need {
@@ -79,12 +82,19 @@ fn missing(
     if candidates.is_empty() {
         text.push_str("; there is no agent to use");
     }
-    for (candidate, room) in candidates.iter().zip(free) {
+    for (candidate, room) in candidates.iter().zip(free).take(AGENTS_NAMED_MAX) {
         let _ = write!(
             text,
             "; agent `{}` has {} left",
             candidate.name,
             describe(room)
+        );
+    }
+    if candidates.len() > AGENTS_NAMED_MAX {
+        let _ = write!(
+            text,
+            "; and {} more agents",
+            candidates.len() - AGENTS_NAMED_MAX
         );
     }
     text

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use forebay_plugin::{Event, NodeId, NodePhase};
+use forebay_plugin::{Event, FinishRule, NodeId, NodePhase};
 
 use super::actions::action_id;
 use super::core::Core;
@@ -10,7 +10,7 @@ use super::outstanding::Awaits;
 use super::placement::{Candidate, Need, assign};
 use super::tables::{AgentState, Place, Placing, Room};
 use crate::wire::cluster::manager_message::Message as ToAgent;
-use crate::wire::cluster::{self, PlaceGranted, PlaceNode, PlaceRefused, Release};
+use crate::wire::cluster::{self, HeldPlace, PlaceGranted, PlaceNode, PlaceRefused, Release};
 use crate::wire::{node_id, to_wire};
 
 impl Core {
@@ -29,6 +29,9 @@ impl Core {
 
     fn try_placing(&mut self, placing: Placing) {
         let unplaced = self.unplaced(&placing);
+        if unplaced.is_empty() {
+            return self.complete(&placing);
+        }
         let awaited = self.awaited();
         let candidates = self.candidates(&placing.avoid);
         let assigned = match &awaited {
@@ -139,8 +142,8 @@ impl Core {
         }
         for (agent, nodes) in by_agent {
             let action = action_id(placing.action, placing.rounds);
+            placing.asked.insert(agent, placing.rounds);
             placing.rounds += 1;
-            placing.asked.insert(agent);
             for id in &nodes {
                 if let Some(node) = self.tables.node_mut(id) {
                     node.place = Some(Place {
@@ -182,11 +185,16 @@ impl Core {
     pub(super) fn place_granted(&mut self, agent: usize, granted: PlaceGranted) {
         let action = granted.action.unwrap_or_default();
         self.outstanding.settle(agent, &Awaits::Places(action));
-        let Some(position) = self.placing_of(&action) else {
-            return self.hand_back(agent, &granted);
+        let Some(position) = self.placing_of(agent, &action) else {
+            return self.hand_back(agent, granted.places);
         };
+        let mut unwanted = Vec::new();
         for held in granted.places {
             let id = node_id(held.node.as_ref());
+            if !self.tables.placings[position].nodes.contains(&id) {
+                unwanted.push(held);
+                continue;
+            }
             let ports = held
                 .ports
                 .into_iter()
@@ -200,16 +208,16 @@ impl Core {
             }
         }
         self.tables.placings[position].asked.remove(&agent);
-        self.complete(position);
+        self.hand_back(agent, unwanted);
+        self.settle_placings();
     }
 
-    /// A place that nobody waits for any more.
-    fn hand_back(&mut self, agent: usize, granted: &PlaceGranted) {
-        let nodes = granted
-            .places
-            .iter()
-            .filter_map(|held| held.node.clone())
-            .collect();
+    /// Places that nobody waits for any more.
+    pub(super) fn hand_back(&mut self, agent: usize, places: Vec<HeldPlace>) {
+        let nodes: Vec<_> = places.into_iter().filter_map(|held| held.node).collect();
+        if nodes.is_empty() {
+            return;
+        }
         self.tell(
             agent,
             ToAgent::Release(Release {
@@ -219,64 +227,85 @@ impl Core {
         );
     }
 
-    fn placing_of(&self, action: &cluster::ActionId) -> Option<usize> {
+    /// The one that this agent was asked for by exactly this order.
+    fn placing_of(&self, agent: usize, action: &cluster::ActionId) -> Option<usize> {
         let id = (action.event_number, action.position);
-        self.tables
-            .placings
-            .iter()
-            .position(|placing| placing.action == id)
+        self.tables.placings.iter().position(|placing| {
+            placing.action == id && placing.asked.get(&agent) == Some(&action.part)
+        })
     }
 
-    fn complete(&mut self, position: usize) {
-        let placing = &self.tables.placings[position];
-        if !placing.asked.is_empty() || !self.unplaced(placing).is_empty() {
-            return;
-        }
-        let placing = self.tables.placings.remove(position);
+    fn complete(&mut self, placing: &Placing) {
         for id in &placing.nodes {
             if let Some(node) = self.tables.node_mut(id) {
                 node.phase = NodePhase::Placed;
             }
             self.show(id);
         }
-        self.happened(Event::NodesPlaced(placing.nodes));
+        self.happened(Event::NodesPlaced(placing.nodes.clone()));
     }
 
     pub(super) fn place_refused(&mut self, agent: usize, refused: &PlaceRefused) {
-        self.outstanding
-            .settle(agent, &Awaits::Places(refused.action.unwrap_or_default()));
-        self.refused_by(agent, &refused.reason);
+        let action = refused.action.unwrap_or_default();
+        self.outstanding.settle(agent, &Awaits::Places(action));
+        if let Some(position) = self.placing_of(agent, &action) {
+            self.take_elsewhere(agent, position);
+            self.warn_of_refusal(agent, &refused.reason);
+            self.settle_placings();
+        }
     }
 
-    /// What this agent was asked for goes elsewhere.
-    pub(super) fn refused_by(&mut self, agent: usize, reason: &str) {
+    /// Everything of open placings that this agent has granted, or was asked for, goes elsewhere: it is lost.
+    pub(super) fn take_all_elsewhere(&mut self, agent: usize) {
+        for position in 0..self.tables.placings.len() {
+            self.take_elsewhere(agent, position);
+        }
+    }
+
+    fn take_elsewhere(&mut self, agent: usize, position: usize) {
         let name = self.tables.agents[agent].name.clone();
-        let mut refused = Vec::new();
-        for placing in &mut self.tables.placings {
-            if placing.asked.remove(&agent) {
-                placing.avoid.insert(name.clone());
-                refused.extend(placing.nodes.clone());
-            }
-        }
-        if refused.is_empty() {
-            return;
-        }
-        for id in refused {
+        let placing = &mut self.tables.placings[position];
+        placing.asked.remove(&agent);
+        placing.avoid.insert(name);
+        for id in placing.nodes.clone() {
             if let Some(node) = self.tables.node_mut(&id) {
                 node.place = node.place.take().filter(|place| place.agent != agent);
             }
         }
+    }
+
+    fn warn_of_refusal(&mut self, agent: usize, reason: &str) {
+        let name = &self.tables.agents[agent].name;
         let message = format!("agent `{name}` has no place to give: {reason}");
         self.emit(crate::events::JobEvent::Warning {
             message,
             hint: None,
         });
-        self.settle_placings();
     }
 
-    /// Nothing of it stays held.
+    /// Nothing of it stays held. That of a node which nobody waits for would be told to nobody.
     fn give_up(&mut self, placing: &Placing, missing: String) {
         self.release(None, &placing.nodes);
+        if placing.nodes.iter().all(|id| self.is_observer(id)) {
+            self.emit(crate::events::JobEvent::Warning {
+                message: format!(
+                    "the job goes on without {}: {missing}",
+                    list(&placing.nodes)
+                ),
+                hint: None,
+            });
+        }
         self.happened(Event::PlaceFailed(placing.nodes.clone(), missing));
     }
+
+    fn is_observer(&self, id: &NodeId) -> bool {
+        let role = self.prepared.spec.role(&id.role);
+        let policy = role.and_then(|role| role.policy.as_ref());
+        policy.is_some_and(|policy| policy.finish == FinishRule::Observer)
+    }
+}
+
+fn list(nodes: &[NodeId]) -> String {
+    let names: Vec<String> = nodes.iter().map(|id| format!("`{id}`")).collect();
+    names.join(", ")
 }

@@ -15,7 +15,6 @@ use tonic::{Request, Response, Status, Streaming};
 use super::effect::{Link, StopWay};
 use super::event_log::Watcher;
 use crate::run_directory::RunDirectory;
-use crate::token::Token;
 use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::discovery_server::Discovery;
 use crate::wire::cluster::{AgentMessage, FetchRequest, FileChunk, ManagerMessage, Register};
@@ -31,8 +30,6 @@ const REGISTER_WITHIN: Duration = Duration::from_secs(10);
 const AGENT_COMMANDS: usize = 16_384;
 /// A staged file travels in pieces of this size.
 const FILE_CHUNK_BYTES: usize = 256 << 10;
-/// Of an orderly stop that says no deadline.
-const STOP_WITHIN_MS: u64 = 30_000;
 /// Longest id and reason of a request.
 const REQUEST_TEXT_MAX: usize = 1_000;
 
@@ -67,7 +64,6 @@ pub(crate) enum Mail {
 pub(crate) struct Services {
     mail: mpsc::Sender<Mail>,
     watcher: Watcher,
-    token: Token,
     staged: PathBuf,
     links: Arc<AtomicU64>,
 }
@@ -75,16 +71,10 @@ pub(crate) struct Services {
 type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Services {
-    pub(crate) fn new(
-        mail: mpsc::Sender<Mail>,
-        watcher: Watcher,
-        token: Token,
-        run: &RunDirectory,
-    ) -> Self {
+    pub(crate) fn new(mail: mpsc::Sender<Mail>, watcher: Watcher, run: &RunDirectory) -> Self {
         Self {
             mail,
             watcher,
-            token,
             staged: run.staged(),
             links: Arc::default(),
         }
@@ -114,7 +104,6 @@ impl Discovery for Services {
         &self,
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        self.token.check(&request)?;
         let mut inbound = request.into_inner();
         let register = first_message(&mut inbound).await?;
         let link = self.links.fetch_add(1, Ordering::Relaxed) + 1;
@@ -133,7 +122,6 @@ impl Discovery for Services {
         &self,
         request: Request<FetchRequest>,
     ) -> Result<Response<Self::FetchStream>, Status> {
-        self.token.check(&request)?;
         let sha256 = request.into_inner().sha256;
         if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(Status::invalid_argument("not a SHA-256 in hexadecimal"));
@@ -198,42 +186,37 @@ impl JobControl for Services {
         &self,
         request: Request<WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        self.token.check(&request)?;
         let events = self.watcher.watch(request.into_inner().after);
         Ok(Response::new(Box::pin(ReceiverStream::new(events))))
     }
 
     async fn describe(
         &self,
-        request: Request<DescribeRequest>,
+        _request: Request<DescribeRequest>,
     ) -> Result<Response<Description>, Status> {
-        self.token.check(&request)?;
         let json = self.ask(|answer| Mail::Describe { answer }).await?;
         Ok(Response::new(Description { json }))
     }
 
     async fn stop(&self, request: Request<StopRequest>) -> Result<Response<Accepted>, Status> {
-        self.token.check(&request)?;
         let StopRequest {
             request,
             now,
             deadline_ms,
             reason,
+            broken,
         } = request.into_inner();
         if request.is_empty() || request.len().max(reason.len()) > REQUEST_TEXT_MAX {
             return Err(Status::invalid_argument(
                 "`request` has to be an id of 1 to 1000 bytes, `reason` at most 1000",
             ));
         }
-        let deadline_ms = if deadline_ms == 0 {
-            STOP_WITHIN_MS
-        } else {
-            deadline_ms
-        };
-        let way = if now {
-            StopWay::Now
-        } else {
-            StopWay::Orderly { deadline_ms }
+        let way = match (broken, now) {
+            (true, _) => StopWay::Broken,
+            (false, true) => StopWay::Now,
+            (false, false) => StopWay::Orderly {
+                deadline_ms: Some(deadline_ms).filter(|deadline| *deadline > 0),
+            },
         };
         let event_number = self
             .ask(|answer| Mail::Stop {
@@ -246,24 +229,21 @@ impl JobControl for Services {
         Ok(Response::new(Accepted { event_number }))
     }
 
-    async fn scale(&self, request: Request<ScaleRequest>) -> Result<Response<Accepted>, Status> {
-        self.token.check(&request)?;
+    async fn scale(&self, _request: Request<ScaleRequest>) -> Result<Response<Accepted>, Status> {
         Err(unsupported("scale", "a running job keeps its size"))
     }
 
     async fn restart(
         &self,
-        request: Request<RestartRequest>,
+        _request: Request<RestartRequest>,
     ) -> Result<Response<Accepted>, Status> {
-        self.token.check(&request)?;
         Err(unsupported(
             "restart",
             "a node that has ended is not started again",
         ))
     }
 
-    async fn resume(&self, request: Request<ResumeRequest>) -> Result<Response<Accepted>, Status> {
-        self.token.check(&request)?;
+    async fn resume(&self, _request: Request<ResumeRequest>) -> Result<Response<Accepted>, Status> {
         Err(unsupported("resume", "a job whose plugin fails ends"))
     }
 }

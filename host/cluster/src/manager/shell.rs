@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::Status;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
 use super::ManagerError;
@@ -22,6 +23,7 @@ use crate::connect::MESSAGE_BYTES_MAX;
 use crate::events::{JobEvent, Outcome};
 use crate::journal::Journal;
 use crate::run_directory::RunDirectory;
+use crate::token::Token;
 use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::discovery_server::DiscoveryServer;
 use crate::wire::cluster::manager_message::Message as ToAgent;
@@ -124,7 +126,14 @@ impl Shell {
             Mail::Agent {
                 link,
                 message: FromAgent::Log(chunk),
-            } => self.store_log(link, &chunk)?,
+            } if !self.core.takes_log(link, &chunk) => {
+                tracing::warn!(link, node = ?chunk.node, "a part of a log that nobody asked for is dropped");
+                None
+            }
+            Mail::Agent {
+                link,
+                message: FromAgent::Log(chunk),
+            } => Some(self.store_log(link, &chunk)?),
             Mail::Agent { link, message } => Some(Input::Agent { link, message }),
             Mail::Gone { link } => {
                 self.commands.remove(&link);
@@ -153,7 +162,7 @@ impl Shell {
         })
     }
 
-    fn store_log(&mut self, link: Link, chunk: &LogChunk) -> Result<Option<Input>, ManagerError> {
+    fn store_log(&mut self, link: Link, chunk: &LogChunk) -> Result<Input, ManagerError> {
         let stored = self
             .logs
             .store(chunk)
@@ -172,10 +181,16 @@ impl Shell {
             offset: stored.length,
         };
         self.send(link, ToAgent::LogAcknowledge(held));
-        Ok(stored.is_closed.then_some(Input::LogClosed {
-            node: stored.node,
-            attempt: chunk.attempt,
-        }))
+        let (node, attempt) = (stored.node, chunk.attempt);
+        Ok(if stored.is_closed {
+            Input::LogClosed { node, attempt }
+        } else {
+            Input::LogGrew {
+                node,
+                attempt,
+                length: stored.length,
+            }
+        })
     }
 
     // -------------------------------------------------------------------------------------------------- what is done
@@ -186,7 +201,7 @@ impl Shell {
             Effect::Send { link, message } => self.send(link, message),
             Effect::Close { link, refusal } => self.close(link, refusal),
             Effect::Emit(event) => {
-                tracing::info!(event = %serde_json::to_string(&event).unwrap_or_default());
+                tracing::debug!(event = %serde_json::to_string(&event).unwrap_or_default());
                 self.events
                     .emit(event)
                     .map_err(ManagerError::io("write an event"))?;
@@ -206,7 +221,10 @@ impl Shell {
     }
 
     /// An agent that takes no commands any more is cut off; it comes back and hears everything again.
-    fn send(&mut self, link: Link, message: ToAgent) {
+    fn send(&mut self, link: Link, mut message: ToAgent) {
+        if let ToAgent::Welcome(welcome) = &mut message {
+            welcome.logs = self.logs.held();
+        }
         let message = ManagerMessage {
             term: self.term,
             message: Some(message),
@@ -225,6 +243,10 @@ impl Shell {
         let status = match refusal {
             Refusal::Unfit(why) => Status::failed_precondition(why),
             Refusal::Over => Status::failed_precondition("the job is over"),
+            Refusal::Overtaken(term) => Status::unavailable(format!(
+                "term {term} has taken over from term {}",
+                self.term
+            )),
         };
         if let Some(commands) = self.commands.remove(&link) {
             // It may have gone by itself.
@@ -261,6 +283,7 @@ pub(super) struct Servers {
 impl Servers {
     pub(super) fn start(
         services: &Services,
+        token: &Token,
         unix: UnixListener,
         tcp: Vec<TcpListener>,
     ) -> Result<Self, ManagerError> {
@@ -271,7 +294,7 @@ impl Servers {
         let unix =
             UnixListenerStream::new(tokio::net::UnixListener::from_std(unix).map_err(failed())?);
         tasks.spawn(
-            router(services.clone()).serve_with_incoming_shutdown(unix, until(stopped.clone())),
+            router(services, token).serve_with_incoming_shutdown(unix, until(stopped.clone())),
         );
         for listener in tcp {
             listener.set_nonblocking(true).map_err(failed())?;
@@ -279,7 +302,7 @@ impl Servers {
                 tokio::net::TcpListener::from_std(listener).map_err(failed())?,
             );
             tasks.spawn(
-                router(services.clone())
+                router(services, token)
                     .serve_with_incoming_shutdown(incoming, until(stopped.clone())),
             );
         }
@@ -302,13 +325,15 @@ async fn until(mut stopped: watch::Receiver<()>) {
     let _ = stopped.changed().await;
 }
 
-fn router(services: Services) -> tonic::transport::server::Router {
+/// The token is looked at before anything of a call is read.
+fn router(services: &Services, token: &Token) -> tonic::transport::server::Router {
     let discovery = DiscoveryServer::new(services.clone())
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let control = JobControlServer::new(services.clone());
     Server::builder()
         .http2_keepalive_interval(Some(PEER_ALIVE_EVERY))
         .http2_keepalive_timeout(Some(PEER_ALIVE_WITHIN))
-        .add_service(discovery)
-        .add_service(JobControlServer::new(services))
+        .add_service(InterceptedService::new(discovery, token.clone()))
+        .add_service(InterceptedService::new(control, token.clone()))
 }

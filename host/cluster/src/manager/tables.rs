@@ -39,6 +39,8 @@ pub struct Tables {
     pub(crate) stop_deadline_ms: Option<u64>,
     /// Who asked for the stop, or why.
     pub(crate) stop_reason: Option<String>,
+    /// What the script said that finished the job.
+    pub(crate) finish_reason: Option<String>,
     /// The job is ending, and how.
     pub(crate) end: Option<End>,
     /// Application managers so far.
@@ -143,8 +145,9 @@ pub(crate) struct Placing {
     /// Names of machines not to use.
     pub(crate) avoid: BTreeSet<String>,
     pub(crate) deadline_ms: u64,
-    /// Agents that were asked and have not answered, by index. Empty while there is no room.
-    pub(crate) asked: BTreeSet<usize>,
+    /// Agents that were asked and have not answered, by index, with the part of the action's id that they answer to.
+    /// Empty while there is no room.
+    pub(crate) asked: BTreeMap<usize, u32>,
     /// How often agents were asked: a part of their action's id.
     pub(crate) rounds: u32,
 }
@@ -159,6 +162,8 @@ pub(crate) struct End {
     pub(crate) engine_failed: bool,
     /// Nodes whose agent has not ended them then are given up.
     pub(crate) nodes_until_ms: u64,
+    /// When the last node had ended; 0: not yet.
+    pub(crate) nodes_ended_ms: u64,
     /// Logs that are not complete then are left as they are; set when the last node has ended.
     pub(crate) logs_until_ms: Option<u64>,
 }

@@ -148,7 +148,8 @@ async fn the_owner_stops_the_agent_and_the_manager_hears_of_it() {
         .send(Stop::Within(Duration::from_mins(1)))
         .unwrap();
     let ended = world.talk.ended().await;
-    assert_eq!((signal(&ended), ended.stop_was_asked), (Some(15), true));
+    assert_eq!((signal(&ended), ended.stop_was_asked), (Some(15), false));
+    assert_eq!(ended.agent_stopped, "the agent is stopped");
     world.talk.whole_log().await;
     assert_eq!(world.end().await.unwrap(), Ended::Stopped);
     assert!(is_gone(pid));

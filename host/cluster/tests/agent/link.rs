@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use forebay_cluster::agent::{self, AgentError, Stop};
+use forebay_cluster::connect::ManagerAddress;
+use forebay_cluster::farewell;
 use forebay_cluster::token::Token;
 use forebay_cluster::wire::cluster::manager_message::Message;
 use forebay_cluster::wire::cluster::outbox_entry::Event;
@@ -26,6 +28,8 @@ tests![
     attempts_that_the_manager_does_not_know_are_ended,
     an_order_that_does_not_fit_is_refused_with_the_reason,
     a_wrong_token_is_refused_by_name,
+    a_refusal_after_the_welcome_ends_the_nodes,
+    whoever_holds_the_listener_of_a_dead_manager_can_dismiss_its_agents,
     a_taken_usual_name_is_made_unique,
     an_absent_manager_is_named,
 ];
@@ -224,6 +228,40 @@ async fn a_wrong_token_is_refused_by_name() {
         error.to_string().contains("the job token is another run's"),
         "{error}"
     );
+}
+
+async fn a_refusal_after_the_welcome_ends_the_nodes() {
+    let mut world = World::new().await;
+    let pid = world.talk.run(shell("sleep 1000")).await;
+    world.talk.hang_up();
+    let again = world.manager.next().await;
+    let refusal = Status::failed_precondition("its nodes were given up");
+    again.outbound.send(Err(refusal)).await.unwrap();
+    drop(again);
+    let error = world.end().await.unwrap_err().to_string();
+    assert!(error.contains("its nodes were given up"), "{error}");
+    assert!(is_gone(pid));
+}
+
+async fn whoever_holds_the_listener_of_a_dead_manager_can_dismiss_its_agents() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = ManagerAddress::Tcp(listener.local_addr().unwrap());
+    let (right, wrong) = (Token::generate(), Token::generate());
+    let service = right.clone();
+    let farewell =
+        tokio::spawn(
+            async move { farewell::say(listener, &service, Duration::from_hours(1)).await },
+        );
+    let mut answers = Vec::new();
+    for token in [right, wrong] {
+        let folder = tempfile::tempdir().unwrap();
+        let (_stop, stopped) = watch::channel(Stop::No);
+        let options = options(folder.path(), address.clone(), token);
+        answers.push(agent::run(options, stopped).await.unwrap_err().to_string());
+    }
+    farewell.abort();
+    assert!(answers[0].contains("the job is over"), "{answers:?}");
+    assert!(answers[1].contains("another run's"), "{answers:?}");
 }
 
 async fn a_taken_usual_name_is_made_unique() {

@@ -105,8 +105,9 @@ async fn refusal(start: Start) -> (String, String, String) {
     let mut world = World::new().await;
     world.talk.place("worker:0", &[]).await;
     world.talk.start(start).await;
-    let refused = not_started(&world.talk.ended().await);
-    (refused.code, refused.message, refused.hint)
+    let ended = world.talk.ended().await;
+    let refused = not_started(&ended);
+    (refused.code, refused.message, ended.hint)
 }
 
 async fn a_missing_interpreter_is_named_with_the_places_tried() {

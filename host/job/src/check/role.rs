@@ -15,6 +15,9 @@ use crate::values;
 /// Most nodes of one role.
 pub const NODES_MAX: u32 = 10_000;
 
+/// Of a role whose program is named, but not well: it is not one without a program.
+const MISTAKEN: Program = Program::Command(Vec::new());
+
 /// Beginning of the environment variables that belong to the host.
 const RESERVED_PREFIX: &str = "FOREBAY_";
 
@@ -98,13 +101,13 @@ fn program(section: &Section, plugin: &str, findings: &mut Findings) -> Program 
     match (section.field("script"), section.field("command")) {
         (Some(script), None) => script
             .inner_path(findings)
-            .map_or(Program::Plugin, Program::Script),
+            .map_or(MISTAKEN, Program::Script),
         (None, Some(command)) => command_line(&command, findings),
         (Some(_), Some(command)) => {
             let message = "`script` and `command` exclude each other";
             let hint = "`script` is run by the role's `python`; `command` is any other program";
             command.error(code::CONFLICT, message, hint, findings);
-            Program::Plugin
+            MISTAKEN
         }
         (None, None) => {
             if plugin == STANDARD_RUNNER {
@@ -125,7 +128,7 @@ fn program(section: &Section, plugin: &str, findings: &mut Findings) -> Program 
 
 fn command_line(field: &Field, findings: &mut Findings) -> Program {
     let Some(words) = field.texts(findings) else {
-        return Program::Plugin;
+        return MISTAKEN;
     };
     let program = words.first().map_or("", String::as_str);
     if program.is_empty() {
@@ -148,7 +151,7 @@ fn command_line(field: &Field, findings: &mut Findings) -> Program {
 fn interpreter(section: &Section, program: &Program, findings: &mut Findings) -> Option<String> {
     let field = section.field("python")?;
     let text = field.text(findings)?;
-    if matches!(program, Program::Command(_)) {
+    if matches!(program, Program::Command(words) if !words.is_empty()) {
         let message = "`python` does not choose the program of a `command`";
         let hint = "use `script`, or begin the command with the interpreter's path";
         let problem = Diagnostic::warning(code::NO_EFFECT, &field.path, message).with_hint(hint);
@@ -227,8 +230,19 @@ fn resources(section: &Section, findings: &mut Findings) -> Resources {
     }
 }
 
+/// This version of the host does not look for silent nodes.
+fn warn_unwatched(section: &Section, findings: &mut Findings) {
+    if let Some(field) = section.field("report_within") {
+        let message = "a node that falls silent is not noticed by this version";
+        let problem = Diagnostic::warning(code::NO_EFFECT, &field.path, message)
+            .with_hint("remove it, or look at the reports yourself");
+        field.report(problem, findings);
+    }
+}
+
 fn limits(section: &Section, findings: &mut Findings) -> RoleLimits {
     section.check_keys(&schema::ROLE_LIMITS, findings);
+    warn_unwatched(section, findings);
     let default = RoleLimits::default();
     let mut limit = |key, least, default| section.duration(key, least, findings).unwrap_or(default);
     RoleLimits {

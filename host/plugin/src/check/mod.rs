@@ -17,6 +17,9 @@ use crate::types::{
     LaunchRequest, Moment, Preparation, Verdict, VerdictKind,
 };
 
+/// Most bytes of what a plugin says in an error.
+const QUOTED_BYTES_MAX: usize = 4 << 10;
+
 /// An answer that has passed all checks; nothing outside this module can make one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Valid<T>(T);
@@ -66,7 +69,10 @@ impl CheckedMachine {
         state: &[u8],
         events: &[Event],
     ) -> Result<ValidDecision, CallError> {
-        let decision = self.machine.decide(job, now, view, state, events)?;
+        let decision = self
+            .machine
+            .decide(job, now, view, state, events)
+            .map_err(quotable)?;
         let checked = decision::check(&decision, job, view, events, &self.limits);
         self.finish(Call::Decide, checked)?;
         Ok(Valid(decision))
@@ -74,7 +80,7 @@ impl CheckedMachine {
 
     /// State of an older format, made current.
     pub fn migrate(&self, from_format: &str, state: &[u8]) -> Result<Vec<u8>, CallError> {
-        let state = self.machine.migrate(from_format, state)?;
+        let state = self.machine.migrate(from_format, state).map_err(quotable)?;
         let checked =
             LimitExceeded::check(LimitKind::StateBytes, self.limits.state_bytes, state.len());
         self.finish(Call::Migrate, checked.map_err(Fault::from))?;
@@ -115,7 +121,7 @@ impl CheckedRunner {
 
     /// Policies, implied roles and problems. Policies may be missing only where a problem is an error.
     pub fn prepare(&self, job: &JobSpec) -> Result<Valid<Preparation>, CallError> {
-        let preparation = self.runner.prepare(job)?;
+        let preparation = self.runner.prepare(job).map_err(quotable)?;
         self.finish(
             Call::Prepare,
             preparation::check(&preparation, job, &self.locks, &self.limits),
@@ -130,10 +136,10 @@ impl CheckedRunner {
         cluster: &ClusterSpec,
         requests: &[LaunchRequest],
     ) -> Result<Vec<Valid<LaunchPlan>>, CallError> {
-        let plans = self.runner.plan(job, cluster, requests)?;
+        let plans = self.runner.plan(job, cluster, requests).map_err(quotable)?;
         self.finish(
             Call::Plan,
-            plan::check(&plans, requests, &self.locks, &self.limits),
+            plan::check(&plans, job, requests, &self.locks, &self.limits),
         )?;
         Ok(plans.into_iter().map(Valid).collect())
     }
@@ -145,8 +151,8 @@ impl CheckedRunner {
         job: &JobSpec,
         report: &ExitReport,
     ) -> Result<Valid<Verdict>, CallError> {
-        let quotable = text::quotable(report, self.limits.text_bytes / 4);
-        let verdict = self.runner.interpret_exit(job, &quotable)?;
+        let report = text::quotable(report, self.limits.text_bytes / 4);
+        let verdict = self.runner.interpret_exit(job, &report).map_err(quotable)?;
         self.finish(
             Call::InterpretExit,
             check_verdict(&verdict, self.limits.text_bytes / 2),
@@ -171,10 +177,29 @@ fn check_verdict(verdict: &Verdict, bytes_max: usize) -> Result<(), Fault> {
 }
 
 /// The fault of an answer of which `place` is not valid.
+/// What a plugin says of its own failure is bounded like everything else that it says for people.
+fn quotable(mut error: CallError) -> CallError {
+    let quote = |text: &mut String| *text = text::quotable_text(text, QUOTED_BYTES_MAX);
+    match &mut error.fault {
+        Fault::Plugin(own) => {
+            quote(&mut own.code);
+            quote(&mut own.message);
+            own.hint.iter_mut().for_each(quote);
+        }
+        Fault::Trap { cause, log } => {
+            quote(cause);
+            log.iter_mut().for_each(quote);
+        }
+        Fault::Limit(_) | Fault::Invalid(_) | Fault::Denied(_) | Fault::Host(_) => {}
+    }
+    error
+}
+
 fn invalid(place: impl Into<String>, why: impl Into<String>) -> Fault {
+    // Both may quote the plugin.
     Fault::Invalid(InvalidAnswer {
-        place: place.into(),
-        why: why.into(),
+        place: text::quotable_text(&place.into(), QUOTED_BYTES_MAX),
+        why: text::quotable_text(&why.into(), QUOTED_BYTES_MAX),
     })
 }
 

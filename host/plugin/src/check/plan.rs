@@ -5,7 +5,7 @@ use crate::error::Fault;
 use crate::grants::Locks;
 use crate::limits::{LimitExceeded, LimitKind, Limits};
 use crate::pattern::is_variable;
-use crate::types::{Attributes, LaunchFile, LaunchPlan, LaunchRequest, Program};
+use crate::types::{Attributes, JobSpec, LaunchFile, LaunchPlan, LaunchRequest, Program};
 
 /// Linux takes no longer argument or `NAME=value`, its final NUL included.
 const STRING_BYTES_MAX: usize = 128 << 10;
@@ -15,6 +15,7 @@ const PART_BYTES_MAX: usize = 255;
 
 pub(super) fn check(
     plans: &[LaunchPlan],
+    job: &JobSpec,
     requests: &[LaunchRequest],
     locks: &Locks,
     limits: &Limits,
@@ -38,13 +39,15 @@ pub(super) fn check(
             );
             return Err(invalid(format!("the plan at position {position}"), why));
         }
-        check_plan(plan).map_err(|why| invalid(format!("the plan for `{}`", plan.node), why))?;
+        check_program(plan, job)
+            .and_then(|()| check_plan(plan))
+            .map_err(|why| invalid(format!("the plan for `{}`", plan.node), why))?;
         if let Program::Executable(program) = &plan.program {
             locks.program(program)?;
         }
-        plan.environment
-            .iter()
-            .try_for_each(|(name, _)| locks.variable(name))?;
+        let set = plan.environment.iter().map(|(name, _)| name);
+        set.chain(&plan.unset)
+            .try_for_each(|name| locks.variable(name))?;
     }
     Ok(())
 }
@@ -59,7 +62,19 @@ fn bytes(plan: &LaunchPlan) -> usize {
         .files
         .iter()
         .map(|file| file.path.len() + file.content.len());
-    arguments.chain(variables).chain(files).sum()
+    let unset = plan.unset.iter().map(|name| name.len() + 1);
+    arguments.chain(variables).chain(unset).chain(files).sum()
+}
+
+fn check_program(plan: &LaunchPlan, job: &JobSpec) -> Result<(), String> {
+    let role = job.roles.iter().find(|role| role.name == plan.node.role);
+    if plan.program == Program::RoleCommand && role.is_some_and(|role| !role.has_program) {
+        return Err(format!(
+            "it runs the program of role `{}`, and the job names none",
+            plan.node.role
+        ));
+    }
+    Ok(())
 }
 
 fn check_plan(plan: &LaunchPlan) -> Result<(), String> {
@@ -74,6 +89,7 @@ fn check_plan(plan: &LaunchPlan) -> Result<(), String> {
         )?;
     }
     check_environment(&plan.environment)?;
+    plan.unset.iter().try_for_each(|name| check_name(name))?;
     check_files(&plan.files)
 }
 
@@ -91,17 +107,7 @@ fn check_string(what: &str, text: &str, bytes: usize) -> Result<(), String> {
 
 fn check_environment(environment: &Attributes) -> Result<(), String> {
     for (name, value) in environment {
-        if !is_variable(name) {
-            return Err(format!(
-                "`{}` is not the name of an environment variable",
-                name.escape_debug()
-            ));
-        }
-        if name.starts_with("FOREBAY_") {
-            return Err(format!(
-                "`{name}` belongs to the host: a plugin may not set it"
-            ));
-        }
+        check_name(name)?;
         check_string(
             &format!("its variable `{name}`"),
             value,
@@ -112,6 +118,21 @@ fn check_environment(environment: &Attributes) -> Result<(), String> {
         Some(double) => Err(format!("it sets `{double}` twice")),
         None => Ok(()),
     }
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    if !is_variable(name) {
+        return Err(format!(
+            "`{}` is not the name of an environment variable",
+            name.escape_debug()
+        ));
+    }
+    if name.starts_with("FOREBAY_") {
+        return Err(format!(
+            "`{name}` belongs to the host: a plugin may not touch it"
+        ));
+    }
+    Ok(())
 }
 
 fn check_files(files: &[LaunchFile]) -> Result<(), String> {

@@ -110,6 +110,7 @@ fn role(name: &str, nodes: u32) -> RoleSpec {
         nodes,
         nodes_min: 1,
         nodes_max: nodes + 1,
+        has_program: true,
         has_input: false,
         has_output: false,
         gpus_per_node: 0,

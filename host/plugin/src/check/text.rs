@@ -1,6 +1,6 @@
 //! Texts that a plugin writes for people, and texts of users that it may quote in them.
 
-use crate::types::{ExitReport, ScriptError};
+use crate::types::{Ending, ExitReport, KnownCause, ScriptError, StartFailure};
 
 /// Longest name of a phase or timer, in bytes.
 const WORD_BYTES_MAX: usize = 128;
@@ -72,6 +72,18 @@ fn is_unprintable(character: char) -> bool {
 pub(super) fn quotable(report: &ExitReport, bytes_max: usize) -> ExitReport {
     let quote = |text: &str| quotable_text(text, bytes_max);
     ExitReport {
+        ending: match &report.ending {
+            Ending::NotStarted(failure) => Ending::NotStarted(StartFailure {
+                code: quote(&failure.code),
+                message: quote(&failure.message),
+            }),
+            ending => ending.clone(),
+        },
+        cause: match &report.cause {
+            KnownCause::Refused(why) => KnownCause::Refused(quote(why)),
+            cause => cause.clone(),
+        },
+        hint: report.hint.as_deref().map(quote),
         last_lines: report.last_lines.iter().map(|line| quote(line)).collect(),
         error: report.error.as_ref().map(|error| ScriptError {
             kind: quote(&error.kind),
@@ -86,7 +98,7 @@ pub(super) fn quotable(report: &ExitReport, bytes_max: usize) -> ExitReport {
     }
 }
 
-fn quotable_text(text: &str, bytes_max: usize) -> String {
+pub(crate) fn quotable_text(text: &str, bytes_max: usize) -> String {
     let end = text.floor_char_boundary(bytes_max);
     text[..end]
         .chars()

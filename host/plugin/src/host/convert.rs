@@ -141,8 +141,8 @@ lower_record!(PortNeed { name, first_only } => types);
 lift_record!(types => PortNeed { name, first_only });
 lower_record!(RolePolicy { role, finish, recovery, adapts, ready_when, checkpoint, ports } => types);
 lift_record!(types => RolePolicy { role, finish, recovery, adapts, ready_when, checkpoint, ports });
-lower_record!(RoleSpec { name, nodes, nodes_min, nodes_max, has_input, has_output, gpus_per_node, policy, properties } => types);
-lift_record!(types => RoleSpec { name, nodes, nodes_min, nodes_max, has_input, has_output, gpus_per_node, policy, properties });
+lower_record!(RoleSpec { name, nodes, nodes_min, nodes_max, has_program, has_input, has_output, gpus_per_node, policy, properties } => types);
+lift_record!(types => RoleSpec { name, nodes, nodes_min, nodes_max, has_program, has_input, has_output, gpus_per_node, policy, properties });
 lower_words!(VerdictKind { Finished, Stopped, Retry, RetryElsewhere, Fatal } => types);
 lift_words!(types => VerdictKind { Finished, Stopped, Retry, RetryElsewhere, Fatal });
 lower_record!(Verdict { kind, reason, hint } => types);
@@ -173,9 +173,9 @@ impl Lift for types::Readiness {
 // To the guest: jobs, views, events, clusters, exits.
 lower_words!(Guarantee { None, AtLeastOnce, ExactlyOnce } => types);
 lower_record!(JobSpec { name, guarantee, roles, properties } => types);
-lower_words!(KnownCause { None, OutOfMemory, Stalled, StartTimeout } => types);
 lower_record!(ScriptError { kind, message, traceback } => types);
-lower_record!(ExitReport { node, attempt, ending, cause, error, last_lines, was_ready, input_left, ran_ms } => types);
+lower_record!(StartFailure { code, message } => types);
+lower_record!(ExitReport { node, attempt, ending, cause, error, hint, last_lines, was_ready, input_left, ran_ms } => types);
 lower_words!(NodePhase { Absent, Waiting, Placed, Starting, Ready, Stopping, Exited } => machine);
 lower_record!(NodeView { phase, attempt, generation, machine, last, done, progress, ran_ms } => machine);
 lower_record!(RoleView { role, nodes, input_ended } => machine);
@@ -202,7 +202,20 @@ impl Lower for own::Ending {
         match self {
             Self::Code(code) => types::Ending::Code(*code),
             Self::Signal(signal) => types::Ending::Signal(*signal),
-            Self::NotStarted(why) => types::Ending::NotStarted(why.clone()),
+            Self::NotStarted(why) => types::Ending::NotStarted(why.lower()),
+        }
+    }
+}
+
+impl Lower for own::KnownCause {
+    type Wit = types::KnownCause;
+    fn lower(&self) -> Self::Wit {
+        match self {
+            Self::None => types::KnownCause::None,
+            Self::OutOfMemory => types::KnownCause::OutOfMemory,
+            Self::Stalled => types::KnownCause::Stalled,
+            Self::StartTimeout => types::KnownCause::StartTimeout,
+            Self::Refused(why) => types::KnownCause::Refused(why.clone()),
         }
     }
 }
@@ -250,7 +263,7 @@ lift_words!(runner => Severity { Warning, Error });
 lift_record!(runner => Problem { severity, key, message, hint });
 lift_record!(runner => Preparation { policies, implied, hold_at_barrier, problems });
 lift_record!(runner => LaunchFile { path, content });
-lift_record!(runner => LaunchPlan { node, program, arguments, environment, files });
+lift_record!(runner => LaunchPlan { node, program, arguments, environment, unset, files });
 
 impl Lift for machine::JobEnd {
     type Own = own::JobEnd;

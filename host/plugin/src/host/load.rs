@@ -18,7 +18,7 @@ const PACKAGE: &str = "forebay:plugin/";
 const MAGIC: &[u8] = b"\0asm";
 const CORE_MODULE: &[u8] = &[1, 0, 0, 0];
 /// Largest component, in bytes: those made of interpreted languages have some 20 MB.
-const COMPONENT_BYTES_MAX: usize = 128 << 20;
+const COMPONENT_BYTES_MAX: usize = 64 << 20;
 
 /// A component is no plugin that this host can use.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

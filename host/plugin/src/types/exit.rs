@@ -37,22 +37,34 @@ pub enum Ending {
     Code(i32),
     /// This signal killed it.
     Signal(u32),
-    /// It could not be started; the text says why.
-    NotStarted(String),
+    /// It could not be started.
+    NotStarted(StartFailure),
 }
 
-words! {
-    /// What the host already knows of the cause.
-    KnownCause {
-        /// Nothing.
-        None = "none",
-        /// The kernel ended it for want of memory.
-        OutOfMemory = "out-of-memory",
-        /// It made no progress.
-        Stalled = "stalled",
-        /// It was not ready in time.
-        StartTimeout = "start-timeout",
-    }
+/// Why an attempt never ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartFailure {
+    /// Stable: `interpreter-missing`, `port-taken` and so on.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+/// What the host already knows of the cause.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KnownCause {
+    /// Nothing.
+    #[default]
+    None,
+    /// The kernel ended it for want of memory.
+    OutOfMemory,
+    /// It made no progress.
+    Stalled,
+    /// It was not ready in time.
+    StartTimeout,
+    /// The host would not talk to it; the text says why.
+    Refused(String),
 }
 
 /// A Python exception that left the user's script.
@@ -79,6 +91,8 @@ pub struct ExitReport {
     pub cause: KnownCause,
     /// The exception that ended it.
     pub error: Option<ScriptError>,
+    /// What would mend it, where the host knows.
+    pub hint: Option<String>,
     /// Newest last.
     pub last_lines: Vec<String>,
     /// It had been ready.

@@ -192,6 +192,8 @@ pub struct RoleSpec {
     pub nodes_min: u32,
     /// Largest size.
     pub nodes_max: u32,
+    /// The job file names a script or a command for it.
+    pub has_program: bool,
     /// The dataflow feeds it.
     pub has_input: bool,
     /// It sends records back.

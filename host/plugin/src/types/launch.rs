@@ -125,6 +125,8 @@ pub struct LaunchPlan {
     pub arguments: Vec<String>,
     /// Variables that the plugin sets.
     pub environment: Attributes,
+    /// Variables of the agent's own environment that it must not see.
+    pub unset: Vec<String>,
     /// Written before the start.
     pub files: Vec<LaunchFile>,
 }

@@ -19,7 +19,7 @@ pub use event::{
     CustomEvent, Event, FinishRequest, Moment, NodeExit, NodeStall, RestartRequest, ScaleRequest,
     StallKind, StopRequest,
 };
-pub use exit::{Ending, ExitReport, KnownCause, ScriptError, Verdict, VerdictKind};
+pub use exit::{Ending, ExitReport, KnownCause, ScriptError, StartFailure, Verdict, VerdictKind};
 pub use job::{
     Attributes, CheckpointDuty, Description, FinishRule, Guarantee, JobSpec, NodeId, NodeIdError,
     PluginError, PortNeed, Readiness, RecoveryScope, RolePolicy, RoleSpec,

@@ -117,7 +117,7 @@ class Node:
 
         Args:
             name: at most 256 bytes.
-            payload: at most 1 MiB.
+            payload: at most 64 KiB.
 
         Raises:
             ValueError: it is longer.
@@ -132,7 +132,7 @@ class Node:
         """Asks that the whole job ends as succeeded.
 
         Args:
-            reason: shown to the user; at most 1 MiB.
+            reason: shown to the user; at most 64 KiB.
 
         Raises:
             ValueError: it is longer.

@@ -123,6 +123,7 @@ impl NodeRunner for Smallest {
             program: Program::RoleCommand,
             arguments: vec![],
             environment: vec![],
+            unset: vec![],
             files: vec![],
         };
         Ok(requests.iter().map(plan).collect())

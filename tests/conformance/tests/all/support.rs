@@ -11,6 +11,7 @@ pub(crate) fn role(name: &str, nodes: u32) -> RoleSpec {
         nodes,
         nodes_min: nodes,
         nodes_max: nodes,
+        has_program: true,
         has_input: false,
         has_output: false,
         gpus_per_node: 0,

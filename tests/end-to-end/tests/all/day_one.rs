@@ -138,7 +138,7 @@ fn output_may_go_to_a_reader_that_has_seen_enough() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "job.toml",
-        shell_job(2, "for i in $(seq 2000); do echo line $i; done"),
+        shell_job(2, "while :; do echo line; sleep 0.01; done"),
     );
     let pipeline = "set -o pipefail; \"$0\" run --format json job.toml | head -n 1";
     let output = sandbox
@@ -146,6 +146,7 @@ fn output_may_go_to_a_reader_that_has_seen_enough() {
         .args(["-c", pipeline])
         .args([forebay_binary()])
         .run();
+    output.assert_code(130);
     assert_eq!(output.stdout.lines().count(), 1, "{output}");
     assert!(output.stdout.contains("\"kind\":\"job\""), "{output}");
     assert!(

@@ -122,13 +122,52 @@ fn each_worker_of_a_pytorch_job_knows_its_rank_and_all_must_finish() {
 fn a_script_ends_the_whole_job() {
     let sandbox = Sandbox::new();
     forebay_test_support::environment("plain");
-    sandbox.write("finish.py", "import forebay, time\nnode = forebay.node()\nif node.index == 1:\n    node.finish_job()\ntime.sleep(4711)\n");
+    sandbox.write("finish.py", "import forebay, time\nnode = forebay.node()\nif node.index == 1:\n    node.finish_job('early stopping')\ntime.sleep(4711)\n");
     let output = run(
         &sandbox,
         "name = \"ends\"\n[roles.worker]\nnodes = 2\nscript = \"finish.py\"\npython = \"plain\"\n",
     );
     output.assert_code(0);
     assert_eq!(output.summary().outcome(), "succeeded", "{output}");
+    assert_eq!(
+        output.summary().reason(),
+        "`worker:1` finished the job: early stopping"
+    );
+}
+
+#[test]
+fn every_python_program_of_a_node_has_its_say() {
+    let sandbox = Sandbox::new();
+    let python = forebay_test_support::environment("plain").join("bin/python");
+    let speak = |step: u32| {
+        format!(
+            "{} -c 'import forebay; forebay.node().report(step={step})'",
+            python.display()
+        )
+    };
+    let script = [1, 2, 3].map(speak).join(" && ");
+    let role = format!("[roles.worker]\ncommand = [\"sh\", \"-c\", \"{script}\"]\n");
+    let output = run(&sandbox, &format!("name = \"several\"\n{role}"));
+    output.assert_code(0);
+    assert_eq!(output.summary().reported("worker:0", "step"), 3, "{output}");
+}
+
+#[test]
+fn an_observer_without_room_is_missed_aloud() {
+    let sandbox = Sandbox::new();
+    let job = format!(
+        "name = \"no-room\"\nframework = \"pytorch\"\n{}[roles.tensorboard]\npython = \"/usr/bin/python3\"\n",
+        role("worker", 2, "true")
+    );
+    sandbox.write("job.toml", job);
+    let output = crate::jobs::run_json(&sandbox).args(["--slots", "2"]).run();
+    output.assert_code(0);
+    let events = output.events();
+    let warned = events.iter().any(|event| {
+        let message = event["message"].as_str().unwrap_or_default();
+        event["kind"] == "warning" && message.contains("goes on without `tensorboard:0`: no room")
+    });
+    assert!(warned, "{output}");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The examples train real models, and training is really distributed: each framework shows it by what only a
 //! distributed training has.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +18,11 @@ const ACCURACY_MIN: f64 = 0.9;
 
 fn example(name: &str) -> PathBuf {
     repository().join("examples").join(name)
+}
+
+/// PyTorch keeps what it compiles from one run to the next, with Forebay or without: by default in `TMPDIR`.
+fn compile_cache(machine: &Machine) -> (&'static str, PathBuf) {
+    ("TORCHINDUCTOR_CACHE_DIR", machine.home().join("inductor"))
 }
 
 /// `run` of an example, in a sandbox.
@@ -62,7 +66,9 @@ fn assert_trained_together(sandbox: &Sandbox, name: &str, python: &str, output: 
     let alone = sandbox
         .command(environment(python).join("bin/python"))
         .args(["single.py", "0", "2"]);
+    let (variable, folder) = compile_cache(sandbox);
     let alone = alone
+        .env(variable, folder)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .in_folder(example(name))
         .within(PATIENCE)
@@ -89,7 +95,9 @@ fn digits_pytorch_trains_over_two_machines() {
         "--agents",
         "2",
     ];
-    let run = run_example(&sandbox, "digits-pytorch").args(listen).start();
+    let (variable, folder) = compile_cache(&sandbox);
+    let run = run_example(&sandbox, "digits-pytorch").env(variable, folder);
+    let run = run.args(listen).start();
     run.wait_event("an application manager", |event| event["kind"] == "am");
     let agent = [
         "agent",
@@ -104,14 +112,13 @@ fn digits_pytorch_trains_over_two_machines() {
         .second()
         .forebay(agent)
         .args([run_dir(&run).join("token")]);
-    let agent = agent.within(PATIENCE).start();
+    let (variable, folder) = compile_cache(sandbox.second());
+    let agent = agent.env(variable, folder).within(PATIENCE).start();
     let output = run.finish();
     assert_accurate(&output);
     assert_trained_together(&sandbox, "digits-pytorch", "pytorch", &output);
     assert_eq!(machines(&output), ["machine-0", "machine-1"], "{output}");
     agent.finish().assert_code(0);
-    remove_cache(&sandbox, "torchinductor_root");
-    remove_cache(sandbox.second(), "torchinductor_root");
 }
 
 #[test]
@@ -153,7 +160,6 @@ fn digits_tensorflow_trains_and_its_services_end_with_it() {
             .read_dir()
             .is_ok_and(|mut folder| folder.next().is_some())
     );
-    remove_cache(&sandbox, ".tensorboard-info");
 }
 
 /// A job of TensorFlow whose nodes all run `train.py`.
@@ -221,9 +227,4 @@ fn newest(run: &Running, key: &str) -> u64 {
         .filter(|event| event["kind"] == "report" && event["node"] == "worker:0");
     let numbers = reports.filter_map(|event| event[key].as_u64().or(event["values"][key].as_u64()));
     numbers.max().unwrap_or_default()
-}
-
-/// Takes away what the framework leaves in `TMPDIR` wherever it runs, with Forebay or without.
-fn remove_cache(machine: &Machine, name: &str) {
-    fs::remove_dir_all(machine.tmp().join(name)).expect("the framework has made it");
 }

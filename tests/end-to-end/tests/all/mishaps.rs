@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use forebay_test_support::{Sandbox, environment};
 
@@ -25,6 +26,22 @@ fn ran(sandbox: &Sandbox, name: &str, job: &str) {
     let output = sandbox.forebay(["run", "job.toml"]).run();
     output.assert_code(1);
     snapshot(sandbox, name, &last_screen(&output));
+}
+
+#[test]
+fn a_role_of_a_framework_without_a_program() {
+    checked(
+        "nothing_to_run",
+        "name = \"a\"\nframework = \"pytorch\"\n[roles.worker]\nnodes = 2\n[roles.extra]\nplugin = \"standard-machine\"\n",
+    );
+}
+
+#[test]
+fn a_property_of_the_standard_machine_that_is_wrong() {
+    checked(
+        "wrong_property",
+        "name = \"a\"\nframework = \"pytorch\"\n[roles.worker]\ncommand = [\"true\"]\n[am.properties]\nsettle-ms = \"soon\"\n",
+    );
 }
 
 #[test]
@@ -214,6 +231,53 @@ fn a_gpu_where_there_is_none() {
     );
 }
 
+/// A Python environment whose package says that it is of another version.
+fn environment_with_other_wheel(sandbox: &Sandbox) -> PathBuf {
+    let plain = environment("plain");
+    let folder = sandbox.work().join("old-environment");
+    let venv = ["-m", "venv", "--without-pip"];
+    let made = sandbox
+        .command(plain.join("bin/python"))
+        .args(venv)
+        .args([&folder]);
+    made.run().assert_code(0);
+    let packages = |environment: &Path| {
+        let library = environment.join("lib");
+        let mut versions = library.read_dir().expect("a library folder").flatten();
+        let version = versions.next().expect("a Python version");
+        version.path().join("site-packages")
+    };
+    let copied = sandbox.command("cp").args([
+        Path::new("-R"),
+        &packages(&plain).join("."),
+        &packages(&folder),
+    ]);
+    copied.run().assert_code(0);
+    let info = format!("forebay-{}.dist-info", env!("CARGO_PKG_VERSION"));
+    let metadata = packages(&folder).join(info).join("METADATA");
+    let text = fs::read_to_string(&metadata).expect("the package has metadata");
+    let version = format!("\nVersion: {}\n", env!("CARGO_PKG_VERSION"));
+    assert!(text.contains(&version), "{text}");
+    fs::write(&metadata, text.replace(&version, "\nVersion: 9.9.9\n")).expect("it is ours");
+    folder
+}
+
+#[test]
+fn an_environment_with_a_wheel_of_another_version() {
+    let sandbox = Sandbox::new();
+    let python = environment_with_other_wheel(&sandbox);
+    sandbox.write("train.py", "import forebay\nforebay.node()\n");
+    let role = format!(
+        "[roles.worker]\nscript = \"train.py\"\npython = \"{}\"\n",
+        python.display()
+    );
+    ran(
+        &sandbox,
+        "environment_with_other_wheel",
+        &format!("name = \"a\"\n{role}"),
+    );
+}
+
 /// Says hello as a wheel of another version would, and prints what it is told.
 const OTHER_WHEEL: &str = r#"
 import os, re, socket, struct, sys
@@ -240,6 +304,26 @@ fn a_wheel_of_another_version() {
         "wheel_of_another_version",
         &format!("name = \"a\"\n{role}"),
     );
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let sandbox = Sandbox::new();
+    sandbox.write("job.toml", shell_job(1, "sleep 4711"));
+    let listen = ["--listen", "127.0.0.1:4711"];
+    let first = crate::jobs::run_json(&sandbox).args(listen).start();
+    crate::jobs::ready(&first, "worker:0");
+    let second = crate::jobs::run_json(&sandbox).args(listen).run();
+    second.assert_code(1);
+    assert!(
+        second.summary().run_dir().join("summary.json").is_file(),
+        "{second}"
+    );
+    let text = sandbox.forebay(["run", "job.toml"]).args(listen).run();
+    text.assert_code(1);
+    snapshot(&sandbox, "listen_taken", &text);
+    first.signal(forebay_test_support::Signal::INT);
+    first.finish().assert_code(130);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use forebay_test_support::{Sandbox, Signal, WATCHDOG, log_line, wait_until};
 
 use crate::jobs::{manager_pid, ready, run, shell_job, start};
-use crate::processes::kill;
+use crate::processes::{kill, kin};
 
 /// Starts children of every kind: in the node's group, in a session of their own, orphaned, without environment, and
 /// deaf to SIGTERM.
@@ -73,6 +73,6 @@ fn children_end_with_the_keeper_of_their_node() {
     let run = start(&sandbox, &job("sleep 4715"));
     let node = ready(&run, "worker:0");
     run.wait_event("children are there", log_line("worker:0", "children"));
-    kill(node);
+    kill(kin(node)[0]);
     run.finish().assert_code(1);
 }

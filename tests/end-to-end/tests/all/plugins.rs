@@ -70,6 +70,26 @@ fn a_node_runner_that_the_host_has_never_seen_runs_a_job() {
 }
 
 #[test]
+fn what_another_launcher_left_in_the_environment_is_hidden_from_nodes() {
+    let sandbox = Sandbox::new();
+    put_plugin(&sandbox, "ring");
+    let job = ring_job(2).replace("$RING_NEXT", "${RING_LAUNCHER-nothing}, $KEPT");
+    sandbox.write("job.toml", &job);
+    let output = crate::jobs::run_json(&sandbox)
+        .env("RING_LAUNCHER", "other")
+        .env("KEPT", "kept")
+        .run();
+    output.assert_code(0);
+    let line = log_line("link:0", "next is at nothing, kept");
+    assert!(output.events().iter().any(line), "{output}");
+    // The job file's own choice stays.
+    let chosen = "environment = { RING_LAUNCHER = \"own\" }\n";
+    let output = run(&sandbox, &(job + chosen));
+    let line = log_line("link:0", "next is at own,");
+    assert!(output.events().iter().any(line), "{output}");
+}
+
+#[test]
 fn its_own_checks_are_a_part_of_check() {
     let sandbox = Sandbox::new();
     put_plugin(&sandbox, "ring");

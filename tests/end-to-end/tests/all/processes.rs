@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::jobs::{UNTIL_GO, job_with_go, manager_pid, ready, run, run_dir, shell_job, start};
 
 /// Parent, process group and session, from `/proc/PID/stat`.
-fn kin(pid: u32) -> [u32; 3] {
+pub(crate) fn kin(pid: u32) -> [u32; 3] {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
     let after_name = stat.rsplit(") ").next().expect("a process has a name");
     let fields: Vec<_> = after_name.split(' ').collect();

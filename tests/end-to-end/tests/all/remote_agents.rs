@@ -89,13 +89,13 @@ fn a_job_runs_over_two_machines_with_addresses_of_their_own() {
 fn the_engine_and_an_agent_beside_it_share_a_job_over_loopback() {
     let sandbox = Sandbox::new();
     sandbox.write("job.toml", job_with_go(&sandbox, 2, UNTIL_GO));
-    let address = format!("127.0.0.1:{PORT}");
     let run = run_json(&sandbox)
-        .args(["--listen", &address, "--slots", "1", "--agents", "2"])
+        .args(["--listen", "127.0.0.1:0", "--slots", "1", "--agents", "2"])
         .start();
-    run.wait_event("an application manager", |event| event["kind"] == "am");
+    let event = run.wait_event("an application manager", |event| event["kind"] == "am");
+    let address = event["listen"][0].as_str().expect("where it listens");
     let agent = sandbox
-        .forebay(["agent", "--am", &address, "--slots", "1", "--token-file"])
+        .forebay(["agent", "--am", address, "--slots", "1", "--token-file"])
         .args([token(&run)]);
     let agent = agent.start();
     ready(&run, "worker:0");
@@ -137,6 +137,38 @@ fn a_killed_agent_ends_the_job_by_name() {
     let cause = output.summary().value()["cause"].clone();
     assert_eq!(cause["node"], "worker:0", "{output}");
     assert_eq!(cause["ending"], "lost with its machine");
+}
+
+#[test]
+fn an_agent_that_its_owner_stops_ends_the_job_by_name() {
+    let sandbox = Sandbox::pair();
+    sandbox.write("job.toml", shell_job(1, "sleep 4711"));
+    let run = listening(&sandbox, "10.77.0.1", 1).start();
+    let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
+    ready(&run, "worker:0");
+    agent.signal(forebay_test_support::Signal::INT);
+    agent.finish().assert_code(130);
+    let output = run.finish();
+    output.assert_code(1);
+    assert_eq!(
+        output.summary().reason(),
+        "its agent ended it: the agent is stopped",
+        "{output}"
+    );
+}
+
+/// The engine holds the listener: an agent that knocks again hears that the job is over, long before its orphan grace.
+#[test]
+fn a_killed_application_manager_leaves_nothing_on_other_machines() {
+    let sandbox = Sandbox::pair();
+    sandbox.write("job.toml", shell_job(1, "sleep 4711"));
+    let run = listening(&sandbox, "10.77.0.1", 1).start();
+    let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
+    ready(&run, "worker:0");
+    crate::processes::kill(crate::jobs::manager_pid(&run));
+    run.finish().assert_code(2);
+    let agent = agent.finish();
+    assert!(agent.stderr.contains("the job is over"), "{agent}");
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Every way in which a person ends a run, in every phase of it.
 
-use forebay_test_support::{Output, Running, Sandbox, Signal, log_line, node_in_phase};
+use forebay_test_support::{
+    Output, Running, Sandbox, Signal, WATCHDOG, log_line, node_in_phase, wait_until,
+};
+use rustix::process::{Pid, kill_process};
 
-use crate::jobs::{UNTIL_GO, job_with_go, ready, run_dir, run_json, shell_job, start};
+use crate::jobs::{UNTIL_GO, job_with_go, manager_pid, ready, run_dir, run_json, shell_job, start};
 
 /// A node that does not care for SIGTERM; it says so when it is ready for the test.
 const STUBBORN: &str = "trap '' TERM; echo stubborn; while :; do sleep 0.02; done";
@@ -82,25 +85,84 @@ fn a_second_interrupt_kills_what_does_not_end() {
         "worker:0 is told to stop",
         node_in_phase("worker:0", "stopping"),
     );
+    let output = interrupted(run);
+    assert_stopped(&output);
+    let events = output.events();
+    let stops = events.iter().filter(|event| event["kind"] == "stop");
+    let now: Vec<_> = stops.map(|event| event["now"] == true).collect();
+    assert_eq!(now, [false, true], "{output}");
+}
+
+#[test]
+fn a_third_interrupt_does_not_wait_for_the_application_manager() {
+    let sandbox = Sandbox::new();
+    let run = start(&sandbox, &shell_job(1, "sleep 4711"));
+    ready(&run, "worker:0");
+    let manager = Pid::from_raw(manager_pid(&run).cast_signed()).expect("a pid is not 0");
+    kill_process(manager, Signal::STOP).expect("it lives");
+    for told in [
+        "Ctrl-C again kills",
+        "killing every node",
+        "giving the job up",
+    ] {
+        run.signal(Signal::INT);
+        run.wait_stderr(told);
+    }
+    assert_stopped(&run.finish());
+}
+
+#[test]
+fn an_interrupt_before_the_job_begins_ends_it_there() {
+    let sandbox = Sandbox::new();
+    let job = sandbox.work().join("job.toml");
+    sandbox.command("mkfifo").args([&job]).run().assert_code(0);
+    let run = run_json(&sandbox).start();
+    let catches = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", run.pid()));
+        let status = status.unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        caught.is_some_and(|mask| mask & (1 << (Signal::INT.as_raw() - 1)) != 0)
+    };
+    wait_until("it listens for signals", WATCHDOG, catches);
+    let output = interrupted(run);
+    assert_stopped(&output);
+    assert_eq!(output.summary().value()["run_dir"], "", "{output}");
+    assert!(sandbox.runs().is_empty());
+}
+
+/// Each role has a grace of its own.
+#[test]
+fn a_node_that_does_not_end_is_killed_after_its_grace() {
+    let sandbox = Sandbox::new();
+    let quick = shell_job(1, STUBBORN) + "limits = { stop_grace = \"200 ms\" }\n";
+    let slow = format!(
+        "[roles.slow]\ncommand = [\"sh\", \"-c\", \"{STUBBORN}\"]\nlimits = {{ stop_grace = \"1 h\" }}\n"
+    );
+    let run = start(
+        &sandbox,
+        &format!("{quick}{slow}[limits]\nstop_within = \"2 h\"\n"),
+    );
+    for node in ["worker:0", "slow:0"] {
+        run.wait_event("the node is stubborn", log_line(node, "stubborn"));
+    }
+    run.signal(Signal::INT);
+    let killed = run.wait_event("it is killed", node_in_phase("worker:0", "exited"));
+    assert_eq!(killed["ending"], "signal 9 (SIGKILL)");
+    let exited = node_in_phase("slow:0", "exited");
+    assert!(!run.events_so_far().iter().any(exited), "it has an hour");
     assert_stopped(&interrupted(run));
 }
 
 #[test]
-fn a_node_that_does_not_end_is_killed_after_its_grace() {
+fn the_verb_stop_kills_at_once_if_it_is_told_to() {
     let sandbox = Sandbox::new();
-    let run = start(
-        &sandbox,
-        &(shell_job(1, STUBBORN) + "limits = { stop_grace = \"200 ms\" }\n"),
-    );
+    let job = shell_job(1, STUBBORN) + "limits = { stop_grace = \"1 h\" }\n";
+    let run = start(&sandbox, &(job + "[limits]\nstop_within = \"2 h\"\n"));
     run.wait_event("the node is stubborn", log_line("worker:0", "stubborn"));
-    let output = interrupted(run);
-    assert_stopped(&output);
-    assert!(
-        output.summary().attempt("worker:0")["ending"]
-            .to_string()
-            .contains('9'),
-        "{output}"
-    );
+    let stop = sandbox.forebay(["stop", "--now"]).run();
+    stop.assert_code(0);
+    assert_stopped(&run.finish());
 }
 
 #[test]

@@ -44,7 +44,9 @@ impl NodeRunner for Ring {
             let size = u32::try_from(cluster.members(&request.node.role).len()).unwrap_or(u32::MAX);
             let next = request.node.sibling((request.node.index + 1) % size.max(1));
             let plan = LaunchPlan::new(&request.node, Program::RoleCommand);
-            Ok(plan.variable("RING_NEXT", cluster.endpoint(&next, "ring")?))
+            Ok(plan
+                .without(&["RING_LAUNCHER"])
+                .variable("RING_NEXT", cluster.endpoint(&next, "ring")?))
         };
         requests.iter().map(plan).collect()
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use forebay_protocol::PROTOCOL_VERSION;
 
 use super::timers::{Timer, Timers};
-use super::{Order, Publication, Run};
+use super::{Asker, Order, Publication, Run};
 use crate::agent::control::{Frame, frame};
 use crate::exec::{self, Ending, Status};
 use crate::submission::HOST_VERSION;
@@ -38,6 +38,10 @@ pub(super) enum Input {
 
 /// Something to be done.
 #[derive(Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful live at once, for a moment"
+)]
 pub(super) enum Effect {
     Tell(Event),
     Report(Report),
@@ -57,6 +61,15 @@ enum Talk {
     Refused,
 }
 
+/// A process that the agent would not talk to.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// For people.
+    pub(super) why: String,
+    /// What it called its interpreter.
+    pub(super) interpreter: String,
+}
+
 /// One attempt, from its start to its end.
 #[derive(Debug)]
 #[expect(
@@ -71,10 +84,13 @@ pub(super) struct Life {
     welcome: Welcome,
     pub(super) timers: Timers,
     talk: Talk,
+    pub(super) refused: Option<Refused>,
     pub(super) pid: Option<u32>,
     ready: bool,
     done: bool,
     stop_asked: bool,
+    /// Why the agent wants its end; empty: it does not.
+    agent_stopped: String,
     killed_by_agent: bool,
     cause: KnownCause,
     error: Option<ScriptError>,
@@ -112,10 +128,12 @@ impl Life {
             welcome,
             timers: Timers::default(),
             talk: Talk::BeforeHello,
+            refused: None,
             pid: None,
             ready: false,
             done: false,
             stop_asked: false,
+            agent_stopped: String::new(),
             killed_by_agent: false,
             cause: KnownCause::None,
             error: None,
@@ -221,8 +239,11 @@ impl Life {
 
     fn order(&mut self, order: Order, now: Instant) -> Vec<Effect> {
         match order {
-            Order::Stop { grace, reason } => {
-                self.stop_asked = true;
+            Order::Stop { by, grace, reason } => {
+                match by {
+                    Asker::Manager => self.stop_asked = true,
+                    Asker::Agent => self.agent_stopped.clone_from(&reason),
+                }
                 self.end(&reason, grace, now)
             }
             Order::Publish(publication) => self.publish(&publication),
@@ -303,7 +324,9 @@ impl Life {
             was_ready: self.ready,
             ran_ms,
             stop_was_asked: self.stop_asked,
+            agent_stopped: self.agent_stopped,
             was_done: self.done,
+            refusal: self.refused.map_or_else(String::new, |refused| refused.why),
             ..AttemptEnded::default()
         }
     }

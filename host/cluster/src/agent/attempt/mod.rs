@@ -74,11 +74,19 @@ pub(super) struct Publication {
     pub(super) frame: Frame,
 }
 
+/// Who wants the end of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    Manager,
+    Agent,
+}
+
 /// What the agent wants of an attempt.
 #[derive(Clone, Debug)]
 pub(super) enum Order {
     /// SIGTERM, and SIGKILL after the grace; a grace of zero: SIGKILL at once.
     Stop {
+        by: Asker,
         grace: Duration,
         reason: String,
     },
@@ -167,6 +175,7 @@ pub(super) fn never_ran(node: &NodeId, attempt: u32, error: &Unstarted) -> Attem
         node: Some(to_wire(node)),
         attempt,
         ending: Some(attempt_ended::Ending::NotStarted(error.to_wire())),
+        hint: error.hint().unwrap_or_default(),
         stop_was_asked: matches!(error, Unstarted::Stopped),
         ..AttemptEnded::default()
     }

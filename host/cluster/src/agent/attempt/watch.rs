@@ -1,9 +1,8 @@
 //! The process of an attempt and everything that is open for it.
 
-use std::ffi::OsString;
 use std::io;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -20,11 +19,12 @@ use crate::agent::capture::{Capture, Captured};
 use crate::agent::control::Control;
 use crate::agent::leftovers::{self, Marks};
 use crate::agent::memory::OutOfMemoryKills;
-use crate::agent::node_program::install_command;
+use crate::agent::node_program::install_hint;
 use crate::agent::preparation::{Unstarted, spawn_error};
 use crate::agent::readiness::is_listening;
 use crate::exec::{self, Plan};
-use crate::wire::cluster::{AttemptEnded, attempt_ended};
+use crate::wire::cluster::program::Kind;
+use crate::wire::cluster::{AttemptEnded, Start, attempt_ended};
 use crate::wire::node::ScriptError;
 
 /// Between two looks for a listener.
@@ -51,7 +51,8 @@ pub(super) struct Watch {
     port: Option<u16>,
     kills_before: OutOfMemoryKills,
     marks: Marks,
-    program: OsString,
+    /// The interpreter of a script; absent for any other program.
+    interpreter: Option<PathBuf>,
 }
 
 impl Watch {
@@ -71,6 +72,7 @@ impl Watch {
         drop(control_of_node);
         let log = workshop.log_file(&assignment.node, assignment.start.attempt);
         let log_bytes = assignment.start.limits.unwrap_or_default().log_bytes;
+        let output_inode = inode(&output).map_err(failed)?;
         let capture = Capture::start(output.into(), log, log_bytes, assignment.log.clone())
             .map_err(failed)?;
         let kills_before = OutOfMemoryKills::now();
@@ -98,10 +100,11 @@ impl Watch {
             port: port.and_then(|name| assignment.place.port(name)),
             kills_before,
             marks: Marks {
+                output: output_inode,
                 group: None,
                 variables: plan.environment.into_iter().collect(),
             },
-            program: plan.program,
+            interpreter: runs_script(&assignment.start).then(|| plan.program.into()),
         })
     }
 
@@ -217,17 +220,33 @@ impl Watch {
         }
         let out_of_memory = self.life.was_killed_by_others()
             && OutOfMemoryKills::now().grew_since(self.kills_before);
+        let refused = self.life.refused.as_ref();
+        let refused_interpreter = refused.map(|refused| PathBuf::from(&refused.interpreter));
         let mut ended = self.life.finish(out_of_memory);
         let failed = ended.ending != Some(attempt_ended::Ending::Code(0));
-        let error = ended
-            .error
-            .take()
-            .or_else(|| captured.traceback.filter(|_| failed));
-        ended.error = error.map(|error| explain(error, Path::new(&self.program)));
+        let error = ended.error.take();
+        ended.error = error.or_else(|| captured.traceback.filter(|_| failed));
+        let lacks_package = ended.error.as_ref().is_some_and(is_missing_package);
+        let without_package = self.interpreter.filter(|_| lacks_package);
+        ended.hint = refused_interpreter
+            .or(without_package)
+            .map_or_else(String::new, |interpreter| install_hint(&interpreter));
         ended.last_lines = captured.last_lines;
         ended.log_bytes = captured.log_bytes;
         Ok(ended)
     }
+}
+
+fn runs_script(start: &Start) -> bool {
+    let kind = start
+        .program
+        .as_ref()
+        .and_then(|program| program.kind.as_ref());
+    matches!(kind, Some(Kind::Script(_) | Kind::Interpreter(_)))
+}
+
+fn inode(pipe: &io::PipeReader) -> io::Result<u64> {
+    Ok(rustix::fs::fstat(pipe)?.st_ino)
 }
 
 fn split(channel: StdUnixStream) -> io::Result<(Lines<BufReader<OwnedReadHalf>>, OwnedWriteHalf)> {
@@ -279,13 +298,6 @@ fn died_early(captured: &Captured) -> Unstarted {
 }
 
 /// The one mistake whose cure is ours to name: the environment has no `forebay` package.
-fn explain(mut error: ScriptError, interpreter: &Path) -> ScriptError {
-    if error.kind == "ModuleNotFoundError" && error.message == "No module named 'forebay'" {
-        error.message = format!(
-            "{}; install it with `{}`",
-            error.message,
-            install_command(interpreter)
-        );
-    }
-    error
+fn is_missing_package(error: &ScriptError) -> bool {
+    error.kind == "ModuleNotFoundError" && error.message == "No module named 'forebay'"
 }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{Agent, GRACE, Held, heartbeat_every};
 use crate::agent::Ended;
-use crate::agent::attempt::{self, Assignment, Order, Publication, Run, Teller, never_ran};
+use crate::agent::attempt::{self, Asker, Assignment, Order, Publication, Run, Teller, never_ran};
 use crate::agent::control::frame;
 use crate::agent::logs::LogProgress;
 use crate::agent::places::from_wire;
@@ -248,7 +248,7 @@ impl Agent {
         reason: &str,
     ) {
         if let Some(held) = self.attempt_of(node, attempt) {
-            held.stop(grace, reason);
+            held.stop(Asker::Manager, grace, reason);
         }
     }
 

@@ -69,16 +69,18 @@ impl Agent {
             .or_else(|| Instant::now().checked_add(self.orphan_grace));
     }
 
-    /// Before the first welcome this is the end; afterwards it is some other AM at the same address.
+    /// This is the end, with or without a welcome before: the AM has given this agent's nodes up, its job is over, or it is
+    /// another job's. Only something that does not speak discovery at all may be a stranger in the AM's place for a while.
     fn refused(&mut self, status: &tonic::Status) {
         self.disconnected(status.message().to_owned());
         let usual_name = self.options.name.is_none() && self.name == host_name();
-        if self.term > 0 {
+        let is_stranger = status.code() == tonic::Code::Unimplemented;
+        if self.term > 0 && is_stranger {
             tracing::warn!(
                 message = status.message(),
-                "the application manager refuses this agent"
+                "something else listens at the application manager's address"
             );
-        } else if usual_name && status.code() == tonic::Code::FailedPrecondition {
+        } else if self.term == 0 && usual_name && status.code() == tonic::Code::FailedPrecondition {
             self.name = format!("{}-{}", self.name, std::process::id());
         } else {
             let (address, message) = (self.options.manager.clone(), status.message().to_owned());

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::actions::Actions;
-use super::attempt::{Order, Publication, Run, Told, Workshop};
+use super::attempt::{Asker, Order, Publication, Run, Told, Workshop};
 use super::launcher::Launcher;
 use super::places::Places;
 use super::probe::Probes;
@@ -245,7 +245,7 @@ impl Agent {
     fn end(&mut self, ending: Ending, grace: Duration, reason: &str) {
         self.ending.get_or_insert(ending);
         for held in self.held.values_mut() {
-            held.stop(grace, reason);
+            held.stop(Asker::Agent, grace, reason);
         }
         self.places.release_all();
     }
@@ -277,9 +277,10 @@ impl Held {
         }
     }
 
-    fn stop(&mut self, grace: Duration, reason: &str) {
+    fn stop(&mut self, by: Asker, grace: Duration, reason: &str) {
         self.stopping = true;
         self.order(Order::Stop {
+            by,
             grace,
             reason: reason.to_owned(),
         });

@@ -6,7 +6,7 @@ use forebay_plugin::{
     Action, CallError, CheckedMachine, CheckedRunner, Decision, Description, Event, ExitReport,
     FinishRule, Grants, JobEnd, JobFailure, JobSpec, JobView, LaunchPlan, LaunchRequest, Limits,
     Manifest, Moment, NodeId, NodePhase, NodeRunner, PlaceRequest, Preparation, Program, Readiness,
-    RecoveryScope, RolePolicy, StateMachine, StopOrder, Verdict, VerdictKind,
+    RecoveryScope, RolePolicy, StateMachine, StopOrder, TimerOrder, Verdict, VerdictKind,
 };
 
 use crate::events::{JobEvent, Summary};
@@ -18,8 +18,8 @@ use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::outbox_entry::Event as Told;
 use crate::wire::cluster::{
-    AttemptEnded, AttemptReady, AttemptStarted, HeldPlace, Inventory, OutboxEntry, PlaceGranted,
-    Register, Resources, Start, attempt_ended,
+    AttemptEnded, AttemptReady, AttemptStarted, HeldPlace, Inventory, NodeSignal, OutboxEntry,
+    Place, PlaceGranted, Register, Resources, Start, attempt_ended,
 };
 use crate::wire::node_id;
 
@@ -81,7 +81,14 @@ fn answer(event: &Event, view: &JobView) -> Vec<Action> {
             nodes: all(view),
             grace_ms: 5_000,
         })],
-        Event::Custom(_) => vec![Action::Rewind(Vec::new())],
+        Event::Custom(custom) if custom.name == "rewind" => vec![Action::Rewind(Vec::new())],
+        Event::Custom(custom) if custom.name == "release" => vec![Action::Release(all(view))],
+        Event::Custom(_) | Event::Timer(_) => {
+            vec![Action::SetTimer(TimerOrder {
+                id: "again".into(),
+                after_ms: 0,
+            })]
+        }
         _ => Vec::new(),
     }
 }
@@ -130,6 +137,7 @@ impl NodeRunner for SimpleRunner {
             program: Program::RoleCommand,
             arguments: vec![format!("{:?}", request.place.ports)],
             environment: Vec::new(),
+            unset: vec![],
             files: Vec::new(),
         };
         Ok(requests.iter().map(plan).collect())
@@ -193,10 +201,15 @@ impl Bench {
     /// One agent, both workers running.
     pub(super) fn running() -> Self {
         let mut bench = Self::new(1);
-        bench.join(1, "a", 64);
-        bench.grant_all(1);
+        bench.run_on_one_agent();
+        bench
+    }
+
+    pub(super) fn run_on_one_agent(&mut self) {
+        self.join(1, "a", 64);
+        self.grant_all(1);
         for index in 0..2 {
-            bench.tell(
+            self.tell(
                 1,
                 Told::AttemptStarted(AttemptStarted {
                     node: worker(index),
@@ -204,7 +217,7 @@ impl Bench {
                     pid: 100 + index,
                 }),
             );
-            bench.tell(
+            self.tell(
                 1,
                 Told::AttemptReady(AttemptReady {
                     node: worker(index),
@@ -212,7 +225,6 @@ impl Bench {
                 }),
             );
         }
-        bench
     }
 
     pub(super) fn input(&mut self, input: Input) {
@@ -227,7 +239,12 @@ impl Bench {
     }
 
     pub(super) fn join(&mut self, link: u64, name: &str, slots: u32) {
-        let register = Register {
+        let register = self.registration(name, slots);
+        self.input(Input::Joined { link, register });
+    }
+
+    pub(super) fn registration(&self, name: &str, slots: u32) -> Register {
+        Register {
             agent_id: format!("id-{name}"),
             name: name.into(),
             version: HOST_VERSION.into(),
@@ -242,8 +259,7 @@ impl Bench {
                 ..Inventory::default()
             }),
             ..Register::default()
-        };
-        self.input(Input::Joined { link, register });
+        }
     }
 
     pub(super) fn tell(&mut self, link: u64, event: Told) {
@@ -261,10 +277,21 @@ impl Bench {
 
     /// Answers every `place` that went over this link since the last call.
     pub(super) fn grant_all(&mut self, link: u64) {
-        for order in self.take_sent(link, |message| match message {
+        let orders = self.orders(link);
+        self.effects.clear();
+        self.grant(link, orders);
+    }
+
+    /// Every `place` that went over this link.
+    pub(super) fn orders(&self, link: u64) -> Vec<Place> {
+        self.sent(link, |message| match message {
             ToAgent::Place(order) => Some(order.clone()),
             _ => None,
-        }) {
+        })
+    }
+
+    pub(super) fn grant(&mut self, link: u64, orders: Vec<Place>) {
+        for order in orders {
             let places = (0..).zip(order.nodes).map(|(offset, node)| HeldPlace {
                 node: node.node,
                 ports: node
@@ -307,12 +334,6 @@ impl Bench {
         picked.collect()
     }
 
-    fn take_sent<T>(&mut self, to: u64, pick: impl Fn(&ToAgent) -> Option<T>) -> Vec<T> {
-        let sent = self.sent(to, pick);
-        self.effects.clear();
-        sent
-    }
-
     pub(super) fn starts(&self, link: u64) -> Vec<Start> {
         self.sent(link, |message| match message {
             ToAgent::Start(start) => Some(start.clone()),
@@ -333,6 +354,14 @@ impl Bench {
             .collect()
     }
 
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let warnings = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Emit(JobEvent::Warning { message, .. }) => Some(message.clone()),
+            _ => None,
+        });
+        warnings.collect()
+    }
+
     pub(super) fn summary(&self) -> Option<Summary> {
         self.effects.iter().find_map(|effect| match effect {
             Effect::Emit(JobEvent::Summary(summary)) => Some(summary.clone()),
@@ -342,6 +371,28 @@ impl Bench {
 
     pub(super) fn phase(&self, node: &str) -> NodePhase {
         self.core.tables.node(&node.parse().unwrap()).unwrap().phase
+    }
+
+    /// What a script says to the state machine, through worker 0.
+    pub(super) fn signal(&mut self, name: &str) {
+        let attempt = self.core.tables.roles[0].nodes[0].attempt;
+        let signal = NodeSignal {
+            node: worker(0),
+            attempt,
+            name: name.into(),
+            payload: String::new(),
+        };
+        self.tell(1, Told::Signal(signal));
+    }
+
+    /// Orders to release places that went over this link.
+    pub(super) fn released(&self, link: u64) -> Vec<String> {
+        let released = self.sent(link, |message| match message {
+            ToAgent::Release(release) => Some(release.nodes.clone()),
+            _ => None,
+        });
+        let nodes = released.into_iter().flatten();
+        nodes.map(|node| node_id(Some(&node)).to_string()).collect()
     }
 
     pub(super) fn stop(&mut self, request: &str, way: StopWay) {
@@ -377,6 +428,7 @@ pub(super) fn core(roles: &str, agents: u32) -> Core {
     let plugins = PluginSet {
         machine,
         machine_sha256: "none".into(),
+        machine_runner: None,
         runners: BTreeMap::from([("command".to_owned(), runner)]),
     };
     let prepared = prepare(&job, &plugins).unwrap();
@@ -385,6 +437,7 @@ pub(super) fn core(roles: &str, agents: u32) -> Core {
         run_dir: "/nowhere/job-1".into(),
         term: 1,
         pid: 42,
+        listen: vec![],
         submitted_ms: START_MS,
         awaited_agents: agents,
         files: BTreeMap::new(),

@@ -8,9 +8,15 @@ use self::bench::{Bench, code, core, worker};
 use crate::events::Outcome;
 use crate::manager::effect::{Effect, Input, StopWay};
 use crate::submission::HOST_VERSION;
+use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::outbox_entry::Event as Told;
-use crate::wire::cluster::{AttemptEnded, NodeDone, PlaceRefused, Register, attempt_ended};
+use crate::wire::cluster::{
+    AttemptEnded, HeldAttempt, HeldPlace, LogChunk, NodeDone, NodeReport, PlaceRefused, Register,
+    attempt_ended,
+};
+use crate::wire::node::value::Kind;
+use crate::wire::node::{Report, Value};
 
 #[test]
 fn a_job_is_placed_started_and_ends_with_its_work() {
@@ -167,7 +173,7 @@ fn an_orderly_stop_asks_the_machine_and_its_deadline_kills() {
     bench.stop(
         "one",
         StopWay::Orderly {
-            deadline_ms: 30_000,
+            deadline_ms: Some(30_000),
         },
     );
     assert_eq!(bench.stopped(1).len(), 2);
@@ -197,14 +203,14 @@ fn a_request_that_is_made_twice_acts_once() {
     bench.stop(
         "one",
         StopWay::Orderly {
-            deadline_ms: 30_000,
+            deadline_ms: Some(30_000),
         },
     );
     bench.effects.clear();
     bench.stop(
         "one",
         StopWay::Orderly {
-            deadline_ms: 30_000,
+            deadline_ms: Some(30_000),
         },
     );
     assert_eq!(bench.stopped(1), []);
@@ -233,13 +239,7 @@ fn a_stop_now_asks_nobody() {
 #[test]
 fn what_the_host_cannot_do_ends_the_job_by_name() {
     let mut bench = Bench::running();
-    let signal = crate::wire::cluster::NodeSignal {
-        node: worker(0),
-        attempt: 1,
-        name: "x".into(),
-        payload: String::new(),
-    };
-    bench.tell(1, Told::Signal(signal));
+    bench.signal("rewind");
     bench.end(0, attempt_ended::Ending::Signal(15));
     bench.end(1, attempt_ended::Ending::Signal(15));
     let summary = bench.summary().unwrap();
@@ -319,4 +319,261 @@ fn messages_of_an_older_attempt_are_stale() {
     };
     bench.tell(1, Told::AttemptEnded(old));
     assert_eq!(bench.phase("worker:0"), NodePhase::Ready);
+}
+
+#[test]
+fn an_orderly_stop_without_a_deadline_has_that_of_the_job() {
+    let roles = format!("{}[limits]\nstop_within = \"2 min\"\n", bench::TWO_WORKERS);
+    let mut bench = Bench::of(core(&roles, 1));
+    bench.run_on_one_agent();
+    bench.effects.clear();
+    bench.stop("one", StopWay::Orderly { deadline_ms: None });
+    bench.effects.clear();
+    bench.wait(119_999);
+    assert_eq!(bench.stopped(1), []);
+    bench.wait(1);
+    assert_eq!(bench.stopped(1).len(), 2);
+}
+
+#[test]
+fn an_engine_that_cannot_go_on_is_a_failure_and_no_stop() {
+    let mut bench = Bench::running();
+    bench.stop("broken", StopWay::Broken);
+    bench.end(0, attempt_ended::Ending::Signal(15));
+    bench.end(1, attempt_ended::Ending::Signal(15));
+    let summary = bench.summary().unwrap();
+    assert_eq!(
+        (summary.outcome, summary.engine_failed),
+        (Outcome::Failed, true)
+    );
+    assert_eq!(summary.reason, "test");
+}
+
+#[test]
+fn no_node_is_stopped_before_the_journal_says_why() {
+    let mut bench = Bench::running();
+    bench.effects.clear();
+    bench.stop("now", StopWay::Now);
+    let position = |wanted: fn(&Effect) -> bool| bench.effects.iter().position(wanted);
+    let journal = position(|effect| matches!(effect, Effect::Journal(_)));
+    let stop = position(|effect| {
+        matches!(
+            effect,
+            Effect::Send {
+                message: ToAgent::Stop(_),
+                ..
+            }
+        )
+    });
+    assert!(journal.unwrap() < stop.unwrap());
+}
+
+#[test]
+fn a_place_that_is_released_before_it_is_granted_is_handed_back() {
+    let mut bench = Bench::new(1);
+    bench.join(1, "a", 64);
+    let orders = bench.orders(1);
+    bench.signal("release");
+    assert_eq!(bench.phase("worker:0"), NodePhase::Absent);
+    bench.effects.clear();
+    bench.grant(1, orders);
+    assert_eq!(bench.released(1), ["worker:0", "worker:1"]);
+    assert_eq!(bench.starts(1).len(), 0);
+}
+
+#[test]
+fn what_a_lost_agent_had_granted_is_placed_elsewhere() {
+    let mut bench = Bench::new(2);
+    bench.join(1, "a", 64);
+    bench.join(2, "b", 64);
+    let of_b = bench.orders(2);
+    bench.grant_all(1);
+    bench.input(Input::Gone { link: 1 });
+    bench.wait(3_000);
+    bench.grant(2, of_b);
+    assert_eq!(bench.starts(2).len(), 0, "one has no place yet");
+    bench.grant_all(2);
+    assert_eq!(bench.starts(2).len(), 2);
+    assert_eq!(bench.summary(), None);
+}
+
+#[test]
+fn a_machine_that_sets_timers_over_and_over_decides_ten_times_a_second() {
+    let mut bench = Bench::running();
+    bench.signal("again");
+    bench.effects.clear();
+    for _ in 0..1_000 {
+        bench.wait(1);
+    }
+    let is_entry = |effect: &&Effect| matches!(effect, Effect::Journal(_));
+    assert_eq!(bench.effects.iter().filter(is_entry).count(), 10);
+}
+
+#[test]
+fn only_the_log_of_an_attempt_that_was_started_is_taken_and_only_from_an_agent() {
+    let bench = Bench::running();
+    let chunk = |node, attempt| LogChunk {
+        node,
+        attempt,
+        ..LogChunk::default()
+    };
+    let outside = Some(crate::wire::node::NodeId {
+        role: "/tmp/x".into(),
+        index: 0,
+    });
+    let takes = |link, chunk| bench.core.takes_log(link, &chunk);
+    assert!(takes(1, chunk(worker(0), 1)));
+    assert!(!takes(2, chunk(worker(0), 1)));
+    assert!(!takes(1, chunk(worker(0), 2)));
+    assert!(!takes(1, chunk(worker(0), 0)));
+    assert!(!takes(1, chunk(outside, 1)));
+    assert!(!takes(1, chunk(None, 1)));
+}
+
+#[test]
+fn the_end_waits_for_logs_while_they_come_and_says_what_is_missing() {
+    let mut bench = Bench::running();
+    for index in 0..2 {
+        bench.tell(
+            1,
+            Told::AttemptEnded(AttemptEnded {
+                node: worker(index),
+                attempt: 1,
+                ending: Some(code(0)),
+                log_bytes: 1_000,
+                ..AttemptEnded::default()
+            }),
+        );
+    }
+    bench.input(Input::LogClosed {
+        node: "worker:1".into(),
+        attempt: 1,
+    });
+    for length in [200, 400, 600] {
+        bench.wait(2_500);
+        assert_eq!(bench.summary(), None);
+        bench.input(Input::LogGrew {
+            node: "worker:0".into(),
+            attempt: 1,
+            length,
+        });
+    }
+    bench.wait(3_000);
+    assert_eq!(bench.summary().unwrap().outcome, Outcome::Succeeded);
+    assert_eq!(
+        bench.warnings(),
+        ["the log of node `worker:0`, attempt 1, lacks the last 400 bytes"]
+    );
+}
+
+#[test]
+fn a_report_that_waited_behind_the_end_counts() {
+    let mut bench = Bench::running();
+    bench.end(1, code(0));
+    let value = Value {
+        kind: Some(Kind::Number(0.5)),
+    };
+    let report = NodeReport {
+        node: worker(1),
+        attempt: 1,
+        report: Some(Report {
+            step: Some(7),
+            values: [("accuracy".to_owned(), value)].into(),
+            time_ms: 0,
+        }),
+    };
+    bench.input(Input::Agent {
+        link: 1,
+        message: FromAgent::Report(report),
+    });
+    bench.end(0, attempt_ended::Ending::Signal(15));
+    let summary = bench.summary().unwrap();
+    assert_eq!(summary.nodes[1].last_report["accuracy"], 0.5);
+}
+
+#[test]
+fn a_newer_term_and_an_unprintable_name_are_refused() {
+    let mut bench = Bench::new(1);
+    let newer = Register {
+        term: 2,
+        ..bench.registration("a", 1)
+    };
+    let bell = bench.registration("a\u{7}", 1);
+    for register in [newer, bell] {
+        bench.input(Input::Joined { link: 1, register });
+    }
+    let refusals = bench.effects.iter().filter_map(|effect| match effect {
+        Effect::Close { refusal, .. } => Some(format!("{refusal:?}")),
+        _ => None,
+    });
+    insta::assert_snapshot!(refusals.collect::<Vec<_>>().join("\n"), @r#"
+    Overtaken(2)
+    Unfit("an agent's name is 1 to 128 bytes without control characters: give it another one with `--name`")
+    "#);
+}
+
+#[test]
+fn a_returning_agent_may_forget_only_what_is_journaled() {
+    let mut bench = Bench::running();
+    bench.wait(1_000);
+    let journaled = bench.told;
+    bench.tell(
+        1,
+        Told::Done(NodeDone {
+            node: worker(0),
+            attempt: 1,
+        }),
+    );
+    bench.input(Input::Gone { link: 1 });
+    bench.effects.clear();
+    bench.join(2, "a", 64);
+    let welcomes = bench.sent(2, |message| match message {
+        ToAgent::Welcome(welcome) => Some(welcome.outbox_number),
+        _ => None,
+    });
+    assert_eq!(welcomes, [journaled]);
+}
+
+#[test]
+fn places_that_a_returning_agent_holds_for_nobody_are_taken_back() {
+    let mut bench = Bench::running();
+    bench.input(Input::Gone { link: 1 });
+    let mut register = bench.registration("a", 64);
+    let held = |index| HeldPlace {
+        node: worker(index),
+        ..HeldPlace::default()
+    };
+    let inventory = register.inventory.as_mut().unwrap();
+    inventory.places = vec![held(0), held(7)];
+    inventory.attempts = (0..2)
+        .map(|index| HeldAttempt {
+            node: worker(index),
+            attempt: 1,
+            ..HeldAttempt::default()
+        })
+        .collect();
+    bench.effects.clear();
+    bench.input(Input::Joined { link: 2, register });
+    assert_eq!(bench.released(2), ["worker:7"]);
+}
+
+#[test]
+fn a_node_that_its_agent_ended_is_not_one_that_was_told_to_stop() {
+    let mut bench = Bench::running();
+    let ended = AttemptEnded {
+        node: worker(0),
+        attempt: 1,
+        ending: Some(attempt_ended::Ending::Signal(15)),
+        agent_stopped: "the agent is stopped".into(),
+        ..AttemptEnded::default()
+    };
+    bench.tell(1, Told::AttemptEnded(ended));
+    bench.end(1, attempt_ended::Ending::Signal(15));
+    bench.input(Input::LogClosed {
+        node: "worker:0".into(),
+        attempt: 1,
+    });
+    let summary = bench.summary().unwrap();
+    assert_eq!(summary.reason, "its agent ended it: the agent is stopped");
+    assert_eq!(summary.nodes[0].attempts[0].verdict, "retry");
 }

@@ -38,6 +38,7 @@ fn plan(node: &str) -> LaunchPlan {
         program: Program::RoleCommand,
         arguments: vec![],
         environment: vec![],
+        unset: vec![],
         files: vec![],
     }
 }
@@ -115,6 +116,7 @@ fn variables() {
     let twice = check(|plan| {
         plan.environment = vec![("MILL_A".into(), "1".into()), ("MILL_A".into(), "1".into())];
     });
+    let hidden = |name: &str| check(|plan| plan.unset.push(name.to_owned()));
     insta::assert_snapshot!(table([
         ("listed", variable("MILL_A", "stone\nand\twheel")),
         ("not listed", variable("LD_PRELOAD", "x.so")),
@@ -125,18 +127,26 @@ fn variables() {
         ("NUL in name", variable("MILL_\0", "1")),
         ("NUL", variable("MILL_A", "a\0b")),
         ("twice", twice),
+        ("hidden", hidden("MILL_OLD")),
+        ("hidden, not listed", hidden("HOME")),
+        ("hidden, the host's", hidden("FOREBAY_ROLE")),
+        ("hidden, no name", hidden("MILL=")),
         ("longest", variable("MILL_A", &"x".repeat((128 << 10) - 8))),
         ("longer", variable("MILL_A", &"x".repeat((128 << 10) - 7))),
     ]), @r#"
     listed: valid
     not listed: the plugin asks for the environment variable `LD_PRELOAD`, which its `plugin.toml` does not list
     not granted: the plugin asks for the environment variable `PATH`; its `plugin.toml` lists it, but this host does not grant it
-    the host's: the plan for `worker:0` is not valid: `FOREBAY_ROLE` belongs to the host: a plugin may not set it
+    the host's: the plan for `worker:0` is not valid: `FOREBAY_ROLE` belongs to the host: a plugin may not touch it
     no name: the plan for `worker:0` is not valid: `` is not the name of an environment variable
     not a name: the plan for `worker:0` is not valid: `MILL-A` is not the name of an environment variable
     NUL in name: the plan for `worker:0` is not valid: `MILL_\0` is not the name of an environment variable
     NUL: the plan for `worker:0` is not valid: its variable `MILL_A` has a NUL character
     twice: the plan for `worker:0` is not valid: it sets `MILL_A` twice
+    hidden: valid
+    hidden, not listed: the plugin asks for the environment variable `HOME`, which its `plugin.toml` does not list
+    hidden, the host's: the plan for `worker:0` is not valid: `FOREBAY_ROLE` belongs to the host: a plugin may not touch it
+    hidden, no name: the plan for `worker:0` is not valid: `MILL=` is not the name of an environment variable
     longest: valid
     longer: the plan for `worker:0` is not valid: its variable `MILL_A` has 131072 bytes; the system takes less than 131072: use a file
     "#);

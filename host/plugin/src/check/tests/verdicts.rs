@@ -26,6 +26,7 @@ fn report(message: &str) -> ExitReport {
             message: message.to_owned(),
             traceback: String::new(),
         }),
+        hint: None,
         last_lines: vec![],
         was_ready: true,
         input_left: false,

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use forebay_protocol::PROTOCOL_VERSION;
+use forebay_protocol::{PROTOCOL_VERSION, SIGNAL_NAME_BYTES_MAX, SIGNAL_PAYLOAD_BYTES_MAX};
 
-use super::{Effect, Life, Readiness, Talk, Timer};
+use super::{Effect, Life, Readiness, Refused, Talk, Timer};
 use crate::agent::control::frame;
 use crate::submission::HOST_VERSION;
 use crate::wire::cluster::outbox_entry::Event;
@@ -12,24 +12,34 @@ use crate::wire::cluster::{
     NodeDone, NodeException, NodeFinishJob, NodeGenerationTaken, NodeHello, NodeRolledBack,
     NodeSaved, NodeSignal,
 };
-use crate::wire::node::{Hello, Report, Signal, Up, Welcome, down, up, value};
+use crate::wire::node::{Hello, Report, ScriptError, Signal, Up, Welcome, down, up, value};
 
-/// Longest name and payload of a signal, together, and longest text of a report's value, in bytes.
+/// Longest text of a report's value, of an exception's kind and message, of a reason, in bytes.
 const TEXT_BYTES_MAX: usize = 64 << 10;
+/// Longest text of a hello, in bytes; longer ones are cut.
+const HELLO_TEXT_BYTES_MAX: usize = 4096;
+/// Longest traceback, in bytes.
+const TRACEBACK_BYTES_MAX: usize = 256 << 10;
 
 impl Life {
     pub(super) fn up(&mut self, up: Up, now: Instant) -> Vec<Effect> {
         match (up.message, self.talk) {
+            // One interpreter of the node after the other may speak, and each begins with hello.
+            (Some(up::Message::Hello(hello)), _) => self.hello(hello),
             (None, _) | (_, Talk::Refused) => Vec::new(),
-            (Some(up::Message::Hello(hello)), Talk::BeforeHello) => self.hello(hello),
             (Some(_), Talk::BeforeHello) => vec![Effect::HangUp("it does not begin with hello")],
             (Some(message), Talk::Open) => self.message(message, now),
         }
     }
 
     fn hello(&mut self, hello: Hello) -> Vec<Effect> {
+        let hello = clipped(hello);
         let welcome = if let Some(refusal) = refusal(&hello) {
             self.talk = Talk::Refused;
+            self.refused = Some(Refused {
+                why: refusal.clone(),
+                interpreter: hello.executable.clone(),
+            });
             Welcome {
                 protocol: PROTOCOL_VERSION,
                 host_version: HOST_VERSION.to_owned(),
@@ -38,6 +48,7 @@ impl Life {
             }
         } else {
             self.talk = Talk::Open;
+            self.refused = None;
             self.welcome.clone()
         };
         let told = NodeHello {
@@ -57,11 +68,7 @@ impl Life {
             up::Message::Attached(_) => return self.attached(),
             up::Message::Report(report) => return vec![Effect::Report(bounded(report))],
             up::Message::Signal(signal) if is_too_long(&signal) => {
-                tracing::warn!(
-                    name = signal.name,
-                    "a signal of more than 64 KiB is dropped"
-                );
-                return Vec::new();
+                return vec![Effect::HangUp("a signal is longer than the package allows")];
             }
             up::Message::Signal(signal) => Event::Signal(NodeSignal {
                 node,
@@ -73,9 +80,10 @@ impl Life {
             up::Message::FinishJob(finish) => Event::FinishJob(NodeFinishJob {
                 node,
                 attempt,
-                reason: finish.reason,
+                reason: head(finish.reason, TEXT_BYTES_MAX),
             }),
             up::Message::Exception(error) => {
+                let error = bounded_error(error);
                 self.error.get_or_insert_with(|| error.clone());
                 Event::Exception(NodeException {
                     node,
@@ -98,7 +106,7 @@ impl Life {
                 attempt,
                 rolled_back: Some(rolled_back),
             }),
-            // A second hello comes from a child that got the socket; pongs answer pings, which nobody sends yet.
+            // Hellos are taken before; pongs answer pings, which nobody sends yet.
             up::Message::Hello(_) | up::Message::Pong(_) => return Vec::new(),
         };
         vec![Effect::Tell(event)]
@@ -127,6 +135,14 @@ impl Life {
     }
 }
 
+/// What a process says of itself is quoted to people.
+fn clipped(mut hello: Hello) -> Hello {
+    hello.python_version = head(hello.python_version, HELLO_TEXT_BYTES_MAX);
+    hello.package_version = head(hello.package_version, HELLO_TEXT_BYTES_MAX);
+    hello.executable = head(hello.executable, HELLO_TEXT_BYTES_MAX);
+    hello
+}
+
 fn refusal(hello: &Hello) -> Option<String> {
     if hello.protocol != PROTOCOL_VERSION {
         Some(format!(
@@ -144,7 +160,23 @@ fn refusal(hello: &Hello) -> Option<String> {
 }
 
 fn is_too_long(signal: &Signal) -> bool {
-    signal.name.len() + signal.payload.len() > TEXT_BYTES_MAX
+    signal.name.len() > SIGNAL_NAME_BYTES_MAX || signal.payload.len() > SIGNAL_PAYLOAD_BYTES_MAX
+}
+
+fn head(mut text: String, bytes_max: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes_max));
+    text
+}
+
+/// Of a traceback the end is kept, where the cause is.
+fn bounded_error(error: ScriptError) -> ScriptError {
+    let begin = error.traceback.len().saturating_sub(TRACEBACK_BYTES_MAX);
+    let begin = error.traceback.ceil_char_boundary(begin);
+    ScriptError {
+        kind: head(error.kind, TEXT_BYTES_MAX),
+        message: head(error.message, TEXT_BYTES_MAX),
+        traceback: error.traceback[begin..].to_owned(),
+    }
 }
 
 fn bounded(mut report: Report) -> Report {

@@ -43,7 +43,14 @@ fn hello() -> up::Message {
 
 fn stop(life: &mut Life, grace: Duration) -> Vec<Effect> {
     let reason = String::new();
-    life.take(Input::Order(Order::Stop { grace, reason }), Instant::now())
+    life.take(
+        Input::Order(Order::Stop {
+            by: Asker::Manager,
+            grace,
+            reason,
+        }),
+        Instant::now(),
+    )
 }
 
 #[test]
@@ -90,8 +97,7 @@ fn a_parent_that_does_not_kill_is_killed() {
 #[test]
 fn nothing_is_said_twice() {
     let mut life = life(NodeLimits::default());
-    assert_eq!(say(&mut life, hello()).len(), 2);
-    assert_eq!(say(&mut life, hello()), []);
+    say(&mut life, hello());
     for message in [
         up::Message::Attached(Attached {}),
         up::Message::Done(Done {}),
@@ -102,7 +108,24 @@ fn nothing_is_said_twice() {
 }
 
 #[test]
-fn a_signal_that_is_too_long_is_dropped() {
+fn every_interpreter_of_a_node_is_welcomed_and_the_last_one_counts() {
+    let mut life = life(NodeLimits::default());
+    let welcomed = say(&mut life, hello());
+    assert_eq!(welcomed.len(), 2);
+    assert_eq!(say(&mut life, hello()), welcomed);
+    let old = up::Message::Hello(Hello {
+        protocol: PROTOCOL_VERSION,
+        package_version: "0.0.9".to_owned(),
+        ..Hello::default()
+    });
+    assert_ne!(say(&mut life, old)[1], welcomed[1]);
+    assert_eq!(say(&mut life, up::Message::Done(Done {})), []);
+    assert_eq!(say(&mut life, hello()), welcomed);
+    assert_eq!(life.finish(false).refusal, "");
+}
+
+#[test]
+fn a_signal_that_is_too_long_ends_the_conversation() {
     let mut life = life(NodeLimits::default());
     say(&mut life, hello());
     let signal = |length| {
@@ -112,7 +135,8 @@ fn a_signal_that_is_too_long_is_dropped() {
         })
     };
     assert_eq!(say(&mut life, signal(1000)).len(), 1);
-    assert_eq!(say(&mut life, signal(65_536)), []);
+    let effects = say(&mut life, signal(65_537));
+    assert!(matches!(effects[..], [Effect::HangUp(_)]), "{effects:?}");
 }
 
 #[test]
