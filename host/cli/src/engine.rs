@@ -9,6 +9,7 @@ mod renderer;
 mod salvage;
 mod signals;
 mod stopping;
+mod terms;
 mod watching;
 
 use std::io;
@@ -30,9 +31,9 @@ use crate::text::shell_word;
 use crate::view::{Received, View};
 use agent_task::AgentTask;
 use listeners::{Listeners, remove_socket};
-use manager_process::ManagerProcess;
 use renderer::Renderer;
 use stopping::{Next, Stopping};
+use terms::Terms;
 use watching::Watching;
 
 pub(crate) use agent_task::launcher;
@@ -40,12 +41,8 @@ pub(crate) use listeners::refuse_plain_text;
 pub(crate) use salvage::{Wreck, end_without_run};
 pub(crate) use signals::{Asked, SUSPEND_REFUSED, Signals};
 
-/// The first and, in this version, only term.
-const TERM: u64 = 1;
 /// How long the agent may take to notice that the job is over, and to clean up.
 const AGENT_ENDS_WITHIN: Duration = Duration::from_secs(15);
-/// How long events of a manager that is gone may take to arrive.
-const EVENTS_ARRIVE_WITHIN: Duration = Duration::from_secs(2);
 /// Agents whose application manager has died knock again within this.
 const AGENTS_KNOCK_WITHIN: Duration = Duration::from_secs(5);
 /// How long the application manager may take to leave once it has written the summary.
@@ -113,11 +110,13 @@ fn log_to(run: &RunDirectory) {
 struct Engine {
     run: RunDirectory,
     signals: Signals,
-    manager: ManagerProcess,
+    terms: Terms,
     agent: AgentTask,
     watching: Watching,
     renderer: Renderer,
     stopping: Stopping,
+    /// A manager died between the end of the job and telling it.
+    has_untold_agents: bool,
     /// Held for a later term; dropped, nobody could join any more.
     listeners: Listeners,
 }
@@ -139,7 +138,7 @@ impl Engine {
         .map_err(|error| Failure::from_input(&error))?;
         let listeners = Listeners::bind(&run, settings.listen)?;
         let agent = agent_task::Plan::new(&run, &settings.machine, settings.listen).await?;
-        let manager = ManagerProcess::spawn(&run, TERM, &listeners)?;
+        let terms = Terms::begin(&run, &listeners)?;
         let control = watching::connect(&run).await?;
         let renderer = Renderer::start(settings.view);
         if let Some(address) = listeners.tcp_address() {
@@ -152,8 +151,9 @@ impl Engine {
             stopping: Stopping::new(control, checked.job.limits.stop_within),
             run,
             signals,
-            manager,
+            terms,
             renderer,
+            has_untold_agents: false,
             listeners,
         })
     }
@@ -165,12 +165,10 @@ impl Engine {
             Err(wreck) => self.clean_up_after(wreck).await,
         };
         self.agent.finish(AGENT_ENDS_WITHIN).await;
-        if tokio::time::timeout(MANAGER_LEAVES_WITHIN, self.manager.exited())
-            .await
-            .is_err()
-        {
-            self.manager.kill();
+        if self.has_untold_agents {
+            self.dismiss_agents().await;
         }
+        self.terms.leave(MANAGER_LEAVES_WITHIN).await;
         self.show_the_rest().await;
         summary
     }
@@ -183,7 +181,17 @@ impl Engine {
                     Some(summary) => return Ok(summary),
                     None => self.watch_again(),
                 },
-                ended = self.manager.exited() => return self.manager_gone(&ended).await,
+                event = self.terms.event() => {
+                    match event {
+                        terms::Event::Due => self.next_term()?,
+                        terms::Event::Died(ended) => {
+                            if let Some(summary) = self.manager_died(&ended)? {
+                                return Ok(summary);
+                            }
+                        }
+                    }
+                    Next::GoOn
+                },
                 asked = self.signals.next() => self.asked(asked),
                 () = self.renderer.unread() => self.stopping.quietly("nobody reads the output any more"),
                 failure = self.agent.failed() => self.agent_failed(&failure),
@@ -229,37 +237,56 @@ impl Engine {
         Next::GoOn
     }
 
-    /// What it told before it went is shown; if that was not the end, its death is.
-    async fn manager_gone(&mut self, ended: &io::Result<ExitStatus>) -> Result<Summary, Wreck> {
-        if let Ok(Some(summary)) =
-            tokio::time::timeout(EVENTS_ARRIVE_WITHIN, self.watching.ended()).await
-        {
-            return Ok(summary);
+    /// The next term takes over, unless the one that died had come to the end, or they die too often.
+    fn manager_died(&mut self, ended: &io::Result<ExitStatus>) -> Result<Option<Summary>, Wreck> {
+        if let Some(summary) = self.untold_end() {
+            self.has_untold_agents = true;
+            return Ok(Some(summary));
         }
+        let (cause, wait) = self.terms.died(ended);
+        let Some(wait) = wait else {
+            return Err(Wreck {
+                outcome: Outcome::Failed,
+                engine_failed: true,
+                reason: format!("application managers die again and again; the last: {cause}"),
+                hint: Some(format!(
+                    "its log is `{}`",
+                    self.run.manager_log(self.terms.term()).display()
+                )),
+            });
+        };
+        self.renderer.remark(format!(
+            "{cause}; another one takes over in {} ms",
+            wait.as_millis()
+        ));
+        Ok(None)
+    }
+
+    /// The summary that a manager has written and not told, with everything before it shown.
+    fn untold_end(&mut self) -> Option<Summary> {
+        let untold = salvage::events_after(&self.run, self.watching.seen());
+        let end = untold.iter().find_map(|event| match event.event() {
+            JobEvent::Summary(summary) => Some(summary.clone()),
+            _ => None,
+        })?;
         self.watching.give_up();
-        for event in salvage::events_after(&self.run, self.watching.seen()) {
-            let told = event.clone();
+        for event in untold {
             self.renderer.event(event);
-            if let JobEvent::Summary(summary) = told.line.event {
-                return Ok(summary);
-            }
         }
-        Err(Wreck {
-            outcome: Outcome::Failed,
-            engine_failed: true,
-            reason: self.manager.cause_of_death(ended),
-            hint: Some(format!(
-                "its log is `{}`; run the job again",
-                self.run.manager_log(TERM).display()
-            )),
-        })
+        Some(end)
+    }
+
+    fn next_term(&mut self) -> Result<(), Wreck> {
+        self.terms
+            .next(&self.listeners)
+            .map_err(|failure| Wreck::of(&failure))
     }
 
     /// Ends everything by force and writes the end that nobody else writes.
     async fn clean_up_after(&mut self, wreck: Wreck) -> Summary {
         self.agent.kill();
         self.agent.finish(AGENT_ENDS_WITHIN).await;
-        self.manager.kill();
+        self.terms.kill();
         self.watching.give_up();
         self.dismiss_agents().await;
         let summary = salvage::summary(&self.run, wreck);

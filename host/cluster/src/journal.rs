@@ -109,6 +109,8 @@ pub trait Journal: Send {
 
 /// The journal in a local folder: `terms/N` and `entries/NUMBER`.
 pub struct LocalJournal {
+    /// The term that this author has claimed; 0: none.
+    term: u64,
     terms: PathBuf,
     entries: PathBuf,
 }
@@ -117,6 +119,7 @@ impl LocalJournal {
     /// Opens the folder, making what is missing.
     pub fn open(folder: &Path) -> Result<Self, JournalError> {
         let journal = Self {
+            term: 0,
             terms: folder.join("terms"),
             entries: folder.join("entries"),
         };
@@ -124,6 +127,10 @@ impl LocalJournal {
             fs::create_dir_all(path).map_err(|source| file_error("write", path, source))?;
         }
         Ok(journal)
+    }
+
+    fn term_file(&self, term: u64) -> PathBuf {
+        self.terms.join(format!("{term:08}"))
     }
 
     /// All entries' files, oldest first.
@@ -145,10 +152,9 @@ impl LocalJournal {
 
 impl Journal for LocalJournal {
     fn claim_term(&mut self, term: u64, pid: u32) -> Result<(), JournalError> {
-        create(
-            &self.terms.join(format!("{term:08}")),
-            format!("{pid}\n").as_bytes(),
-        )
+        create(&self.term_file(term), format!("{pid}\n").as_bytes())?;
+        self.term = term;
+        Ok(())
     }
 
     fn last(&self) -> Result<Option<Entry>, JournalError> {
@@ -160,6 +166,11 @@ impl Journal for LocalJournal {
     }
 
     fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
+        // One that slept while another took over must not add to what that one reads.
+        let newer = self.term_file(self.term + 1);
+        if newer.exists() {
+            return Err(JournalError::Fenced(newer));
+        }
         let path = self.entries.join(format!("{:010}.json", entry.number));
         create(&path, &encode(&path, entry)?)
     }

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::view::Received;
 
 /// Between two tries to watch a manager that is alive but whose stream broke.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Connects to the manager of a run. The engine has bound the socket: the call waits until the manager serves it.
 pub(super) async fn connect(run: &RunDirectory) -> Result<JobControl, Failure> {

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use forebay_plugin::{Action, JobEnd, NodeId, NodePhase, PlaceRequest, StopOrder};
 
 use super::core::Core;
-use super::outstanding::Awaits;
-use super::tables::Placing;
+use super::tables::{NodeRecord, Placing, StopRecord};
 use crate::events::JobEvent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
-use crate::wire::cluster::{ActionId, Release, Stop, StopNode};
+use crate::wire::cluster::{ActionId, Release};
 use crate::wire::to_wire;
 
 /// `(event number, position)` of an action.
@@ -140,27 +139,38 @@ impl Core {
     /// SIGTERM to the live ones of these nodes, SIGKILL after the grace.
     pub(super) fn stop_live(&mut self, action: Id, nodes: &[NodeId], grace_ms: u64, reason: &str) {
         for (part, id) in (0..).zip(nodes) {
-            let Some(node) = self.tables.node_mut(id).filter(|node| node.phase.is_live()) else {
-                continue;
-            };
-            let Some(agent) = node.place.as_ref().map(|place| place.agent) else {
-                continue;
-            };
-            node.phase = NodePhase::Stopping;
-            node.start_when_ended = None;
-            let attempt = node.attempt;
-            let message = ToAgent::Stop(Stop {
-                action: Some(action_id(action, part)),
-                nodes: vec![StopNode {
-                    node: Some(to_wire(id)),
-                    attempt,
-                }],
+            let stop = StopRecord {
+                action,
+                part,
                 grace_ms,
                 reason: reason.into(),
-            });
-            self.outstanding
-                .add(agent, Awaits::End(id.clone(), attempt), message.clone());
-            self.tell(agent, message);
+            };
+            if self.note_stop(id, stop) {
+                self.order_stop(id);
+            }
+        }
+    }
+
+    /// From now on the node is stopping, as far as the tables know; false where there is nothing to stop.
+    pub(super) fn note_stop(&mut self, id: &NodeId, stop: StopRecord) -> bool {
+        let is_stoppable = |node: &&mut NodeRecord| node.phase.is_live() && node.place.is_some();
+        let Some(node) = self.tables.node_mut(id).filter(is_stoppable) else {
+            return false;
+        };
+        node.phase = NodePhase::Stopping;
+        node.start_when_ended = None;
+        node.stop = Some(stop);
+        true
+    }
+
+    pub(super) fn order_stop(&mut self, id: &NodeId) {
+        let node = self.tables.node(id);
+        let order = node.and_then(|node| {
+            let agent = node.place.as_ref()?.agent;
+            Some((agent, node.stop.as_ref()?.order(id, node.attempt)))
+        });
+        if let Some((agent, order)) = order {
+            self.tell(agent, ToAgent::Stop(order));
             self.show(id);
         }
     }

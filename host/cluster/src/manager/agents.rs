@@ -66,10 +66,11 @@ impl Core {
             self.happened(Event::MachinesJoined(vec![register.name.clone()]));
         }
         self.give_up_missing(agent, register);
-        self.take_back_unknown_places(agent, register);
-        for message in self.outstanding.of(agent).cloned().collect::<Vec<_>>() {
-            self.tell(agent, message);
-        }
+        let places = register.inventory.as_ref().map(|held| held.places.clone());
+        let places = places.unwrap_or_default();
+        self.adopt_places(agent, &places);
+        self.hand_back_unknown(agent, places);
+        self.repeat_orders(agent);
         self.tell_cluster_to(agent);
     }
 
@@ -205,17 +206,6 @@ impl Core {
         self.lose_nodes(gone);
     }
 
-    /// Places that the agent holds and nobody has: it was away when they were given back.
-    fn take_back_unknown_places(&mut self, agent: usize, register: &Register) {
-        let held = register.inventory.iter().flat_map(|held| &held.places);
-        let unknown = held.filter(|held| {
-            let node = self.tables.node(&node_id(held.node.as_ref()));
-            let place = node.and_then(|node| node.place.as_ref());
-            place.is_none_or(|place| place.agent != agent)
-        });
-        self.hand_back(agent, unknown.cloned().collect());
-    }
-
     pub(super) fn gone(&mut self, link: Link) {
         let Some(agent) = self.links.remove(&link) else {
             return;
@@ -231,7 +221,6 @@ impl Core {
             if matches!(state, AgentState::Away { lost_at_ms } if lost_at_ms <= self.now_ms) {
                 self.tables.agents[agent].state = AgentState::Lost;
                 self.announce(agent, AgentPhase::Lost);
-                self.outstanding.forget(agent);
                 self.take_all_elsewhere(agent);
                 self.lose_nodes(self.tables.nodes_on(agent));
                 self.changed();
@@ -287,9 +276,9 @@ impl Core {
         match entry.event {
             Some(Told::PlaceGranted(granted)) => self.place_granted(agent, granted),
             Some(Told::PlaceRefused(refused)) => self.place_refused(agent, &refused),
-            Some(Told::AttemptStarted(started)) => self.attempt_started(agent, &started),
+            Some(Told::AttemptStarted(started)) => self.attempt_started(&started),
             Some(Told::AttemptReady(ready)) => self.attempt_ready(&ready),
-            Some(Told::AttemptEnded(ended)) => self.attempt_ended(agent, ended),
+            Some(Told::AttemptEnded(ended)) => self.attempt_ended(ended),
             Some(Told::Signal(signal)) => self.signalled(signal),
             Some(Told::Done(done)) => self.said_done(&done),
             Some(Told::FinishJob(finish)) => self.said_finish(finish),

@@ -14,9 +14,9 @@ use forebay_plugin::{
 };
 use sha2::{Digest, Sha256};
 
+use super::actions::Id;
 use super::effect::{Effect, Input, Link, Ticket};
 use super::nodes::OpenLog;
-use super::outstanding::Outstanding;
 use super::tables::{AgentState, Tables};
 use crate::causes::chain;
 use crate::events::{JobEvent, Outcome, TermSummary};
@@ -27,6 +27,8 @@ use crate::preparation::{PluginSet, Prepared};
 const JOURNAL_WITHIN_MS: u64 = 1_000;
 /// Timers fire together, and no sooner than this after the ones before: each may cause a decision, and so a journal entry.
 const TIMERS_EVERY_MS: u64 = 100;
+/// Agents of an application manager that has died come to the next one within this; then they are lost.
+const RETURN_WITHIN_MS: u64 = 15_000;
 /// A state machine whose decisions cause new events at once, over and over, is wrong.
 const DECISIONS_AT_ONCE_MAX: usize = 100;
 
@@ -55,8 +57,6 @@ pub(crate) struct Core {
     pub(super) now_ms: u64,
     /// Agents with an open stream, by link.
     pub(super) links: BTreeMap<Link, usize>,
-    /// Orders that agents have not answered, sent again when one comes back.
-    pub(super) outstanding: Outstanding,
     /// Attempts whose log is still coming.
     pub(super) open_logs: BTreeMap<(String, u32), OpenLog>,
     /// Numbers of the outboxes that are in the tables, by agent id.
@@ -68,6 +68,10 @@ pub(crate) struct Core {
     /// When timers fired last.
     timers_fired_ms: u64,
     entry_number: u64,
+    /// When the application manager before wrote its last entry.
+    died_ms: u64,
+    /// The last decision of the application manager before: nobody knows how much of it was carried out.
+    unfinished: Vec<(Id, Action)>,
     pending: Vec<Event>,
     tickets: Vec<(Ticket, u64)>,
     unjournaled_since_ms: Option<u64>,
@@ -90,7 +94,6 @@ impl Core {
             tables,
             now_ms: 0,
             links: BTreeMap::new(),
-            outstanding: Outstanding::default(),
             open_logs: BTreeMap::new(),
             outbox: BTreeMap::new(),
             journaled_outbox: BTreeMap::new(),
@@ -98,11 +101,33 @@ impl Core {
             effects: Vec::new(),
             state: Vec::new(),
             entry_number: 0,
+            died_ms: 0,
+            unfinished: Vec::new(),
             pending: Vec::new(),
             tickets: Vec::new(),
             unjournaled_since_ms: None,
             is_over: false,
         }
+    }
+
+    /// The core of an application manager that takes up the work of the one before, which wrote this entry last.
+    pub(crate) fn resumed(
+        setting: Setting,
+        prepared: Prepared,
+        plugins: PluginSet,
+        entry: Entry,
+    ) -> Self {
+        let mut core = Self::new(setting, prepared, plugins);
+        let terms = std::mem::take(&mut core.tables.terms);
+        core.tables = entry.tables;
+        core.tables.terms.extend(terms);
+        core.state = entry.state;
+        core.outbox.clone_from(&entry.outbox);
+        core.journaled_outbox = entry.outbox;
+        core.entry_number = entry.number;
+        core.died_ms = entry.time_ms;
+        core.unfinished = entry.decision.map_or_else(Vec::new, ids_and_actions);
+        core
     }
 
     pub(crate) fn term(&self) -> u64 {
@@ -159,6 +184,7 @@ impl Core {
     fn take(&mut self, input: Input) {
         match input {
             Input::Submitted => self.submitted(),
+            Input::Recovered => self.recovered(),
             Input::Joined { link, register } => self.joined(link, &register),
             Input::Agent { link, message } => self.agent_said(link, message),
             Input::Gone { link } => self.gone(link),
@@ -174,17 +200,45 @@ impl Core {
         }
     }
 
+    /// Takes up the work where the journal ends: agents are away until they come, and what was decided last is carried out
+    /// again, under its old ids.
+    fn recovered(&mut self) {
+        self.announce_self();
+        for agent in &mut self.tables.agents {
+            if agent.state != AgentState::Lost {
+                agent.state = AgentState::Away {
+                    lost_at_ms: self.now_ms + RETURN_WITHIN_MS,
+                };
+            }
+        }
+        for id in self.tables.nodes_where(|node| node.phase.is_live()) {
+            if let Some(node) = self.tables.node(&id).filter(|node| node.pid.is_some()) {
+                self.open_logs
+                    .insert((id.to_string(), node.attempt), OpenLog::default());
+            }
+        }
+        self.changed();
+        for (id, action) in std::mem::take(&mut self.unfinished) {
+            self.carry_out(id, &action);
+        }
+        self.happened(Event::Recovered(self.now_ms.saturating_sub(self.died_ms)));
+    }
+
+    fn announce_self(&mut self) {
+        self.emit(JobEvent::Am {
+            term: self.setting.term,
+            pid: self.setting.pid,
+            listen: self.setting.listen.clone(),
+        });
+    }
+
     fn submitted(&mut self) {
         self.emit(JobEvent::Job {
             job: self.prepared.job.name.clone(),
             run_dir: self.setting.run_dir.clone(),
             version: crate::submission::HOST_VERSION.into(),
         });
-        self.emit(JobEvent::Am {
-            term: self.setting.term,
-            pid: self.setting.pid,
-            listen: self.setting.listen.clone(),
-        });
+        self.announce_self();
         for warning in self.prepared.warnings.clone() {
             let message = format!("{}: {}", warning.key, warning.message);
             self.emit(JobEvent::Warning {
@@ -390,6 +444,15 @@ impl Core {
     pub(super) fn ended(&mut self, outcome: Outcome) {
         self.effects.push(Effect::Ended(outcome));
     }
+}
+
+/// The actions of a decision with their ids.
+fn ids_and_actions(decision: DecisionRecord) -> Vec<(Id, Action)> {
+    let first_event = decision.now.event_number;
+    let actions = (0..).zip(decision.actions);
+    actions
+        .map(|(position, action)| ((first_event, position), action))
+        .collect()
 }
 
 fn record(

@@ -16,6 +16,8 @@ pub(crate) type Ticket = u64;
 pub(crate) enum Input {
     /// The job begins.
     Submitted,
+    /// The job goes on under a new application manager.
+    Recovered,
     /// An agent has opened a stream.
     Joined { link: Link, register: Register },
     /// An agent has said something.

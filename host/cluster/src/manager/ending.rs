@@ -5,7 +5,7 @@ use forebay_plugin::{Event, JobFailure, NodeId, NodePhase, StopRequest};
 
 use super::core::Core;
 use super::effect::{StopCall, StopWay};
-use super::tables::End;
+use super::tables::{End, StopRecord};
 use crate::events::{JobEvent, Outcome};
 use crate::wire::cluster::JobEnded;
 use crate::wire::cluster::manager_message::Message as ToAgent;
@@ -166,10 +166,21 @@ impl Core {
     fn stop_everything(&mut self, grace: Grace) {
         let number = self.tables.next_event;
         self.tables.next_event += 1;
+        let mut stopping = self.tables.nodes_where(|node| node.phase.is_live());
+        let mut part = 0;
+        stopping.retain(|id| {
+            let stop = StopRecord {
+                action: (number, 0),
+                part,
+                grace_ms: self.grace_ms(id, grace),
+                reason: "the job ends".into(),
+            };
+            part += 1;
+            self.note_stop(id, stop)
+        });
         self.journal(None);
-        for (part, id) in (0..).zip(self.tables.nodes_where(|node| node.phase.is_live())) {
-            let grace_ms = self.grace_ms(&id, grace);
-            self.stop_live((number, part), &[id], grace_ms, "the job ends");
+        for id in stopping {
+            self.order_stop(&id);
         }
     }
 

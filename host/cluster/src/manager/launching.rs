@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use forebay_job::{Program as JobProgram, Role};
-use forebay_plugin::{LaunchPlan, LaunchRequest, NodeId, NodePhase, Program, Readiness, Valid};
+use forebay_plugin::{
+    CallError, LaunchPlan, LaunchRequest, NodeId, NodePhase, Program, Readiness, Valid,
+};
 
 use super::actions::{Id, action_id};
 use super::core::Core;
-use super::outstanding::Awaits;
 use crate::preparation::spec_of_runner;
 use crate::submission::{SubmittedFile, script_path};
 use crate::wire::cluster::manager_message::Message as ToAgent;
@@ -17,82 +18,119 @@ use crate::wire::to_wire;
 /// Nodes in one call of `plan`: each plan may carry the whole cluster, and an answer has a limit of bytes.
 const PLANS_AT_ONCE: usize = 64;
 
-impl Core {
-    /// A new attempt of each of these nodes; none of them has a live one.
-    pub(super) fn launch(&mut self, action: Id, nodes: &[NodeId]) {
-        let mut by_runner: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
-        for id in nodes {
-            if let Some(role) = self.prepared.job.role(&id.role) {
-                by_runner
-                    .entry(role.plugin.clone())
-                    .or_default()
-                    .push(id.clone());
-            }
-        }
-        for (runner, nodes) in by_runner {
-            self.launch_with(action, &runner, &nodes);
-        }
-    }
+/// A request and its answer.
+type Planned = (LaunchRequest, Valid<LaunchPlan>);
 
-    fn launch_with(&mut self, action: Id, runner: &str, nodes: &[NodeId]) {
-        let spec = spec_of_runner(&self.prepared.spec, &self.prepared.job, runner);
-        let cluster = self.cluster_of_runner(runner);
-        for nodes in nodes.chunks(PLANS_AT_ONCE) {
-            let requests: Vec<LaunchRequest> = nodes
-                .iter()
-                .filter_map(|id| self.next_attempt(id))
-                .collect();
-            let Some(plugin) = self.plugins.runners.get(runner) else {
-                return;
-            };
-            match plugin.plan(&spec, &cluster, &requests) {
-                Err(error) => return self.quarantine_of(&error),
-                Ok(plans) => {
-                    for (request, plan) in requests.iter().zip(plans) {
-                        self.order_start(action, request, plan);
+impl Core {
+    /// A new attempt of each of these nodes; none of them has a live one. Where a node runner has no plan, nothing of it
+    /// happens.
+    pub(super) fn launch(&mut self, action: Id, nodes: &[NodeId]) {
+        let before: Vec<_> = nodes
+            .iter()
+            .map(|id| self.tables.node(id).cloned())
+            .collect();
+        for id in nodes {
+            self.begin_attempt(action, id);
+        }
+        match self.plans(nodes) {
+            Ok(plans) => self.order_all(plans),
+            Err(error) => {
+                for (id, before) in nodes.iter().zip(before) {
+                    if let (Some(node), Some(before)) = (self.tables.node_mut(id), before) {
+                        *node = before;
                     }
                 }
+                return self.quarantine_of(&error);
             }
+        }
+        for id in nodes {
+            self.show(id);
         }
     }
 
-    fn next_attempt(&self, id: &NodeId) -> Option<LaunchRequest> {
-        let attempt = self.tables.node(id)?.attempt + 1;
+    /// Orders once more that the newest attempt of each of these nodes be started.
+    pub(super) fn repeat_starts(&mut self, nodes: &[NodeId]) {
+        match self.plans(nodes) {
+            Ok(plans) => self.order_all(plans),
+            Err(error) => self.quarantine_of(&error),
+        }
+    }
+
+    fn order_all(&mut self, plans: Vec<Planned>) {
+        for (request, plan) in plans {
+            self.order_start(&request, plan);
+        }
+    }
+
+    fn begin_attempt(&mut self, action: Id, id: &NodeId) {
+        let generation = self.tables.generation;
+        if let Some(node) = self.tables.node_mut(id) {
+            node.attempt += 1;
+            node.phase = NodePhase::Starting;
+            node.generation = generation;
+            node.done = false;
+            node.started_by = Some(action);
+            node.stop = None;
+        }
+    }
+
+    /// How to start the newest attempt of each of these nodes.
+    fn plans(&self, nodes: &[NodeId]) -> Result<Vec<Planned>, CallError> {
+        let mut by_runner: BTreeMap<&str, Vec<LaunchRequest>> = BTreeMap::new();
+        for id in nodes {
+            let role = self.prepared.job.role(&id.role);
+            if let (Some(role), Some(request)) = (role, self.newest_attempt(id)) {
+                by_runner.entry(&role.plugin).or_default().push(request);
+            }
+        }
+        let mut plans = Vec::with_capacity(nodes.len());
+        for (runner, requests) in by_runner {
+            self.ask_for_plans(runner, &requests, &mut plans)?;
+        }
+        Ok(plans)
+    }
+
+    fn newest_attempt(&self, id: &NodeId) -> Option<LaunchRequest> {
         Some(LaunchRequest {
             node: id.clone(),
-            attempt,
+            attempt: self.tables.node(id)?.attempt,
             place: self.member(id)?,
         })
     }
 
-    fn order_start(&mut self, action: Id, request: &LaunchRequest, plan: Valid<LaunchPlan>) {
+    fn ask_for_plans(
+        &self,
+        runner: &str,
+        requests: &[LaunchRequest],
+        plans: &mut Vec<Planned>,
+    ) -> Result<(), CallError> {
+        let Some(plugin) = self.plugins.runners.get(runner) else {
+            return Ok(());
+        };
+        let spec = spec_of_runner(&self.prepared.spec, &self.prepared.job, runner);
+        let cluster = self.cluster_of_runner(runner);
+        for requests in requests.chunks(PLANS_AT_ONCE) {
+            let answer = plugin.plan(&spec, &cluster, requests)?;
+            plans.extend(requests.iter().cloned().zip(answer));
+        }
+        Ok(())
+    }
+
+    fn order_start(&mut self, request: &LaunchRequest, plan: Valid<LaunchPlan>) {
         let id = &request.node;
         let Some(role) = self.prepared.job.role(&id.role).cloned() else {
             return;
         };
-        let generation = self.tables.generation;
-        let Some(node) = self.tables.node_mut(id) else {
+        let node = self.tables.node(id);
+        let place = node.and_then(|node| Some((node.started_by?, node.place.as_ref()?.agent)));
+        let Some((action, agent)) = place else {
             return;
         };
-        let Some(agent) = node.place.as_ref().map(|place| place.agent) else {
-            return;
-        };
-        node.attempt = request.attempt;
-        node.phase = NodePhase::Starting;
-        node.generation = generation;
-        node.done = false;
         let start = Start {
-            action: Some(action_id(action, self.tables.ordinal(&request.node))),
+            action: Some(action_id(action, self.tables.ordinal(id))),
             ..self.start_order(request, &role, plan.into_inner())
         };
-        let message = ToAgent::Start(start);
-        self.outstanding.add(
-            agent,
-            Awaits::Start(id.clone(), request.attempt),
-            message.clone(),
-        );
-        self.tell(agent, message);
-        self.show(id);
+        self.tell(agent, ToAgent::Start(start));
     }
 
     fn start_order(&self, request: &LaunchRequest, role: &Role, plan: LaunchPlan) -> Start {

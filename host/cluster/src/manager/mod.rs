@@ -14,7 +14,7 @@ mod event_log;
 mod launching;
 mod log_store;
 mod nodes;
-mod outstanding;
+mod orders;
 mod placement;
 mod placing;
 mod service;
@@ -36,11 +36,12 @@ pub use self::event_log::read_summary;
 pub use self::tables::Tables;
 
 use self::core::{Core, Setting};
+use self::effect::Input;
 use self::event_log::EventLog;
 use self::service::Services;
 use self::shell::{Servers, Shell};
 use crate::events::Outcome;
-use crate::journal::{Journal, JournalError, LocalJournal};
+use crate::journal::{Entry, Journal, JournalError, LocalJournal};
 use crate::preparation::{PluginSet, PluginSetError, PrepareError, prepare};
 use crate::run_directory::RunDirectory;
 use crate::submission::{Submission, SubmissionError};
@@ -84,9 +85,6 @@ pub enum ManagerError {
     /// The journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// Another term has decided something already, and this host cannot take up its work.
-    #[error("the run has a journal: taking up a job is not supported by this version of the host")]
-    HasHistory,
     /// The run directory or a socket failed.
     #[error("cannot {what}")]
     Io {
@@ -108,17 +106,14 @@ impl ManagerError {
 pub async fn run(options: Options) -> Result<Outcome, ManagerError> {
     let mut journal = LocalJournal::open(&options.run.journal())?;
     journal.claim_term(options.term, std::process::id())?;
-    if journal.last()?.is_some() {
-        return Err(ManagerError::HasHistory);
-    }
-    let core = core_of(&options)?;
+    let (core, begin) = core_of(&options, journal.last()?)?;
     let token = Token::read_file(&options.run.token_file())?;
     let events = EventLog::open(&options.run).map_err(ManagerError::io("open the events"))?;
     let (mail, letters) = mpsc::channel(MAIL);
     let services = Services::new(mail, events.watcher(), &options.run);
     let servers = Servers::start(&services, &token, options.unix, options.tcp)?;
     let shell = Shell::new(core, Box::new(journal), events, &options.run);
-    let outcome = shell.run(letters).await?;
+    let outcome = shell.run(begin, letters).await?;
     servers.stop().await;
     Ok(outcome)
 }
@@ -130,7 +125,8 @@ fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, ManagerError>
         .map_err(ManagerError::io("learn where it listens"))
 }
 
-fn core_of(options: &Options) -> Result<Core, ManagerError> {
+/// The core, and what happens to it first: `last` is the journal's last entry.
+fn core_of(options: &Options, last: Option<Entry>) -> Result<(Core, Input), ManagerError> {
     let (job, submission) = Submission::load(&options.run)?;
     let host = PluginHost::new(options.plugin_cache.clone()).map_err(ManagerError::PluginHost)?;
     let sources = submission.plugin_sources(&options.run)?;
@@ -146,5 +142,11 @@ fn core_of(options: &Options) -> Result<Core, ManagerError> {
         awaited_agents: submission.agents,
         files: submission.files,
     };
-    Ok(Core::new(setting, prepared, plugins))
+    Ok(match last {
+        None => (Core::new(setting, prepared, plugins), Input::Submitted),
+        Some(entry) => (
+            Core::resumed(setting, prepared, plugins, entry),
+            Input::Recovered,
+        ),
+    })
 }

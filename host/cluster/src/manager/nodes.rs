@@ -10,7 +10,6 @@ use nix::sys::signal::Signal;
 use serde_json::Value as Json;
 
 use super::core::Core;
-use super::outstanding::Awaits;
 use super::tables::{Exit, NodeRecord};
 use crate::events::{AttemptSummary, JobEvent, NodeEvent};
 use crate::preparation::spec_of_runner;
@@ -35,13 +34,11 @@ pub(super) struct OpenLog {
 impl Core {
     // --------------------------------------------------------------------------------------------- start and ready
 
-    pub(super) fn attempt_started(&mut self, agent: usize, started: &AttemptStarted) {
+    pub(super) fn attempt_started(&mut self, started: &AttemptStarted) {
         let Some((id, node)) = self.current(started.node.as_ref(), started.attempt) else {
             return;
         };
         node.pid = Some(started.pid);
-        self.outstanding
-            .settle(agent, &Awaits::Start(id.clone(), started.attempt));
         self.open_logs
             .insert((id.to_string(), started.attempt), OpenLog::default());
         self.show(&id);
@@ -187,7 +184,7 @@ impl Core {
 
     // ----------------------------------------------------------------------------------------------------------- end
 
-    pub(super) fn attempt_ended(&mut self, agent: usize, ended: AttemptEnded) {
+    pub(super) fn attempt_ended(&mut self, ended: AttemptEnded) {
         let Some((id, node)) = self.current(ended.node.as_ref(), ended.attempt) else {
             return;
         };
@@ -196,10 +193,6 @@ impl Core {
         if let Some(log) = self.open_logs.get_mut(&(id.to_string(), ended.attempt)) {
             log.announced = Some(ended.log_bytes);
         }
-        self.outstanding
-            .settle(agent, &Awaits::Start(id.clone(), ended.attempt));
-        self.outstanding
-            .settle(agent, &Awaits::End(id.clone(), ended.attempt));
         let report = exit_report(id, ended);
         match known.map_or_else(|| self.ask_runner(&report), Ok) {
             Ok(verdict) => self.exited(report, verdict),

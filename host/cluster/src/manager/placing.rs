@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use forebay_plugin::{Event, FinishRule, NodeId, NodePhase};
 
-use super::actions::action_id;
+use super::actions::{Id, action_id};
 use super::core::Core;
-use super::outstanding::Awaits;
 use super::placement::{Candidate, Need, assign};
-use super::tables::{AgentState, Place, Placing, Room};
+use super::tables::{AgentState, Asked, Place, Placing, Room};
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::{self, HeldPlace, PlaceGranted, PlaceNode, PlaceRefused, Release};
 use crate::wire::{node_id, to_wire};
+
+/// Most rounds of asking that one `place` takes within a term; more of them only look alike.
+const ROUNDS_OF_TERM: u32 = 1 << 16;
 
 impl Core {
     /// Tries every placing that has no room yet; gives up those that cannot be, or whose time is over.
@@ -141,8 +143,7 @@ impl Core {
             by_agent.entry(*agent).or_default().push(id);
         }
         for (agent, nodes) in by_agent {
-            let action = action_id(placing.action, placing.rounds);
-            placing.asked.insert(agent, placing.rounds);
+            let part = self.part_of_term(placing.rounds);
             placing.rounds += 1;
             for id in &nodes {
                 if let Some(node) = self.tables.node_mut(id) {
@@ -152,15 +153,25 @@ impl Core {
                     });
                 }
             }
-            let order = cluster::Place {
-                action: Some(action),
-                nodes: nodes.iter().map(|id| self.place_node(id)).collect(),
-            };
-            self.outstanding
-                .add(agent, Awaits::Places(action), ToAgent::Place(order.clone()));
+            let asked = Asked { part, nodes };
+            let order = self.place_order(placing.action, &asked);
             self.tell(agent, ToAgent::Place(order));
+            placing.asked.insert(agent, asked);
         }
         self.tables.placings.push(placing);
+    }
+
+    /// The next application manager asks anew, and perhaps others: its orders are not those of the one before.
+    fn part_of_term(&self, round: u32) -> u32 {
+        let term = u32::try_from(self.setting.term).unwrap_or(u32::MAX);
+        term.wrapping_mul(ROUNDS_OF_TERM).wrapping_add(round)
+    }
+
+    pub(super) fn place_order(&self, action: Id, asked: &Asked) -> cluster::Place {
+        cluster::Place {
+            action: Some(action_id(action, asked.part)),
+            nodes: asked.nodes.iter().map(|id| self.place_node(id)).collect(),
+        }
     }
 
     fn place_node(&self, id: &NodeId) -> PlaceNode {
@@ -184,9 +195,9 @@ impl Core {
 
     pub(super) fn place_granted(&mut self, agent: usize, granted: PlaceGranted) {
         let action = granted.action.unwrap_or_default();
-        self.outstanding.settle(agent, &Awaits::Places(action));
         let Some(position) = self.placing_of(agent, &action) else {
-            return self.hand_back(agent, granted.places);
+            let places = granted.places;
+            return self.hand_back_unknown(agent, places);
         };
         let mut unwanted = Vec::new();
         for held in granted.places {
@@ -195,21 +206,47 @@ impl Core {
                 unwanted.push(held);
                 continue;
             }
-            let ports = held
-                .ports
-                .into_iter()
-                .filter_map(|port| Some((port.name, u16::try_from(port.number).ok()?)));
-            if let Some(place) = self
+            let place = self
                 .tables
                 .node_mut(&id)
-                .and_then(|node| node.place.as_mut())
-            {
-                place.ports = ports.collect();
+                .and_then(|node| node.place.as_mut());
+            if let Some(place) = place.filter(|place| place.agent == agent) {
+                place.ports = ports_of(&held);
             }
         }
         self.tables.placings[position].asked.remove(&agent);
         self.hand_back(agent, unwanted);
         self.settle_placings();
+    }
+
+    /// Of these places those that the tables do not have on this agent.
+    pub(super) fn hand_back_unknown(&mut self, agent: usize, places: Vec<HeldPlace>) {
+        let is_unknown = |held: &HeldPlace| {
+            let node = self.tables.node(&node_id(held.node.as_ref()));
+            let place = node.and_then(|node| node.place.as_ref());
+            place.is_none_or(|place| place.agent != agent)
+        };
+        let unknown = places.into_iter().filter(is_unknown).collect();
+        self.hand_back(agent, unknown);
+    }
+
+    /// An agent holds places that an application manager before this one had asked for: they are as good as granted.
+    pub(super) fn adopt_places(&mut self, agent: usize, places: &[HeldPlace]) {
+        for held in places {
+            let id = node_id(held.node.as_ref());
+            let mut placings = self.tables.placings.iter();
+            if !placings.any(|placing| placing.nodes.contains(&id)) {
+                continue;
+            }
+            let ports = ports_of(held);
+            if let Some(node) = self
+                .tables
+                .node_mut(&id)
+                .filter(|node| node.place.is_none())
+            {
+                node.place = Some(Place { agent, ports });
+            }
+        }
     }
 
     /// Places that nobody waits for any more.
@@ -231,7 +268,11 @@ impl Core {
     fn placing_of(&self, agent: usize, action: &cluster::ActionId) -> Option<usize> {
         let id = (action.event_number, action.position);
         self.tables.placings.iter().position(|placing| {
-            placing.action == id && placing.asked.get(&agent) == Some(&action.part)
+            placing.action == id
+                && placing
+                    .asked
+                    .get(&agent)
+                    .is_some_and(|asked| asked.part == action.part)
         })
     }
 
@@ -247,7 +288,6 @@ impl Core {
 
     pub(super) fn place_refused(&mut self, agent: usize, refused: &PlaceRefused) {
         let action = refused.action.unwrap_or_default();
-        self.outstanding.settle(agent, &Awaits::Places(action));
         if let Some(position) = self.placing_of(agent, &action) {
             self.take_elsewhere(agent, position);
             self.warn_of_refusal(agent, &refused.reason);
@@ -303,6 +343,13 @@ impl Core {
         let policy = role.and_then(|role| role.policy.as_ref());
         policy.is_some_and(|policy| policy.finish == FinishRule::Observer)
     }
+}
+
+fn ports_of(held: &HeldPlace) -> Vec<(String, u16)> {
+    let ports = held.ports.iter();
+    let ports =
+        ports.filter_map(|port| Some((port.name.clone(), u16::try_from(port.number).ok()?)));
+    ports.collect()
 }
 
 fn list(nodes: &[NodeId]) -> String {

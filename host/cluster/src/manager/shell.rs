@@ -75,9 +75,10 @@ impl Shell {
 
     pub(super) async fn run(
         mut self,
+        begin: Input,
         mut letters: mpsc::Receiver<Mail>,
     ) -> Result<Outcome, ManagerError> {
-        let mut outcome = self.step(vec![Input::Submitted])?;
+        let mut outcome = self.step(vec![begin])?;
         while outcome.is_none() {
             let mail = next_mail(&mut letters, self.core.next_wake_ms()).await;
             outcome = tokio::task::block_in_place(|| {

@@ -8,7 +8,10 @@ use forebay_plugin::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::actions::action_id;
 use crate::events::{AttemptSummary, Outcome, TermSummary};
+use crate::wire::cluster::{Stop, StopNode};
+use crate::wire::to_wire;
 
 /// Everything that survives an application manager.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -69,6 +72,10 @@ pub(crate) struct NodeRecord {
     pub(crate) progress: u64,
     /// A start was ordered, by this action, while the attempt before was still stopping.
     pub(crate) start_when_ended: Option<(u64, u32)>,
+    /// The action that started the newest attempt.
+    pub(crate) started_by: Option<(u64, u32)>,
+    /// The newest stop of the newest attempt.
+    pub(crate) stop: Option<StopRecord>,
     pub(crate) last: Option<VerdictKind>,
     pub(crate) ran_ms: u64,
     pub(crate) attempts: Vec<AttemptSummary>,
@@ -145,11 +152,27 @@ pub(crate) struct Placing {
     /// Names of machines not to use.
     pub(crate) avoid: BTreeSet<String>,
     pub(crate) deadline_ms: u64,
-    /// Agents that were asked and have not answered, by index, with the part of the action's id that they answer to.
-    /// Empty while there is no room.
-    pub(crate) asked: BTreeMap<usize, u32>,
+    /// Agents that were asked and have not answered, by index. Empty while there is no room.
+    pub(crate) asked: BTreeMap<usize, Asked>,
     /// How often agents were asked: a part of their action's id.
     pub(crate) rounds: u32,
+}
+
+/// What one agent was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    /// Part of the action's id.
+    pub(crate) part: u32,
+    pub(crate) nodes: Vec<NodeId>,
+}
+
+/// A stop that was ordered, until the node has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StopRecord {
+    pub(crate) action: (u64, u32),
+    pub(crate) part: u32,
+    pub(crate) grace_ms: u64,
+    pub(crate) reason: String,
 }
 
 /// How the job is ending.
@@ -179,6 +202,8 @@ impl Default for NodeRecord {
             done: false,
             progress: 0,
             start_when_ended: None,
+            started_by: None,
+            stop: None,
             last: None,
             ran_ms: 0,
             attempts: Vec::new(),
@@ -207,6 +232,21 @@ impl NodeRecord {
             done: self.done,
             progress: self.progress,
             ran_ms: self.ran_ms,
+        }
+    }
+}
+
+impl StopRecord {
+    /// For the agent of this node.
+    pub(crate) fn order(&self, id: &NodeId, attempt: u32) -> Stop {
+        Stop {
+            action: Some(action_id(self.action, self.part)),
+            nodes: vec![StopNode {
+                node: Some(to_wire(id)),
+                attempt,
+            }],
+            grace_ms: self.grace_ms,
+            reason: self.reason.clone(),
         }
     }
 }

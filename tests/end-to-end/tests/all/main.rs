@@ -5,6 +5,7 @@
 mod command_line;
 mod day_one;
 mod diagnostics;
+mod failover;
 mod finishing;
 mod frameworks;
 mod jobs;

@@ -2,7 +2,8 @@
 
 use forebay_test_support::{Sandbox, Signal, WATCHDOG, log_line, wait_until};
 
-use crate::jobs::{manager_pid, ready, run, shell_job, start};
+use crate::failover::kill_all_managers;
+use crate::jobs::{ready, run, shell_job, start};
 use crate::processes::{kill, kin};
 
 /// Starts children of every kind: in the node's group, in a session of their own, orphaned, without environment, and
@@ -59,11 +60,11 @@ fn children_end_with_a_killed_engine() {
 }
 
 #[test]
-fn children_end_with_a_killed_application_manager() {
+fn children_end_with_the_last_application_manager() {
     let sandbox = Sandbox::new();
     let run = start(&sandbox, &job("sleep 4715"));
     run.wait_event("children are there", log_line("worker:0", "children"));
-    kill(manager_pid(&run));
+    kill_all_managers(&run);
     run.finish().assert_code(2);
 }
 

@@ -126,6 +126,21 @@ fn what_a_manifest_does_not_ask_for_ends_the_job_by_name() {
     assert!(output.summary().reason().contains("RING_NEXT"), "{output}");
 }
 
+#[test]
+fn what_the_operator_does_not_grant_ends_the_job_by_name() {
+    let sandbox = Sandbox::new();
+    put_plugin(&sandbox, "ring");
+    sandbox.write("job.toml", ring_job(2));
+    sandbox.write("grants.toml", "environment = [\"OTHER_*\"]\n");
+    let run = crate::jobs::run_json(&sandbox).args(["--grants", "grants.toml"]);
+    let output = run.run();
+    output.assert_code(2);
+    let reason = output.summary().reason().to_owned();
+    assert!(reason.contains("this host does not grant it"), "{output}");
+    let hint = output.summary().value()["hint"].to_string();
+    assert!(hint.contains("grants.toml"), "{output}");
+}
+
 /// Two roles whose nodes would never meet under the standard machine.
 fn turns(script: &str) -> String {
     let role = |name: &str, nodes: u32| {

@@ -190,19 +190,6 @@ fn without_a_terminal_and_json_there_are_plain_lines_and_the_run_directory() {
 }
 
 #[test]
-fn a_killed_application_manager_ends_the_job_by_name() {
-    let sandbox = Sandbox::new();
-    let run = start(&sandbox, &job_with_go(&sandbox, 2, UNTIL_GO));
-    ready(&run, "worker:1");
-    let manager = manager_pid(&run);
-    kill(manager);
-    let output = run.finish();
-    output.assert_code(2);
-    assert!(output.stderr.contains("application manager"), "{output}");
-    wait_until("it is reaped", WATCHDOG, || gone(manager));
-}
-
-#[test]
 fn a_killed_engine_takes_everything_with_it() {
     let sandbox = Sandbox::new();
     let run = start(&sandbox, &job_with_go(&sandbox, 2, UNTIL_GO));

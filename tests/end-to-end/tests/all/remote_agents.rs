@@ -13,7 +13,7 @@ use crate::jobs::{UNTIL_GO, job_with_go, machines, ready, run_dir, run_json, she
 const PORT: u16 = 4711;
 
 /// `run` that listens at `address`, and has no room for nodes itself.
-fn listening(machine: &Machine, address: &str, agents: u32) -> Invocation {
+pub(crate) fn listening(machine: &Machine, address: &str, agents: u32) -> Invocation {
     let listen = format!("{address}:{PORT}");
     let waits = agents.to_string();
     run_json(machine).args([
@@ -38,7 +38,7 @@ fn wrong_token(machine: &Machine) {
 }
 
 /// An agent on `machine` that knows the run by its address and token file alone.
-fn agent(machine: &Machine, address: &str, run: &Running) -> Invocation {
+pub(crate) fn agent(machine: &Machine, address: &str, run: &Running) -> Invocation {
     let manager = format!("{address}:{PORT}");
     run.wait_event("an application manager", |event| event["kind"] == "am");
     machine
@@ -159,13 +159,13 @@ fn an_agent_that_its_owner_stops_ends_the_job_by_name() {
 
 /// The engine holds the listener: an agent that knocks again hears that the job is over, long before its orphan grace.
 #[test]
-fn a_killed_application_manager_leaves_nothing_on_other_machines() {
+fn the_last_application_manager_leaves_nothing_on_other_machines() {
     let sandbox = Sandbox::pair();
     sandbox.write("job.toml", shell_job(1, "sleep 4711"));
     let run = listening(&sandbox, "10.77.0.1", 1).start();
     let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
     ready(&run, "worker:0");
-    crate::processes::kill(crate::jobs::manager_pid(&run));
+    crate::failover::kill_all_managers(&run);
     run.finish().assert_code(2);
     let agent = agent.finish();
     assert!(agent.stderr.contains("the job is over"), "{agent}");

@@ -10,9 +10,10 @@ use forebay_plugin::{
 };
 
 use crate::events::{JobEvent, Summary};
+use crate::journal::Entry;
 use crate::manager::core::{Core, Setting};
 use crate::manager::effect::{Effect, Input, StopCall, StopWay};
-use crate::preparation::{PluginSet, prepare};
+use crate::preparation::{PluginSet, Prepared, prepare};
 use crate::submission::HOST_VERSION;
 use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
@@ -406,6 +407,36 @@ impl Bench {
 }
 
 pub(super) fn core(roles: &str, agents: u32) -> Core {
+    let (prepared, plugins) = prepared(roles);
+    Core::new(setting(1, agents), prepared, plugins)
+}
+
+/// Two workers on two agents.
+pub(super) fn core_in_term(term: u64) -> Core {
+    let (prepared, plugins) = prepared(TWO_WORKERS);
+    Core::new(setting(term, 2), prepared, plugins)
+}
+
+/// The same in the second term, after this entry.
+pub(super) fn resumed(entry: Entry) -> Core {
+    let (prepared, plugins) = prepared(TWO_WORKERS);
+    Core::resumed(setting(2, 2), prepared, plugins, entry)
+}
+
+fn setting(term: u64, agents: u32) -> Setting {
+    Setting {
+        run: "job-1".into(),
+        run_dir: "/nowhere/job-1".into(),
+        term,
+        pid: 42,
+        listen: vec![],
+        submitted_ms: START_MS,
+        awaited_agents: agents,
+        files: BTreeMap::new(),
+    }
+}
+
+fn prepared(roles: &str) -> (Prepared, PluginSet) {
     let text = format!("name = \"job\"\n{roles}");
     let document =
         forebay_job::Document::parse(&text, "job.toml", std::path::Path::new("/nowhere"));
@@ -432,17 +463,7 @@ pub(super) fn core(roles: &str, agents: u32) -> Core {
         runners: BTreeMap::from([("command".to_owned(), runner)]),
     };
     let prepared = prepare(&job, &plugins).unwrap();
-    let setting = Setting {
-        run: "job-1".into(),
-        run_dir: "/nowhere/job-1".into(),
-        term: 1,
-        pid: 42,
-        listen: vec![],
-        submitted_ms: START_MS,
-        awaited_agents: agents,
-        files: BTreeMap::new(),
-    };
-    Core::new(setting, prepared, plugins)
+    (prepared, plugins)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "fields of messages are optional")]

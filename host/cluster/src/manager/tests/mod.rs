@@ -1,6 +1,7 @@
 //! The core against a native state machine and a native node runner: inputs in, effects out, no process and no socket.
 
 mod bench;
+mod failover;
 
 use forebay_plugin::NodePhase;
 

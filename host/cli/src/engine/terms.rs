@@ -1,0 +1,119 @@
+//! One application manager after the other: when one dies, the next term takes up its work, unless they die too often.
+
+use std::collections::VecDeque;
+use std::io;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use forebay_cluster::run_directory::RunDirectory;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::listeners::Listeners;
+use super::manager_process::ManagerProcess;
+use crate::failure::Failure;
+
+/// From the first death to the next term; twice as long after each further one.
+const BACK_OFF: Duration = Duration::from_millis(100);
+/// So many deaths in a row are one too many ...
+const DEATHS_MAX: usize = 6;
+/// ... where each came so soon after the one before.
+const IN_A_ROW: Duration = Duration::from_mins(1);
+
+/// What happens to application managers.
+pub(super) enum Event {
+    /// The one of the newest term is gone.
+    Died(io::Result<ExitStatus>),
+    /// It is time for the next term.
+    Due,
+}
+
+/// The terms of one run.
+pub(super) struct Terms {
+    run: RunDirectory,
+    term: u64,
+    /// Absent between two terms.
+    process: Option<ManagerProcess>,
+    due: Option<Instant>,
+    deaths: VecDeque<Instant>,
+}
+
+impl Terms {
+    /// Starts the first one. Must be called, as [`Terms::next`], on a thread that lives as long as the engine.
+    pub(super) fn begin(run: &RunDirectory, listeners: &Listeners) -> Result<Self, Failure> {
+        let mut terms = Self {
+            run: run.clone(),
+            term: 0,
+            process: None,
+            due: None,
+            deaths: VecDeque::new(),
+        };
+        terms.next(listeners)?;
+        Ok(terms)
+    }
+
+    /// Starts the application manager of the next term.
+    pub(super) fn next(&mut self, listeners: &Listeners) -> Result<(), Failure> {
+        self.term += 1;
+        self.due = None;
+        self.process = Some(ManagerProcess::spawn(&self.run, self.term, listeners)?);
+        Ok(())
+    }
+
+    /// The newest.
+    pub(super) fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// Waits for the next thing that happens.
+    pub(super) async fn event(&mut self) -> Event {
+        match (&mut self.process, self.due) {
+            (Some(process), _) => Event::Died(process.exited().await),
+            (None, Some(due)) => {
+                sleep_until(due).await;
+                Event::Due
+            }
+            (None, None) => std::future::pending().await,
+        }
+    }
+
+    /// Takes note of a death: why, in one sentence, and how long until the next term; no time at all where it is one death
+    /// too many.
+    pub(super) fn died(&mut self, ended: &io::Result<ExitStatus>) -> (String, Option<Duration>) {
+        let process = self.process.take();
+        let cause = process.map_or_else(String::new, |process| process.cause_of_death(ended));
+        let now = Instant::now();
+        if self
+            .deaths
+            .back()
+            .is_some_and(|last| now - *last > IN_A_ROW)
+        {
+            self.deaths.clear();
+        }
+        self.deaths.push_back(now);
+        let number = self.deaths.len();
+        if number >= DEATHS_MAX {
+            return (cause, None);
+        }
+        let doublings = u32::try_from(number - 1).unwrap_or(u32::MAX);
+        let wait = BACK_OFF * 2_u32.saturating_pow(doublings);
+        self.due = Some(now + wait);
+        (cause, Some(wait))
+    }
+
+    /// Ends the newest at once; no other follows.
+    pub(super) fn kill(&mut self) {
+        self.due = None;
+        if let Some(process) = &mut self.process {
+            process.kill();
+        }
+    }
+
+    /// Gives the newest time to leave by itself.
+    pub(super) async fn leave(&mut self, within: Duration) {
+        if let Some(process) = &mut self.process
+            && timeout(within, process.exited()).await.is_err()
+        {
+            process.kill();
+        }
+    }
+}
