@@ -193,6 +193,9 @@ struct Mounts(Vec<PathBuf>);
 impl Mounts {
     fn new(at: &Path) -> Result<Self> {
         let mut mounts = Self(Vec::new());
+        // A root that is no mount point has no propagation to be changed, as `unshare --mount` does.
+        attached(Command::new("mount").arg("--bind").arg(at).arg(at))?;
+        mounts.0.push(at.to_owned());
         for device in DEVICES {
             let to = at.join(device.trim_start_matches('/'));
             attached(

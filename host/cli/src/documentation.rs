@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 const EVENTS_PAGE: &str = include_str!("../../../docs/events.md");
 const EVENTS_SOURCE: &str = include_str!("../../cluster/src/events.rs");
 /// Kinds of lines that are made in this crate.
-const OWN_KINDS: [&str; 6] = ["problem", "checked", "run", "status", "stopping", "plugin"];
+const OWN_KINDS: [&str; 8] = [
+    "problem", "checked", "run", "status", "stopping", "decision", "replay", "plugin",
+];
 
 /// Names of the variants of `JobEvent`, as serde writes them.
 fn kinds() -> BTreeSet<String> {

@@ -3,10 +3,12 @@
 mod agent;
 mod am;
 mod check;
+mod events;
 mod list;
 mod logs;
 mod node_exec;
 mod plugin;
+mod replay;
 mod run;
 mod status;
 mod stop;
@@ -39,6 +41,8 @@ enum Verb {
     List(list::List),
     Status(status::Status),
     Logs(logs::Logs),
+    Events(events::Events),
+    Replay(replay::Replay),
     Stop(stop::Stop),
     Agent(agent::Agent),
     Plugin(plugin::Plugin),
@@ -56,6 +60,8 @@ impl Command {
             Verb::List(verb) => verb.execute(),
             Verb::Status(verb) => asynchronously(verb.execute()),
             Verb::Logs(verb) => verb.execute(),
+            Verb::Events(verb) => verb.execute(),
+            Verb::Replay(verb) => verb.execute(),
             Verb::Stop(verb) => asynchronously(verb.execute()),
             Verb::Agent(verb) => asynchronously(verb.execute()),
             Verb::Plugin(verb) => verb.execute(),

@@ -2,6 +2,7 @@
 //! remarks between them; it writes, and decides nothing.
 
 mod board;
+pub(crate) mod decisions;
 mod ending;
 mod json;
 mod live;

@@ -133,21 +133,36 @@ impl LocalJournal {
         self.terms.join(format!("{term:08}"))
     }
 
-    /// All entries' files, oldest first.
-    fn files(&self) -> Result<Vec<PathBuf>, JournalError> {
-        let failed = |source| file_error("read", &self.entries, source);
-        let mut files = fs::read_dir(&self.entries)
-            .map_err(failed)?
-            .map(|file| file.map(|file| file.path()))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(failed)?;
-        files.retain(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "json")
-        });
-        files.sort();
-        Ok(files)
+    /// Every entry of the journal in this folder, oldest first, read as it is asked for. Numbers have no gaps.
+    pub fn entries(
+        folder: &Path,
+    ) -> Result<impl Iterator<Item = Result<Entry, JournalError>>, JournalError> {
+        let files = files(&folder.join("entries"))?;
+        Ok((1..).zip(files).map(|(number, path)| {
+            let entry = read(&path)?;
+            if entry.number == number {
+                Ok(entry)
+            } else {
+                Err(damaged(&path, &format!("entry {number} is missing")))
+            }
+        }))
     }
+}
+
+/// The files of all entries, oldest first.
+fn files(entries: &Path) -> Result<Vec<PathBuf>, JournalError> {
+    let failed = |source| file_error("read", entries, source);
+    let mut files = fs::read_dir(entries)
+        .map_err(failed)?
+        .map(|file| file.map(|file| file.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "json")
+    });
+    files.sort();
+    Ok(files)
 }
 
 impl Journal for LocalJournal {
@@ -158,11 +173,10 @@ impl Journal for LocalJournal {
     }
 
     fn last(&self) -> Result<Option<Entry>, JournalError> {
-        let Some(path) = self.files()?.pop() else {
-            return Ok(None);
-        };
-        let content = fs::read(&path).map_err(|source| file_error("read", &path, source))?;
-        decode(&path, &content).map(Some)
+        files(&self.entries)?
+            .pop()
+            .map(|path| read(&path))
+            .transpose()
     }
 
     fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
@@ -174,6 +188,11 @@ impl Journal for LocalJournal {
         let path = self.entries.join(format!("{:010}.json", entry.number));
         create(&path, &encode(&path, entry)?)
     }
+}
+
+fn read(path: &Path) -> Result<Entry, JournalError> {
+    let content = fs::read(path).map_err(|source| file_error("read", path, source))?;
+    decode(path, &content)
 }
 
 /// Creates a file with this content, whole and on disk, or fails because it is there: written under another name first,

@@ -17,6 +17,7 @@ pub mod farewell;
 pub mod journal;
 pub mod manager;
 pub mod preparation;
+pub mod replay;
 pub mod run_directory;
 pub mod submission;
 pub mod token;

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::actions::Id;
 use super::effect::{Effect, Input, Link, Ticket};
-use super::nodes::OpenLog;
+use super::nodes::LogRecord;
 use super::tables::{AgentState, Tables};
 use crate::causes::chain;
 use crate::events::{JobEvent, Outcome, TermSummary};
@@ -57,8 +57,8 @@ pub(crate) struct Core {
     pub(super) now_ms: u64,
     /// Agents with an open stream, by link.
     pub(super) links: BTreeMap<Link, usize>,
-    /// Attempts whose log is still coming.
-    pub(super) open_logs: BTreeMap<(String, u32), OpenLog>,
+    /// Of attempts of which something was heard.
+    pub(super) logs: BTreeMap<(String, u32), LogRecord>,
     /// Numbers of the outboxes that are in the tables, by agent id.
     pub(super) outbox: BTreeMap<String, u64>,
     pub(super) effects: Vec<Effect>,
@@ -94,7 +94,7 @@ impl Core {
             tables,
             now_ms: 0,
             links: BTreeMap::new(),
-            open_logs: BTreeMap::new(),
+            logs: BTreeMap::new(),
             outbox: BTreeMap::new(),
             journaled_outbox: BTreeMap::new(),
             timers_fired_ms: 0,
@@ -194,7 +194,7 @@ impl Core {
                 length,
             } => self.log_grew(node, attempt, length),
             Input::LogClosed { node, attempt } => {
-                self.open_logs.remove(&(node, attempt));
+                self.logs.entry((node, attempt)).or_default().is_closed = true;
             }
             Input::Stop(call) => self.stop_called(call),
         }
@@ -213,8 +213,8 @@ impl Core {
         }
         for id in self.tables.nodes_where(|node| node.phase.is_live()) {
             if let Some(node) = self.tables.node(&id).filter(|node| node.pid.is_some()) {
-                self.open_logs
-                    .insert((id.to_string(), node.attempt), OpenLog::default());
+                self.logs
+                    .insert((id.to_string(), node.attempt), LogRecord::default());
             }
         }
         self.changed();

@@ -204,7 +204,8 @@ impl Core {
         }
         self.give_up_nodes(&running);
         let logs_until = self.logs_until();
-        if self.open_logs.is_empty() || logs_until <= self.now_ms {
+        let all_here = self.logs.values().all(|log| log.is_closed);
+        if all_here || logs_until <= self.now_ms {
             self.warn_of_torn_logs();
             self.close();
         }
@@ -225,7 +226,8 @@ impl Core {
     }
 
     fn warn_of_torn_logs(&mut self) {
-        for ((node, attempt), log) in std::mem::take(&mut self.open_logs) {
+        let logs = std::mem::take(&mut self.logs);
+        for ((node, attempt), log) in logs.into_iter().filter(|(_, log)| !log.is_closed) {
             let missing = log.announced.map_or_else(
                 || "its end".to_owned(),
                 |all| format!("the last {} bytes", all.saturating_sub(log.held)),
@@ -239,9 +241,8 @@ impl Core {
 
     /// More of a log is here: while something comes, the end waits, within reason.
     pub(super) fn log_grew(&mut self, node: String, attempt: u32, held: u64) {
-        if let Some(log) = self.open_logs.get_mut(&(node, attempt)) {
-            log.held = log.held.max(held);
-        }
+        let log = self.logs.entry((node, attempt)).or_default();
+        log.held = log.held.max(held);
         let longer = self.now_ms + LOGS_WITHIN_MS;
         if let Some(end) = &mut self.tables.end
             && let Some(until) = &mut end.logs_until_ms

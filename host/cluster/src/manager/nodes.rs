@@ -24,11 +24,13 @@ use crate::wire::node_id;
 /// Most values that are kept of one node's reports.
 const REPORT_KEYS_MAX: usize = 1_000;
 
-/// How much of a log is here, and how much there is, once the attempt has ended.
+/// How much of a log is here, and how much there is, once the attempt has ended. Logs go beside the outbox: the last of one
+/// may be here before the start of its attempt is.
 #[derive(Debug, Default)]
-pub(super) struct OpenLog {
+pub(super) struct LogRecord {
     pub(super) held: u64,
     pub(super) announced: Option<u64>,
+    pub(super) is_closed: bool,
 }
 
 impl Core {
@@ -39,8 +41,9 @@ impl Core {
             return;
         };
         node.pid = Some(started.pid);
-        self.open_logs
-            .insert((id.to_string(), started.attempt), OpenLog::default());
+        self.logs
+            .entry((id.to_string(), started.attempt))
+            .or_default();
         self.show(&id);
     }
 
@@ -190,7 +193,7 @@ impl Core {
         };
         node.done |= ended.was_done;
         let known = known_verdict(node, &ended);
-        if let Some(log) = self.open_logs.get_mut(&(id.to_string(), ended.attempt)) {
+        if let Some(log) = self.logs.get_mut(&(id.to_string(), ended.attempt)) {
             log.announced = Some(ended.log_bytes);
         }
         let report = exit_report(id, ended);
@@ -263,7 +266,7 @@ impl Core {
             return;
         };
         if node.phase.is_live() {
-            self.open_logs.remove(&(id.to_string(), node.attempt));
+            self.logs.remove(&(id.to_string(), node.attempt));
             node.attempts.push(AttemptSummary {
                 attempt: node.attempt,
                 pid: node.pid,

@@ -155,19 +155,21 @@ fn every_python_program_of_a_node_has_its_say() {
 #[test]
 fn an_observer_without_room_is_missed_aloud() {
     let sandbox = Sandbox::new();
+    let go = sandbox.work().join("go");
     let job = format!(
         "name = \"no-room\"\nframework = \"pytorch\"\n{}[roles.tensorboard]\npython = \"/usr/bin/python3\"\n",
-        role("worker", 2, "true")
+        role("worker", 2, &UNTIL_GO.replace("$GO", &go.to_string_lossy()))
     );
     sandbox.write("job.toml", job);
-    let output = crate::jobs::run_json(&sandbox).args(["--slots", "2"]).run();
-    output.assert_code(0);
-    let events = output.events();
-    let warned = events.iter().any(|event| {
+    let run = crate::jobs::run_json(&sandbox)
+        .args(["--slots", "2"])
+        .start();
+    run.wait_event("the warning", |event| {
         let message = event["message"].as_str().unwrap_or_default();
         event["kind"] == "warning" && message.contains("goes on without `tensorboard:0`: no room")
     });
-    assert!(warned, "{output}");
+    sandbox.write("go", "");
+    run.finish().assert_code(0);
 }
 
 #[test]

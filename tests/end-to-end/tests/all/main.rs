@@ -8,6 +8,7 @@ mod diagnostics;
 mod failover;
 mod finishing;
 mod frameworks;
+mod history;
 mod jobs;
 mod mishaps;
 mod nothing_left;

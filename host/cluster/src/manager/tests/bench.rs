@@ -209,6 +209,10 @@ impl Bench {
     pub(super) fn run_on_one_agent(&mut self) {
         self.join(1, "a", 64);
         self.grant_all(1);
+        self.see_started();
+    }
+
+    pub(super) fn see_started(&mut self) {
         for index in 0..2 {
             self.tell(
                 1,

@@ -468,6 +468,33 @@ fn the_end_waits_for_logs_while_they_come_and_says_what_is_missing() {
 }
 
 #[test]
+fn a_log_that_is_complete_before_its_attempt_is_known_keeps_nobody_waiting() {
+    let mut bench = Bench::new(1);
+    bench.join(1, "a", 64);
+    bench.grant_all(1);
+    for index in 0..2 {
+        bench.input(Input::LogClosed {
+            node: format!("worker:{index}"),
+            attempt: 1,
+        });
+    }
+    bench.see_started();
+    for index in 0..2 {
+        bench.tell(
+            1,
+            Told::AttemptEnded(AttemptEnded {
+                node: worker(index),
+                attempt: 1,
+                ending: Some(code(0)),
+                ..AttemptEnded::default()
+            }),
+        );
+    }
+    assert_eq!(bench.summary().unwrap().outcome, Outcome::Succeeded);
+    assert_eq!(bench.warnings(), Vec::<String>::new());
+}
+
+#[test]
 fn a_report_that_waited_behind_the_end_counts() {
     let mut bench = Bench::running();
     bench.end(1, code(0));
