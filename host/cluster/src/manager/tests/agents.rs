@@ -1,0 +1,209 @@
+//! What agents say late, twice, or about what nobody asked for.
+
+use super::bench::{Bench, code, worker};
+use crate::events::Outcome;
+use crate::manager::effect::{Effect, Input};
+use crate::wire::cluster::agent_message::Message as FromAgent;
+use crate::wire::cluster::manager_message::Message as ToAgent;
+use crate::wire::cluster::outbox_entry::Event as Told;
+use crate::wire::cluster::{
+    AttemptEnded, HeldAttempt, HeldPlace, LogChunk, NodeDone, NodeReport, Register, attempt_ended,
+};
+use crate::wire::node::value::Kind;
+use crate::wire::node::{Report, Value};
+
+#[test]
+fn only_the_log_of_an_attempt_that_was_started_is_taken_and_only_from_an_agent() {
+    let bench = Bench::running();
+    let chunk = |node, attempt| LogChunk {
+        node,
+        attempt,
+        ..LogChunk::default()
+    };
+    let outside = Some(crate::wire::node::NodeId {
+        role: "/tmp/x".into(),
+        index: 0,
+    });
+    let takes = |link, chunk| bench.core.takes_log(link, &chunk);
+    assert!(takes(1, chunk(worker(0), 1)));
+    assert!(!takes(2, chunk(worker(0), 1)));
+    assert!(!takes(1, chunk(worker(0), 2)));
+    assert!(!takes(1, chunk(worker(0), 0)));
+    assert!(!takes(1, chunk(outside, 1)));
+    assert!(!takes(1, chunk(None, 1)));
+}
+
+#[test]
+fn the_end_waits_for_logs_while_they_come_and_says_what_is_missing() {
+    let mut bench = Bench::running();
+    for index in 0..2 {
+        bench.tell(
+            1,
+            Told::AttemptEnded(AttemptEnded {
+                node: worker(index),
+                attempt: 1,
+                ending: Some(code(0)),
+                log_bytes: 1_000,
+                ..AttemptEnded::default()
+            }),
+        );
+    }
+    bench.input(Input::LogClosed {
+        node: "worker:1".into(),
+        attempt: 1,
+    });
+    for length in [200, 400, 600] {
+        bench.wait(2_500);
+        assert_eq!(bench.summary(), None);
+        bench.input(Input::LogGrew {
+            node: "worker:0".into(),
+            attempt: 1,
+            length,
+        });
+    }
+    bench.wait(3_000);
+    assert_eq!(bench.summary().unwrap().outcome, Outcome::Succeeded);
+    assert_eq!(
+        bench.warnings(),
+        ["the log of node `worker:0`, attempt 1, lacks the last 400 bytes"]
+    );
+}
+
+#[test]
+fn a_log_that_is_complete_before_its_attempt_is_known_keeps_nobody_waiting() {
+    let mut bench = Bench::new(1);
+    bench.join(1, "a", 64);
+    bench.grant_all(1);
+    for index in 0..2 {
+        bench.input(Input::LogClosed {
+            node: format!("worker:{index}"),
+            attempt: 1,
+        });
+    }
+    bench.see_started();
+    for index in 0..2 {
+        bench.tell(
+            1,
+            Told::AttemptEnded(AttemptEnded {
+                node: worker(index),
+                attempt: 1,
+                ending: Some(code(0)),
+                ..AttemptEnded::default()
+            }),
+        );
+    }
+    assert_eq!(bench.summary().unwrap().outcome, Outcome::Succeeded);
+    assert_eq!(bench.warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn a_report_that_waited_behind_the_end_counts() {
+    let mut bench = Bench::running();
+    bench.end(1, code(0));
+    let value = Value {
+        kind: Some(Kind::Number(0.5)),
+    };
+    let report = NodeReport {
+        node: worker(1),
+        attempt: 1,
+        report: Some(Report {
+            step: Some(7),
+            values: [("accuracy".to_owned(), value)].into(),
+            time_ms: 0,
+        }),
+    };
+    bench.input(Input::Agent {
+        link: 1,
+        message: FromAgent::Report(report),
+    });
+    bench.end(0, attempt_ended::Ending::Signal(15));
+    let summary = bench.summary().unwrap();
+    assert_eq!(summary.nodes[1].last_report["accuracy"], 0.5);
+}
+
+#[test]
+fn a_newer_term_and_an_unprintable_name_are_refused() {
+    let mut bench = Bench::new(1);
+    let newer = Register {
+        term: 2,
+        ..bench.registration("a", 1)
+    };
+    let bell = bench.registration("a\u{7}", 1);
+    for register in [newer, bell] {
+        bench.input(Input::Joined { link: 1, register });
+    }
+    let refusals = bench.effects.iter().filter_map(|effect| match effect {
+        Effect::Close { refusal, .. } => Some(format!("{refusal:?}")),
+        _ => None,
+    });
+    insta::assert_snapshot!(refusals.collect::<Vec<_>>().join("\n"), @r#"
+    Overtaken(2)
+    Unfit("an agent's name is 1 to 128 bytes without control characters: give it another one with `--name`")
+    "#);
+}
+
+#[test]
+fn a_returning_agent_may_forget_only_what_is_journaled() {
+    let mut bench = Bench::running();
+    bench.wait(1_000);
+    let journaled = bench.told;
+    bench.tell(
+        1,
+        Told::Done(NodeDone {
+            node: worker(0),
+            attempt: 1,
+        }),
+    );
+    bench.input(Input::Gone { link: 1 });
+    bench.effects.clear();
+    bench.join(2, "a", 64);
+    let welcomes = bench.sent(2, |message| match message {
+        ToAgent::Welcome(welcome) => Some(welcome.outbox_number),
+        _ => None,
+    });
+    assert_eq!(welcomes, [journaled]);
+}
+
+#[test]
+fn places_that_a_returning_agent_holds_for_nobody_are_taken_back() {
+    let mut bench = Bench::running();
+    bench.input(Input::Gone { link: 1 });
+    let mut register = bench.registration("a", 64);
+    let held = |index| HeldPlace {
+        node: worker(index),
+        ..HeldPlace::default()
+    };
+    let inventory = register.inventory.as_mut().unwrap();
+    inventory.places = vec![held(0), held(7)];
+    inventory.attempts = (0..2)
+        .map(|index| HeldAttempt {
+            node: worker(index),
+            attempt: 1,
+            ..HeldAttempt::default()
+        })
+        .collect();
+    bench.effects.clear();
+    bench.input(Input::Joined { link: 2, register });
+    assert_eq!(bench.released(2), ["worker:7"]);
+}
+
+#[test]
+fn a_node_that_its_agent_ended_is_not_one_that_was_told_to_stop() {
+    let mut bench = Bench::running();
+    let ended = AttemptEnded {
+        node: worker(0),
+        attempt: 1,
+        ending: Some(attempt_ended::Ending::Signal(15)),
+        agent_stopped: "the agent is stopped".into(),
+        ..AttemptEnded::default()
+    };
+    bench.tell(1, Told::AttemptEnded(ended));
+    bench.end(1, attempt_ended::Ending::Signal(15));
+    bench.input(Input::LogClosed {
+        node: "worker:0".into(),
+        attempt: 1,
+    });
+    let summary = bench.summary().unwrap();
+    assert_eq!(summary.reason, "its agent ended it: the agent is stopped");
+    assert_eq!(summary.nodes[0].attempts[0].verdict, "retry");
+}
