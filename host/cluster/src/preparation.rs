@@ -17,6 +17,8 @@ use crate::submission::{PluginSource, machine_name, required_plugins};
 const PLACE_WITHIN: &str = "place-within-ms";
 /// Where the keys of a job's properties begin.
 const PROPERTIES: &str = "properties.";
+/// Property of the job that says how many restarts there may be.
+const RESTARTS: &str = "restarts";
 /// Property of a role that says how long its nodes have from SIGTERM to SIGKILL, in milliseconds.
 const STOP_GRACE: &str = "stop-grace-ms";
 
@@ -344,7 +346,11 @@ fn implied_role(job: &Job, runner: &str, spec: &RoleSpec) -> Option<Role> {
 /// the job may also set by hand.
 fn job_spec(job: &Job) -> JobSpec {
     let place_within_ms = job.limits.place_within.as_millis().to_string();
-    let mut properties = BTreeMap::from([(PLACE_WITHIN.to_owned(), place_within_ms)]);
+    let restarts = job.limits.restarts.to_string();
+    let mut properties = BTreeMap::from([
+        (PLACE_WITHIN.to_owned(), place_within_ms),
+        (RESTARTS.to_owned(), restarts),
+    ]);
     properties.extend(job.properties.clone());
     properties.extend(job.manager.properties.clone());
     JobSpec {

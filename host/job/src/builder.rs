@@ -92,6 +92,10 @@ impl JobBuilder {
             limits.orphan_grace,
             default.orphan_grace,
         );
+        if limits.restarts != default.restarts {
+            let inner = table.entry("limits").or_insert_with(toml_edit::table);
+            inner["restarts"] = value(i64::from(limits.restarts));
+        }
         self
     }
 

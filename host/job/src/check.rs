@@ -16,6 +16,8 @@ use crate::values;
 /// Most roles of one job.
 pub const ROLES_MAX: usize = 64;
 
+/// Most restarts of one job.
+const RESTARTS_MAX: u32 = 10_000;
 /// The shortest limit on something that has to happen at all.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -117,8 +119,10 @@ fn plugin(section: &Section, key: &str, findings: &mut Findings) -> Option<Strin
 fn limits(section: &Section, findings: &mut Findings) -> JobLimits {
     section.check_keys(&schema::JOB_LIMITS, findings);
     let default = JobLimits::default();
+    let restarts = section.integer("restarts", 0..=RESTARTS_MAX, findings);
     let mut limit = |key, default| section.duration(key, SHORTEST, findings).unwrap_or(default);
     JobLimits {
+        restarts: restarts.unwrap_or(default.restarts),
         place_within: limit("place_within", default.place_within),
         stop_within: limit("stop_within", default.stop_within),
         orphan_grace: limit("orphan_grace", default.orphan_grace),

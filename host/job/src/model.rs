@@ -137,6 +137,8 @@ pub struct JobLimits {
     /// How long a remote agent keeps its nodes without hearing from an application manager. Default: 10 min.
     #[serde(rename = "orphan_grace_ms", with = "milliseconds")]
     pub orphan_grace: Duration,
+    /// How many restarts of failed nodes there may be in the whole life of the job. Default: 0, a failure ends it.
+    pub restarts: u32,
 }
 
 impl Default for JobLimits {
@@ -145,6 +147,7 @@ impl Default for JobLimits {
             place_within: Duration::from_mins(1),
             stop_within: Duration::from_secs(30),
             orphan_grace: Duration::from_mins(10),
+            restarts: 0,
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) const MANAGER: Table = Table {
 
 pub(crate) const JOB_LIMITS: Table = Table {
     path: "limits",
-    keys: &["place_within", "stop_within", "orphan_grace"],
+    keys: &["place_within", "stop_within", "orphan_grace", "restarts"],
     later: &[],
 };
 

@@ -1,4 +1,4 @@
-//! What a failed node means: here the end of the job, under the name of the first cause.
+//! What a failed node means: the end of the job, or a restart, under the name of the first cause.
 //!
 //! The first exit is not always the first cause. A peer of the node that failed may notice and exit before it, so the
 //! machine waits a moment for a failure that is certainly a cause of its own; and a service that ends by itself with exit
@@ -21,8 +21,9 @@ pub(crate) fn end_of(turn: &mut Turn<'_>) -> Option<Step> {
     }
     let cause = turn.state.cause.clone()?;
     let nobody_left = !turn.situation.finishers().any(Node::is_live);
-    if cause.rank == Rank::Certain || nobody_left || turn.now_ms >= cause.end_at_ms {
-        return Some(turn.fail(Some(cause.node()), &cause.reason));
+    let is_first = matches!(cause.rank, Rank::Certain | Rank::Lost);
+    if is_first || nobody_left || turn.now_ms >= cause.end_at_ms {
+        return Some(turn.fail_or_restart(&cause));
     }
     let after_ms = cause.end_at_ms - turn.now_ms;
     turn.actions.push(Action::SetTimer(TimerOrder {
@@ -79,7 +80,7 @@ fn hold(held: &mut Option<Cause>, new: Cause) {
         *held = Some(new);
         return;
     };
-    if new.rank == Rank::Certain && old.rank != Rank::Certain {
+    if new.rank > old.rank && new.rank >= Rank::Lost {
         *old = new;
     } else {
         old.end_at_ms = old.end_at_ms.min(new.end_at_ms);
@@ -90,7 +91,8 @@ fn cause(turn: &Turn<'_>, node: NodeId, failure: Failure, told: Option<&str>) ->
     let (rank, wait_ms) = match failure {
         Failure::ServiceEnded => (Rank::ServiceEnded, turn.limits.service_exit_grace_ms),
         Failure::Transient => (Rank::Transient, turn.limits.settle_ms),
-        Failure::Certain | Failure::Lost | Failure::StoppedByOthers => (Rank::Certain, 0),
+        Failure::Lost => (Rank::Lost, 0),
+        Failure::Certain | Failure::StoppedByOthers => (Rank::Certain, 0),
     };
     Cause {
         rank,

@@ -11,6 +11,7 @@ mod command;
 mod failing;
 mod limits;
 mod machine;
+mod restarting;
 mod situation;
 mod starting;
 mod state;

@@ -2,9 +2,8 @@
 
 use forebay_plugin_sdk::{JobSpec, Problems, Properties, RoleSpec};
 
-/// How long the machine waits for what, in milliseconds.
+/// How long the machine waits for what, in milliseconds, and how often it tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "a unit comes last")]
 pub(crate) struct Limits {
     /// `place-within-ms`: for room and ports. Default 60 s.
     pub(crate) place_within_ms: u64,
@@ -13,6 +12,10 @@ pub(crate) struct Limits {
     /// `service-exit-grace-ms`: after a service ended by itself with exit code 0, for the job to be done. Default 30 s:
     /// the others may still be saving their results.
     pub(crate) service_exit_grace_ms: u64,
+    /// `restart-backoff-ms`: from the first failure to its restart. Default 1 s.
+    pub(crate) restart_back_off_ms: u64,
+    /// `restarts`: how many there may be in the whole life of the job. Default 0: a failure ends it.
+    pub(crate) restarts: u64,
 }
 
 /// A year: the host refuses to wait much longer.
@@ -57,6 +60,8 @@ impl Limits {
             place_within_ms: read("place-within-ms", 60_000),
             settle_ms: read("settle-ms", 1_500),
             service_exit_grace_ms: read("service-exit-grace-ms", 30_000),
+            restart_back_off_ms: read("restart-backoff-ms", 1_000),
+            restarts: properties.number("restarts", problems).unwrap_or_default(),
         }
     }
 }

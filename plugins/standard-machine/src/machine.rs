@@ -12,7 +12,7 @@ use forebay_plugin_sdk::{
 use crate::Standard;
 use crate::failing;
 use crate::limits::{Limits, stop_grace_ms};
-use crate::situation::{Node, Situation};
+use crate::situation::{Failure, Node, Situation};
 use crate::state::{State, Stop};
 
 impl StateMachine for Standard {
@@ -30,6 +30,7 @@ impl StateMachine for Standard {
             limits,
             situation,
             now_ms: now.now_ms,
+            seed: now.seed,
             events,
             state: State::read(state)?,
             actions: Vec::new(),
@@ -50,6 +51,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) limits: Limits,
     pub(crate) situation: Situation<'a>,
     pub(crate) now_ms: u64,
+    pub(crate) seed: u64,
     pub(crate) events: &'a [Event],
     pub(crate) state: State,
     pub(crate) actions: Vec<Action>,
@@ -139,6 +141,9 @@ impl Turn<'_> {
         if !self.situation.is_published() {
             return self.place_cluster();
         }
+        if self.state.restarts.current.is_some() && !self.has_certain_failure() {
+            return self.restart();
+        }
         failing::end_of(self).unwrap_or_else(|| self.start_cluster())
     }
 
@@ -165,6 +170,13 @@ impl Turn<'_> {
             _ => None,
         });
         told.or_else(|| failed.then(|| "the dataflow failed".to_owned()))
+    }
+
+    /// A restart does not help a node that would fail again.
+    fn has_certain_failure(&self) -> bool {
+        self.situation
+            .core()
+            .any(|node| node.failure() == Some(Failure::Certain))
     }
 
     fn lacks_place(&self, nodes: &[NodeId]) -> bool {

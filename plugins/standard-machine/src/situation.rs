@@ -2,7 +2,7 @@
 
 use forebay_plugin_sdk::{
     DataflowPhase, FinishRule, JobSpec, JobView, NodeId, NodePhase, NodeView, PluginError,
-    RoleSpec, VerdictKind,
+    RecoveryScope, RoleSpec, VerdictKind,
 };
 
 /// All nodes of the job with their finish rules.
@@ -16,6 +16,7 @@ pub(crate) struct Situation<'a> {
 pub(crate) struct Node<'a> {
     pub(crate) role: &'a RoleSpec,
     pub(crate) finish: FinishRule,
+    recovery: RecoveryScope,
     pub(crate) index: u32,
     pub(crate) view: &'a NodeView,
     /// It has been sent the end of its input.
@@ -50,10 +51,12 @@ impl<'a> Situation<'a> {
                 );
                 return Err(PluginError::new("no-policy", message));
             };
-            let (finish, input_ended) = (policy.finish, role_view.input_ended);
+            let (finish, recovery) = (policy.finish, policy.recovery);
+            let input_ended = role_view.input_ended;
             nodes.extend((0..).zip(&role_view.nodes).map(|(index, view)| Node {
                 role,
                 finish,
+                recovery,
                 index,
                 view,
                 input_ended,
@@ -126,6 +129,11 @@ fn all_finished<'a>(nodes: impl Iterator<Item = &'a Node<'a>>) -> Option<bool> {
 impl Node<'_> {
     pub(crate) fn id(&self) -> NodeId {
         NodeId::new(&self.role.name, self.index)
+    }
+
+    /// Who is started again with it.
+    pub(crate) fn recovery(&self) -> RecoveryScope {
+        self.recovery
     }
 
     /// A process of it exists.

@@ -26,7 +26,7 @@ impl Turn<'_> {
         Step::new("placing")
     }
 
-    fn place(&mut self, nodes: Vec<NodeId>) {
+    pub(crate) fn place(&mut self, nodes: Vec<NodeId>) {
         let deadline_ms = self.limits.place_within_ms;
         self.actions.push(Action::Place(PlaceRequest {
             nodes,

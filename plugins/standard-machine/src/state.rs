@@ -3,6 +3,8 @@
 use forebay_plugin_sdk::{NodeId, PluginError};
 use serde::{Deserialize, Serialize};
 
+use crate::restarting::Restarts;
+
 /// Name of the layout of the bytes.
 pub(crate) const FORMAT: &str = "standard-1";
 
@@ -16,8 +18,10 @@ pub(crate) struct State {
     pub(crate) stop: Option<Stop>,
     /// A script asked for the end of the job.
     pub(crate) finish_asked: bool,
-    /// The failure that the job will end with.
+    /// The failure that the job will end with, or that nodes will be restarted for.
     pub(crate) cause: Option<Cause>,
+    /// Restarts so far.
+    pub(crate) restarts: Restarts,
 }
 
 /// An orderly end before the job is done.
@@ -44,15 +48,17 @@ pub(crate) struct Cause {
     pub(crate) end_at_ms: u64,
 }
 
-/// What kind of failure it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What kind of failure it is; the later ones are more certainly a first cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Rank {
     /// A service ended with exit code 0: perhaps because the job is as good as done.
     ServiceEnded,
     /// It might succeed when started again: perhaps it only lost a peer.
     Transient,
-    /// It failed for reasons of its own.
+    /// Its machine is gone: no other failure is behind that.
+    Lost,
+    /// It failed for reasons of its own, and would again.
     Certain,
 }
 

@@ -2,5 +2,6 @@
 
 mod ending;
 mod failing;
+mod restarting;
 mod running;
 mod simulation;

@@ -16,6 +16,7 @@ pub(super) struct Simulation {
     pub(super) view: JobView,
     pub(super) state: Vec<u8>,
     pub(super) now_ms: u64,
+    pub(super) seed: u64,
 }
 
 impl Simulation {
@@ -45,6 +46,7 @@ impl Simulation {
             },
             state: Vec::new(),
             now_ms: 1_000_000,
+            seed: 0,
         }
     }
 
@@ -127,7 +129,7 @@ impl Simulation {
         let now = Moment {
             now_ms: self.now_ms,
             event_number: 1,
-            seed: 1,
+            seed: self.seed,
         };
         let decision = Standard::decide(&self.job, &now, &self.view, &self.state, events).unwrap();
         self.state = decision.state;
@@ -165,6 +167,7 @@ impl Simulation {
                 }
                 format!("start({})", self.set(nodes, NodePhase::Starting))
             }
+            Action::Release(nodes) => format!("release({})", self.set(nodes, NodePhase::Absent)),
             Action::Stop(stop) => format!("stop({})", self.set(&stop.nodes, NodePhase::Stopping)),
             Action::SetTimer(timer) => format!("timer({}, {})", timer.id, timer.after_ms),
             Action::EndInput(roles) => format!("end-input({})", roles.join(" ")),

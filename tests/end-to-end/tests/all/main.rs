@@ -15,5 +15,6 @@ mod nothing_left;
 mod plugins;
 mod processes;
 mod remote_agents;
+mod restarts;
 mod roles_abc;
 mod stopping;
