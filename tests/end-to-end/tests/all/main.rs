@@ -7,6 +7,7 @@ mod day_one;
 mod diagnostics;
 mod failover;
 mod finishing;
+mod framework_restarts;
 mod frameworks;
 mod history;
 mod jobs;

@@ -8,7 +8,7 @@ use crate::jobs::{UNTIL_GO, job_with_go, machines, ready, run, run_json, shell_j
 use crate::processes::kill;
 
 /// So many restarts, each after so many milliseconds and no long thought about the first cause.
-fn restarts(number: u32, back_off_ms: u32) -> String {
+pub(crate) fn restarts(number: u32, back_off_ms: u32) -> String {
     format!(
         "[limits]\nrestarts = {number}\n[am.properties]\nrestart-backoff-ms = {back_off_ms}\nsettle-ms = 50\n"
     )
@@ -16,7 +16,7 @@ fn restarts(number: u32, back_off_ms: u32) -> String {
 
 /// Process of the attempt of a node, once it is ready.
 #[track_caller]
-fn ready_again(run: &Running, node: &str, attempt: u64) -> u32 {
+pub(crate) fn ready_again(run: &Running, node: &str, attempt: u64) -> u32 {
     let is_it = node_in_phase(node, "ready");
     let event = run.wait_event(&format!("{node}, attempt {attempt}"), |event| {
         is_it(event) && event["attempt"] == attempt
@@ -25,7 +25,7 @@ fn ready_again(run: &Running, node: &str, attempt: u64) -> u32 {
 }
 
 #[track_caller]
-fn endings(output: &Output, node: &str) -> Vec<String> {
+pub(crate) fn endings(output: &Output, node: &str) -> Vec<String> {
     let summary = output.summary();
     let attempts = summary.node(node)["attempts"].as_array().cloned();
     let text = |attempt: &Value| attempt["ending"].as_str().unwrap_or_default().to_owned();
