@@ -23,6 +23,7 @@ use forebay_cluster::farewell;
 use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::submission::Submission;
 use forebay_cluster::token::Token;
+use forebay_job::Job;
 
 use crate::checking::Checked;
 use crate::failure::Failure;
@@ -64,17 +65,39 @@ pub(crate) struct Settings {
     pub(crate) view: Box<dyn View>,
 }
 
+/// What is to be run.
+pub(crate) enum Work {
+    /// A job, in a run directory of its own.
+    New(Box<Checked>),
+    /// A run whose engine is gone, and its job.
+    Continued(RunDirectory, Box<Job>),
+}
+
 /// Runs a job to its end, whatever the end is. An error means that it never began.
 ///
 /// Must be driven by a thread that lives as long as the process.
 pub(crate) async fn run(
-    checked: &Checked,
+    work: Work,
     settings: Settings,
     signals: Signals,
 ) -> Result<Summary, Failure> {
-    let run = create(checked, &settings)?;
+    let (run, job, staged) = match work {
+        Work::New(checked) => {
+            let run = create(&checked.job, &settings)?;
+            let staged = stage(&run, &checked, &settings);
+            (run, checked.job, staged)
+        }
+        Work::Continued(run, job) => {
+            remove_socket(&run);
+            (run, *job, Ok(()))
+        }
+    };
     log_to(&run);
-    let ended = match Engine::start(checked, run.clone(), settings, signals).await {
+    let started = match staged {
+        Ok(()) => Engine::start(&job, run.clone(), settings, signals).await,
+        Err(failure) => Err(failure),
+    };
+    let ended = match started {
         Ok(engine) => Ok(engine.serve().await),
         Err(failure) => {
             write_end(&run, &salvage::summary(&run, Wreck::of(&failure)));
@@ -92,16 +115,25 @@ fn write_end(run: &RunDirectory, summary: &Summary) {
     }
 }
 
-fn create(checked: &Checked, settings: &Settings) -> Result<RunDirectory, Failure> {
-    RunDirectory::create(&settings.runs, &checked.job.name).map_err(|error| {
+fn create(job: &Job, settings: &Settings) -> Result<RunDirectory, Failure> {
+    RunDirectory::create(&settings.runs, &job.name).map_err(|error| {
         Failure::from_input(&error)
             .with_hint("choose a folder that you may write to with `--runs DIR`")
     })
 }
 
+fn stage(run: &RunDirectory, checked: &Checked, settings: &Settings) -> Result<(), Failure> {
+    let grants = settings.grants.clone();
+    Submission::stage(run, &checked.job, &checked.plugins, grants, settings.agents)
+        .map(|_submission| ())
+        .map_err(|error| Failure::from_input(&error))
+}
+
 /// What the agent and its libraries have to say goes to a file: the terminal belongs to the view.
 fn log_to(run: &RunDirectory) {
-    if let Ok(file) = std::fs::File::create(run.logs().join("engine.log")) {
+    let mut options = std::fs::OpenOptions::new();
+    let log = options.create(true).append(true);
+    if let Ok(file) = log.open(run.logs().join("engine.log")) {
         crate::logging::to_file(file);
     }
 }
@@ -123,19 +155,11 @@ struct Engine {
 
 impl Engine {
     async fn start(
-        checked: &Checked,
+        job: &Job,
         run: RunDirectory,
         settings: Settings,
         signals: Signals,
     ) -> Result<Self, Failure> {
-        Submission::stage(
-            &run,
-            &checked.job,
-            &checked.plugins,
-            settings.grants.clone(),
-            settings.agents,
-        )
-        .map_err(|error| Failure::from_input(&error))?;
         let listeners = Listeners::bind(&run, settings.listen)?;
         let agent = agent_task::Plan::new(&run, &settings.machine, settings.listen).await?;
         let terms = Terms::begin(&run, &listeners)?;
@@ -148,7 +172,7 @@ impl Engine {
         Ok(Self {
             agent: agent.start(watching.begun()),
             watching,
-            stopping: Stopping::new(control, checked.job.limits.stop_within),
+            stopping: Stopping::new(control, job.limits.stop_within),
             run,
             signals,
             terms,

@@ -133,6 +133,20 @@ impl LocalJournal {
         self.terms.join(format!("{term:08}"))
     }
 
+    /// The newest term that anybody has claimed; 0 where there is no journal yet.
+    pub fn last_term(folder: &Path) -> Result<u64, JournalError> {
+        let terms = folder.join("terms");
+        let entries = match fs::read_dir(&terms) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            entries => entries.map_err(|source| file_error("read", &terms, source))?,
+        };
+        let number = |entry: io::Result<fs::DirEntry>| {
+            let name = entry.ok()?.file_name();
+            name.to_str()?.parse::<u64>().ok()
+        };
+        Ok(entries.filter_map(number).max().unwrap_or_default())
+    }
+
     /// Every entry of the journal in this folder, oldest first, read as it is asked for. Numbers have no gaps.
     pub fn entries(
         folder: &Path,

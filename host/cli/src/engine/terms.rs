@@ -5,6 +5,7 @@ use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use forebay_cluster::journal::LocalJournal;
 use forebay_cluster::run_directory::RunDirectory;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -38,11 +39,12 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    /// Starts the first one. Must be called, as [`Terms::next`], on a thread that lives as long as the engine.
+    /// Starts the first one: the one after the last that the run has seen. Must be called, as [`Terms::next`], on a thread that lives as long as the engine.
     pub(super) fn begin(run: &RunDirectory, listeners: &Listeners) -> Result<Self, Failure> {
+        let last = LocalJournal::last_term(&run.journal());
         let mut terms = Self {
             run: run.clone(),
-            term: 0,
+            term: last.map_err(|error| Failure::from_engine(&error))?,
             process: None,
             due: None,
             deaths: VecDeque::new(),

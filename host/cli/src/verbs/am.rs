@@ -5,23 +5,16 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
-use forebay_cluster::connect::job_control;
 use forebay_cluster::manager::{self, Options};
 use forebay_cluster::run_directory::RunDirectory;
-use forebay_cluster::token::Token;
-use forebay_cluster::wire::job::StopRequest;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::{folders, logging};
-
-/// Without an engine, so long for the job to end.
-const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Manages one job; `forebay run` starts it, people do not
 #[derive(Debug, Args)]
@@ -52,22 +45,17 @@ impl Am {
         logging::to_stderr();
         let run = RunDirectory::open(&self.run).map_err(|error| Failure::from_engine(&error))?;
         let options = Options {
-            run: run.clone(),
+            run,
             term: self.term,
             unix,
             tcp: tcp.into_iter().collect(),
             plugin_cache: folders::compiled_plugins(),
         };
-        let mut managing = tokio::spawn(manager::run(options));
+        let managing = tokio::spawn(manager::run(options));
         let ended = tokio::select! {
-            ended = &mut managing => ended,
-            _ = terminate.recv() => {
-                stop_without_engine(&run).await;
-                match tokio::time::timeout(END_WITHIN, managing).await {
-                    Ok(ended) => ended,
-                    Err(_) => return Err(Failure::engine("the job does not end without its engine")),
-                }
-            }
+            ended = managing => ended,
+            // The journal has everything: whoever continues the run goes on from there.
+            _ = terminate.recv() => return Err(Failure::engine("told to end: its engine is gone, or somebody sent SIGTERM")),
         };
         match ended {
             Ok(Ok(_outcome)) => Ok(Exit::Done),
@@ -105,25 +93,5 @@ fn end_with(engine: u32) -> Result<(), Failure> {
         Err(Failure::engine(format!(
             "the engine (pid {engine}) is gone"
         )))
-    }
-}
-
-/// The engine, and with it every node of this machine, is gone: agents of other machines are told to kill theirs.
-async fn stop_without_engine(run: &RunDirectory) {
-    let Ok(token) = Token::read_file(&run.token_file()) else {
-        return;
-    };
-    let request = StopRequest {
-        request: "engine-died".into(),
-        now: true,
-        reason: "the engine died".into(),
-        ..StopRequest::default()
-    };
-    match job_control(&run.address(), &token).await {
-        Ok(mut control) => match control.stop(request).await {
-            Ok(_) => {}
-            Err(status) => tracing::error!("cannot stop the job: {}", status.message()),
-        },
-        Err(error) => tracing::error!("cannot stop the job: {error}"),
     }
 }

@@ -6,25 +6,36 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use forebay_cluster::events::Outcome;
 use forebay_cluster::run_directory::RUNS;
+use forebay_cluster::submission::Submission;
 
 use crate::checking::{self, Checked};
-use crate::engine::{self, Settings, Signals, Wreck, refuse_plain_text};
+use crate::engine::{self, Settings, Signals, Work, Wreck, refuse_plain_text};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::grants::GrantsArgument;
 use crate::machine::Machine;
 use crate::output::{Format, FormatArgument, print_json};
+use crate::runs::{self, State};
 use crate::view::NodeLines;
 use crate::{problems, view};
 
 /// Runs a job to its end
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  forebay run examples/roles-abc/job.toml\n  cargo run -p roles-abc | forebay run -\n\nCtrl-C stops the job in order, a second one kills its nodes."
+    after_help = "Example:\n  forebay run examples/roles-abc/job.toml\n  cargo run -p roles-abc | forebay run -\n  forebay run --continue digits-20260101-120000\n\nCtrl-C stops the job in order, a second one kills its nodes."
 )]
 pub(crate) struct Run {
     /// The job file; `-`: standard input
-    file: PathBuf,
+    #[arg(required_unless_present = "continued")]
+    file: Option<PathBuf>,
+    /// Goes on with a run whose engine is gone: its folder or name
+    #[arg(
+        long = "continue",
+        id = "continued",
+        value_name = "RUN",
+        conflicts_with_all = ["file", "runs", "agents", "grants"]
+    )]
+    continued: Option<PathBuf>,
     /// Do not show what nodes write; it is in their logs
     #[arg(long)]
     quiet: bool,
@@ -67,8 +78,8 @@ impl Run {
         })?;
         self.refuse_contradictions()?;
         let grants = self.grants.text()?;
-        let checked = tokio::select! {
-            checked = self.checked(grants.clone()) => checked?,
+        let work = tokio::select! {
+            work = self.work(grants.clone()) => work?,
             reason = signals.stop() => return Err(Failure::stopped(format!("stopped before the job began: {reason}"))),
         };
         let node_lines = if self.quiet {
@@ -84,7 +95,7 @@ impl Run {
             grants,
             view: view::of(self.format.format, node_lines),
         };
-        engine::run(&checked, settings, signals)
+        engine::run(work, settings, signals)
             .await
             .map(|summary| Exit::of(&summary))
     }
@@ -104,9 +115,19 @@ impl Run {
         }
     }
 
+    async fn work(&self, grants: String) -> Result<Work, Failure> {
+        match (&self.continued, &self.file) {
+            (Some(run), _) => continued(run),
+            (None, Some(file)) => {
+                let checked = self.checked(file.clone(), grants).await?;
+                Ok(Work::New(Box::new(checked)))
+            }
+            (None, None) => Err(Failure::input("there is no job to run")),
+        }
+    }
+
     /// Shows every problem; an error refuses the job.
-    async fn checked(&self, grants: String) -> Result<Checked, Failure> {
-        let file = self.file.clone();
+    async fn checked(&self, file: PathBuf, grants: String) -> Result<Checked, Failure> {
         // Reading may wait for standard input, and compiling takes its time.
         let checking = tokio::task::spawn_blocking(move || {
             let document = checking::read(&file)?;
@@ -130,6 +151,22 @@ impl Run {
             Failure::input(text).with_exit(checking::exit_of(&found))
         })
     }
+}
+
+/// A run that has no end, and nobody who works on it.
+fn continued(run: &Path) -> Result<Work, Failure> {
+    let run = runs::find(Some(run))?;
+    let (state, _) = runs::state_of(&run);
+    if state != State::Dead {
+        return Err(Failure::input(format!(
+            "the run `{}` cannot be continued: it is {}",
+            run.name(),
+            state.word()
+        ))
+        .with_hint("only a run whose engine was killed can; a new `forebay run` begins anew"));
+    }
+    let (job, _) = Submission::load(&run).map_err(|error| Failure::from_input(&error))?;
+    Ok(Work::Continued(run, Box::new(job)))
 }
 
 fn wreck(failure: &Failure) -> Wreck {

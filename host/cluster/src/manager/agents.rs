@@ -58,6 +58,9 @@ impl Core {
             self.effects.push(Effect::Close { link, refusal });
             return;
         }
+        if register.in_engine {
+            self.lose_engine_before(&register.agent_id);
+        }
         let (agent, is_new) = self.enrol(register);
         self.links.insert(link, agent);
         self.welcome(agent, register);
@@ -102,7 +105,8 @@ impl Core {
             .tables
             .agents
             .iter()
-            .find(|agent| agent.name == register.name && agent.state != AgentState::Lost);
+            .find(|agent| agent.name == register.name && agent.state != AgentState::Lost)
+            .filter(|agent| !(register.in_engine && agent.in_engine));
         match known {
             Some(agent) if agent.id != register.agent_id => Err(Refusal::Unfit(format!(
                 "another agent is called `{}`: give this one a name of its own with `--name`",
@@ -121,6 +125,18 @@ impl Core {
             .agents
             .iter()
             .any(|agent| agent.id == agent_id && agent.state == AgentState::Lost)
+    }
+
+    /// An engine has come: the one before it is gone, with its nodes.
+    fn lose_engine_before(&mut self, agent_id: &str) {
+        for agent in &mut self.tables.agents {
+            if agent.in_engine && agent.id != agent_id && agent.state != AgentState::Lost {
+                agent.state = AgentState::Away {
+                    lost_at_ms: self.now_ms,
+                };
+            }
+        }
+        self.lose_agents();
     }
 
     /// The agent's index, and whether it is new.
@@ -142,6 +158,7 @@ impl Core {
             interface: register.interface.clone(),
             pid: register.pid,
             room: room_of(register.resources.as_ref()),
+            in_engine: register.in_engine,
             state: AgentState::Connected,
         });
         self.changed();

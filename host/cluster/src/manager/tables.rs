@@ -109,6 +109,8 @@ pub(crate) struct AgentRecord {
     pub(crate) interface: String,
     pub(crate) pid: u32,
     pub(crate) room: Room,
+    /// The one of the engine: there is never more than one alive.
+    pub(crate) in_engine: bool,
     pub(crate) state: AgentState,
 }
 

@@ -3,6 +3,7 @@
 //! Each test runs in a sandbox, which wants nothing left when the test is over.
 
 mod command_line;
+mod continuing;
 mod day_one;
 mod diagnostics;
 mod failover;

@@ -1,0 +1,145 @@
+//! Engines die, and another one goes on with their run.
+
+use std::path::PathBuf;
+
+use forebay_test_support::{
+    Invocation, Machine, Running, Sandbox, WATCHDOG, node_in_phase, wait_until,
+};
+
+use crate::command_line::snapshot;
+use crate::failover::manager_of;
+use crate::jobs::{UNTIL_GO, job_with_go, ready, run, run_dir, shell_job, start};
+use crate::processes::kill;
+use crate::restarts::{endings, ready_again, restarts};
+
+/// Kills the engine, waits until everything of it on this machine is gone, and gives the run directory.
+#[track_caller]
+fn kill_engine(run: Running, pids: &[u32]) -> PathBuf {
+    let folder = run_dir(&run);
+    kill(run.pid());
+    run.finish();
+    wait_until("nothing of it lives", WATCHDOG, || {
+        pids.iter()
+            .all(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).is_err())
+    });
+    folder
+}
+
+fn continue_run(machine: &Machine, run: &PathBuf) -> Invocation {
+    machine
+        .forebay(["run", "--format", "json", "--continue"])
+        .args([run])
+}
+
+#[test]
+fn another_engine_goes_on_with_the_run() {
+    let sandbox = Sandbox::new();
+    let first = start(
+        &sandbox,
+        &(job_with_go(&sandbox, 2, UNTIL_GO) + &restarts(3, 50)),
+    );
+    let pids = [
+        ready(&first, "worker:0"),
+        ready(&first, "worker:1"),
+        manager_of(&first, 1),
+    ];
+    let folder = kill_engine(first, &pids);
+    let list = sandbox.forebay(["list", "--format", "json"]).run();
+    assert_eq!(list.events()[0]["state"], "dead", "{list}");
+
+    let second = continue_run(&sandbox, &folder).start();
+    for node in ["worker:0", "worker:1"] {
+        ready_again(&second, node, 2);
+    }
+    sandbox.write("go", "");
+    let output = second.finish();
+    output.assert_code(0);
+    assert_eq!(output.summary().run_dir(), folder);
+    assert_eq!(
+        endings(&output, "worker:0"),
+        ["lost with its machine", "exit code 0"],
+        "{output}"
+    );
+    let terms = output.summary().value()["terms"].clone();
+    assert_eq!(terms.as_array().map(Vec::len), Some(2), "{output}");
+    assert_eq!(sandbox.runs().len(), 1);
+}
+
+#[test]
+fn without_restarts_the_loss_of_the_engine_is_the_end_and_is_named() {
+    let sandbox = Sandbox::new();
+    let first = start(&sandbox, &shell_job(1, "sleep 4711"));
+    let pids = [ready(&first, "worker:0"), manager_of(&first, 1)];
+    let folder = kill_engine(first, &pids);
+    let output = continue_run(&sandbox, &folder).run();
+    output.assert_code(1);
+    assert_eq!(
+        output.summary().reason(),
+        "its machine was lost",
+        "{output}"
+    );
+}
+
+#[test]
+fn a_node_of_another_machine_outlives_the_engine() {
+    let sandbox = Sandbox::pair();
+    sandbox.write("job.toml", job_with_go(sandbox.second(), 1, UNTIL_GO));
+    let listen = ["--listen", "10.77.0.1:4711", "--insecure", "--slots", "0"];
+    let first = crate::remote_agents::listening(&sandbox, "10.77.0.1", 1).start();
+    let agent = crate::remote_agents::agent(sandbox.second(), "10.77.0.1", &first).start();
+    let pid = ready(&first, "worker:0");
+    let manager = manager_of(&first, 1);
+    let folder = kill_engine(first, &[manager]);
+    let second = continue_run(&sandbox, &folder).args(listen).start();
+    manager_of(&second, 2);
+    sandbox.second().write("go", "");
+    let output = second.finish();
+    output.assert_code(0);
+    assert_eq!(output.summary().attempt("worker:0")["pid"], pid, "{output}");
+    assert_eq!(endings(&output, "worker:0").len(), 1, "{output}");
+    agent.finish().assert_code(0);
+}
+
+#[test]
+fn an_engine_that_dies_while_it_places_is_followed_too() {
+    let sandbox = Sandbox::new();
+    sandbox.write("job.toml", shell_job(1, "true") + &restarts(1, 50));
+    let first = crate::jobs::run_json(&sandbox)
+        .args(["--listen", "127.0.0.1:0", "--agents", "2"])
+        .start();
+    first.wait_event("it waits", node_in_phase("worker:0", "waiting"));
+    let manager = manager_of(&first, 1);
+    let folder = kill_engine(first, &[manager]);
+    let second = continue_run(&sandbox, &folder)
+        .args(["--listen", "127.0.0.1:0"])
+        .start();
+    let event = second.wait_event("term 2", |event| {
+        event["kind"] == "am" && event["term"] == 2
+    });
+    let agent = sandbox.forebay(["agent", "--name", "second", "--am"]);
+    let agent = agent
+        .args([event["listen"][0].as_str().expect("it listens")])
+        .args(["--token-file".as_ref(), folder.join("token").as_os_str()])
+        .start();
+    second.finish().assert_code(0);
+    agent.finish().assert_code(0);
+}
+
+#[test]
+fn a_run_that_has_ended_or_goes_on_cannot_be_continued() {
+    let sandbox = Sandbox::new();
+    let ended = run(&sandbox, &shell_job(1, "true")).summary().run_dir();
+    let refused = sandbox.forebay(["run", "--continue"]).args([&ended]).run();
+    refused.assert_code(1);
+    snapshot(&sandbox, "continue_ended", &refused);
+    let going = start(&sandbox, &job_with_go(&sandbox, 1, UNTIL_GO));
+    ready(&going, "worker:0");
+    let refused = continue_run(&sandbox, &run_dir(&going)).run();
+    refused.assert_code(1);
+    assert!(
+        refused.summary().reason().contains("it is running"),
+        "{refused}"
+    );
+    sandbox.write("go", "");
+    going.finish().assert_code(0);
+}
