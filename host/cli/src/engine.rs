@@ -44,6 +44,8 @@ pub(crate) use signals::{Asked, SUSPEND_REFUSED, Signals};
 
 /// How long the agent may take to notice that the job is over, and to clean up.
 const AGENT_ENDS_WITHIN: Duration = Duration::from_secs(15);
+/// How long events of a manager that is gone may take to arrive.
+const EVENTS_ARRIVE_WITHIN: Duration = Duration::from_secs(10);
 /// Agents whose application manager has died knock again within this.
 const AGENTS_KNOCK_WITHIN: Duration = Duration::from_secs(5);
 /// How long the application manager may take to leave once it has written the summary.
@@ -209,7 +211,7 @@ impl Engine {
                     match event {
                         terms::Event::Due => self.next_term()?,
                         terms::Event::Died(ended) => {
-                            if let Some(summary) = self.manager_died(&ended)? {
+                            if let Some(summary) = self.manager_died(&ended).await? {
                                 return Ok(summary);
                             }
                         }
@@ -262,8 +264,11 @@ impl Engine {
     }
 
     /// The next term takes over, unless the one that died had come to the end, or they die too often.
-    fn manager_died(&mut self, ended: &io::Result<ExitStatus>) -> Result<Option<Summary>, Wreck> {
-        if let Some(summary) = self.untold_end() {
+    async fn manager_died(
+        &mut self,
+        ended: &io::Result<ExitStatus>,
+    ) -> Result<Option<Summary>, Wreck> {
+        if let Some(summary) = self.untold_end().await {
             self.has_untold_agents = true;
             return Ok(Some(summary));
         }
@@ -286,15 +291,23 @@ impl Engine {
         Ok(None)
     }
 
-    /// The summary that a manager has written and not told, with everything before it shown.
-    fn untold_end(&mut self) -> Option<Summary> {
-        let untold = salvage::events_after(&self.run, self.watching.seen());
-        let end = untold.iter().find_map(|event| match event.event() {
+    /// The summary that a manager has written before it went, with everything before it shown.
+    async fn untold_end(&mut self) -> Option<Summary> {
+        let end_of = |event: &Received| match event.event() {
             JobEvent::Summary(summary) => Some(summary.clone()),
             _ => None,
-        })?;
-        self.watching.give_up();
-        for event in untold {
+        };
+        let written = salvage::events_after(&self.run, self.watching.seen());
+        let end = written.iter().find_map(end_of)?;
+        // What it had sent is still on its way.
+        let told = tokio::time::timeout(EVENTS_ARRIVE_WITHIN, self.watching.ended()).await;
+        if let Ok(Some(summary)) = told {
+            return Some(summary);
+        }
+        if told.is_err() {
+            self.watching.cut().await;
+        }
+        for event in salvage::events_after(&self.run, self.watching.seen()) {
             self.renderer.event(event);
         }
         Some(end)

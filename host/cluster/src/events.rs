@@ -44,6 +44,19 @@ pub enum JobEvent {
         #[serde(default)]
         listen: Vec<SocketAddr>,
     },
+    /// A node stands still; nothing has been killed.
+    Stalled {
+        /// Which node.
+        node: String,
+        /// Which attempt of it.
+        attempt: u32,
+        /// In which way: `not-ready`, `no-progress`, `unresponsive`, `lingering`.
+        stall: String,
+        /// Since when, in milliseconds.
+        for_ms: u64,
+        /// What all threads of its interpreter were doing; empty where it could not be asked.
+        stacks: String,
+    },
     /// A script called `finish_job`.
     Finish {
         /// Which node.

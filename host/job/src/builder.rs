@@ -253,6 +253,12 @@ impl RoleBuilder {
         );
         set_duration(
             table,
+            "respond_within",
+            limits.respond_within,
+            default.respond_within,
+        );
+        set_duration(
+            table,
             "linger_within",
             limits.linger_within,
             default.linger_within,

@@ -162,6 +162,9 @@ pub struct RoleLimits {
     /// The longest silence of a node that has reported before; later it is stalled (`no-progress`). Default: 10 min.
     #[serde(rename = "report_within_ms", with = "milliseconds")]
     pub report_within: Duration,
+    /// How long a Python interpreter may leave pings unanswered; later it is stalled (`unresponsive`). Default: 60 s.
+    #[serde(rename = "respond_within_ms", with = "milliseconds")]
+    pub respond_within: Duration,
     /// How long a process may stay after its work is done; later it is ended, as finished. Default: 30 s.
     #[serde(rename = "linger_within_ms", with = "milliseconds")]
     pub linger_within: Duration,
@@ -180,6 +183,7 @@ impl Default for RoleLimits {
         Self {
             start_within: Duration::from_mins(10),
             report_within: Duration::from_mins(10),
+            respond_within: Duration::from_mins(1),
             linger_within: Duration::from_secs(30),
             stall_kill: Duration::from_mins(10),
             stop_grace: Duration::from_secs(10),

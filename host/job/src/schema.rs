@@ -62,6 +62,7 @@ pub(crate) const ROLE_LIMITS: Table = Table {
     keys: &[
         "start_within",
         "report_within",
+        "respond_within",
         "linger_within",
         "stall_kill",
         "stop_grace",

@@ -163,6 +163,8 @@ fn advance(state: &mut State, socket: &OwnedFd) -> Result<Next, Lost> {
     if state.closing.is_some() {
         state.outbox.flush_report();
     }
+    // What waits goes first: a report is only released when nothing does, and nobody would wake us for it later.
+    transmit(state, socket)?;
     let mut limit = state.outbox.release_report();
     transmit(state, socket)?;
     if let Some(deadline) = state.closing {

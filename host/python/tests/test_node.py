@@ -94,6 +94,14 @@ class Reports(unittest.TestCase):
             self.assertEqual(report_values(reports[-1])["loss"], 1 / 100_000)
             self.assertEqual([values["accuracy"] for values in map(report_values, reports) if "accuracy" in values], [0.5])
 
+    def test_a_single_report_right_after_the_first_words_leaves_at_once(self):
+        for _ in range(5):
+            with Agent("import forebay, time\nforebay.node().report(step=1)\ntime.sleep(1000)") as agent:
+                agent.welcome()
+                agent.expect("attached")
+                self.assertEqual(agent.expect("report")[1], [1])
+                agent.process.kill()
+
     def test_values_of_every_kind(self):
         script = """
             import forebay

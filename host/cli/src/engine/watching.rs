@@ -76,6 +76,13 @@ impl Watching {
         self.seen.load(Ordering::Acquire)
     }
 
+    /// Watches no more; when this returns, nothing is passed on any more.
+    pub(super) async fn cut(&mut self) {
+        self.task.abort();
+        // It was cut, or had come to its end.
+        let _ = (&mut self.task).await;
+    }
+
     /// Watches no more.
     pub(super) fn give_up(&self) {
         self.task.abort();

@@ -1,14 +1,18 @@
 //! Events in words, for views.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
 
 use forebay_cluster::events::{AgentPhase, JobEvent, NodeEvent};
 use serde_json::Value;
 
-use crate::text::{Colour, Palette, neutral};
+use crate::text::{Colour, Palette, duration, neutral};
 
 /// Most values of a report that are shown in one line.
 const VALUES_SHOWN_MAX: usize = 8;
+/// Most lines of stacks that are shown.
+const STACK_LINES_MAX: usize = 40;
 
 /// One line for an event, if it is worth one. Reports and summaries are told elsewhere.
 pub(super) fn of(event: &JobEvent, palette: Palette) -> Option<String> {
@@ -43,6 +47,13 @@ pub(super) fn of(event: &JobEvent, palette: Palette) -> Option<String> {
                 neutral(payload)
             )
         }
+        JobEvent::Stalled {
+            node,
+            stall,
+            for_ms,
+            stacks,
+            ..
+        } => stalled(node, stall, *for_ms, stacks, palette),
         JobEvent::Finish { node, reason, .. } if reason.is_empty() => {
             format!("{} finishes the job", neutral(node))
         }
@@ -70,6 +81,17 @@ pub(super) fn goes_by(event: &JobEvent) -> bool {
         JobEvent::Am { .. } | JobEvent::Phase { .. } => false,
         _ => true,
     }
+}
+
+/// What is known of a node that stands still; an operator wants to see where.
+fn stalled(node: &str, stall: &str, for_ms: u64, stacks: &str, palette: Palette) -> String {
+    let time = duration(Duration::from_millis(for_ms));
+    let head = format!("{} is {} for {time}", neutral(node), neutral(stall));
+    let mut text = palette.paint(Colour::Warning, &head);
+    for line in stacks.lines().take(STACK_LINES_MAX) {
+        let _ = write!(text, "\n    {}", neutral(line));
+    }
+    text
 }
 
 fn agent_line(agent: &str, address: &str, phase: AgentPhase) -> String {

@@ -42,6 +42,11 @@ impl LogProgress {
         self.grew.notify_one();
     }
 
+    /// Bytes so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
     pub(super) fn complete(&self) {
         self.complete.store(true, Ordering::Release);
         self.grew.notify_one();

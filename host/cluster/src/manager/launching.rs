@@ -241,6 +241,7 @@ fn limits(role: &Role) -> NodeLimits {
     NodeLimits {
         start_within_ms: ms(role.limits.start_within),
         report_within_ms: ms(role.limits.report_within),
+        respond_within_ms: ms(role.limits.respond_within),
         stall_kill_ms: ms(role.limits.stall_kill),
         linger_grace_ms: ms(role.limits.linger_within),
         log_bytes: role.limits.log_bytes,

@@ -164,10 +164,12 @@ impl Core {
             WireStall::Unresponsive => StallKind::Unresponsive,
             WireStall::Lingering => StallKind::Lingering,
         };
-        let message = format!("node `{id}` is {kind} for {} s", stalled.for_ms / 1000);
-        self.emit(JobEvent::Warning {
-            message,
-            hint: None,
+        self.emit(JobEvent::Stalled {
+            node: id.to_string(),
+            attempt: stalled.attempt,
+            stall: kind.to_string(),
+            for_ms: stalled.for_ms,
+            stacks: stalled.stacks.clone(),
         });
         self.happened(Event::NodeStalled(NodeStall {
             node: id,

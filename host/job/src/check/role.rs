@@ -230,24 +230,14 @@ fn resources(section: &Section, findings: &mut Findings) -> Resources {
     }
 }
 
-/// This version of the host does not look for silent nodes.
-fn warn_unwatched(section: &Section, findings: &mut Findings) {
-    if let Some(field) = section.field("report_within") {
-        let message = "a node that falls silent is not noticed by this version";
-        let problem = Diagnostic::warning(code::NO_EFFECT, &field.path, message)
-            .with_hint("remove it, or look at the reports yourself");
-        field.report(problem, findings);
-    }
-}
-
 fn limits(section: &Section, findings: &mut Findings) -> RoleLimits {
     section.check_keys(&schema::ROLE_LIMITS, findings);
-    warn_unwatched(section, findings);
     let default = RoleLimits::default();
     let mut limit = |key, least, default| section.duration(key, least, findings).unwrap_or(default);
     RoleLimits {
         start_within: limit("start_within", SHORTEST, default.start_within),
         report_within: limit("report_within", SHORTEST, default.report_within),
+        respond_within: limit("respond_within", SHORTEST, default.respond_within),
         linger_within: limit("linger_within", Duration::ZERO, default.linger_within),
         stall_kill: limit("stall_kill", Duration::ZERO, default.stall_kill),
         stop_grace: limit("stop_grace", Duration::ZERO, default.stop_grace),

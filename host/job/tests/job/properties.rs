@@ -49,6 +49,7 @@ fn role_limits() -> impl Strategy<Value = RoleLimits> {
     (duration(), duration(), duration(), any::<u32>()).prop_map(|(first, second, third, bytes)| {
         RoleLimits {
             start_within: first,
+            respond_within: second,
             stall_kill: second,
             stop_grace: third,
             log_bytes: u64::from(bytes),

@@ -46,6 +46,7 @@ gpus = 1
 [roles.worker.limits]
 start_within = "5 min"
 report_within = "90 s"
+respond_within = "20 s"
 linger_within = "3 s"
 stall_kill = "1 min"
 stop_grace = "500 ms"

@@ -19,4 +19,5 @@ mod processes;
 mod remote_agents;
 mod restarts;
 mod roles_abc;
+mod standing_still;
 mod stopping;

@@ -1,6 +1,7 @@
 //! What is known of an attempt and what follows from it: inputs come in, effects go out. No I/O and no clock here.
 
 mod said;
+mod standing_still;
 #[cfg(test)]
 mod tests;
 
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use forebay_protocol::PROTOCOL_VERSION;
 
+use self::standing_still::Watchfulness;
 use super::timers::{Timer, Timers};
 use super::{Asker, Order, Publication, Run};
 use crate::agent::control::{Frame, frame};
@@ -33,6 +35,8 @@ pub(super) enum Input {
     Order(Order),
     /// The port of the readiness has a listener.
     Listening,
+    /// The process that has said hello is not there any more; the node may be.
+    SpeakerGone,
     Due(Timer),
 }
 
@@ -44,6 +48,8 @@ pub(super) enum Input {
 )]
 pub(super) enum Effect {
     Tell(Event),
+    /// To be told with its stacks.
+    Stalled(AttemptStalled),
     Report(Report),
     Send(Frame),
     Press(exec::Order),
@@ -84,6 +90,9 @@ pub(super) struct Life {
     welcome: Welcome,
     pub(super) timers: Timers,
     talk: Talk,
+    /// The process that has said hello, as it says.
+    pub(super) speaker: Option<u32>,
+    watch: Watchfulness,
     pub(super) refused: Option<Refused>,
     pub(super) pid: Option<u32>,
     ready: bool,
@@ -128,6 +137,8 @@ impl Life {
             welcome,
             timers: Timers::default(),
             talk: Talk::BeforeHello,
+            speaker: None,
+            watch: Watchfulness::default(),
             refused: None,
             pid: None,
             ready: false,
@@ -160,6 +171,10 @@ impl Life {
             Input::Up(up) => self.up(up, now),
             Input::Order(order) => self.order(order, now),
             Input::Listening => self.become_ready(),
+            Input::SpeakerGone => {
+                self.watch_nobody();
+                Vec::new()
+            }
             Input::Due(timer) => self.due(timer, now),
         }
     }
@@ -222,24 +237,28 @@ impl Life {
             Timer::Lingering => {
                 vec![self.stalled(StallKind::Lingering, self.limits.linger_grace_ms)]
             }
+            Timer::Ping | Timer::NoPong | Timer::NoProgress | Timer::KillStalled => {
+                self.standing_still(timer, now)
+            }
             Timer::Kill => self.kill(now),
             Timer::GiveUp => vec![Effect::KillParent],
         }
     }
 
     fn stalled(&self, kind: StallKind, for_ms: u64) -> Effect {
-        Effect::Tell(Event::Stalled(AttemptStalled {
+        Effect::Stalled(AttemptStalled {
             node: self.node.clone(),
             attempt: self.attempt,
             kind: kind.into(),
             for_ms,
             stacks: String::new(),
-        }))
+        })
     }
 
     fn order(&mut self, order: Order, now: Instant) -> Vec<Effect> {
         match order {
             Order::Stop { by, grace, reason } => {
+                self.watch_nobody();
                 match by {
                     Asker::Manager => self.stop_asked = true,
                     Asker::Agent => self.agent_stopped.clone_from(&reason),

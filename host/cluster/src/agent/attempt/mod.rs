@@ -3,6 +3,7 @@
 //! What happens is decided in [`life`], without I/O; here stand the process, its sockets and its output.
 
 mod life;
+mod stacks;
 mod timers;
 mod watch;
 

@@ -10,6 +10,14 @@ pub(super) enum Timer {
     NotReady,
     /// It has stalled before it was ready, for too long.
     KillNotReady,
+    /// It is time to ask its interpreter for a sign of life.
+    Ping,
+    /// Its interpreter should have answered by now.
+    NoPong,
+    /// It should have reported again by now.
+    NoProgress,
+    /// It stands still for too long.
+    KillStalled,
     /// Its work is done and its process stays.
     Lingering,
     /// Its grace is over.

@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, interval, sleep_until, timeout};
 
 use super::life::{Effect, Input, Life};
+use super::stacks::{self, Stacks};
+use super::timers::Timer;
 use super::{Assignment, Order, Teller, Told, Workshop};
 use crate::agent::capture::{Capture, Captured};
 use crate::agent::control::Control;
@@ -23,6 +25,7 @@ use crate::agent::node_program::install_hint;
 use crate::agent::preparation::{Unstarted, spawn_error};
 use crate::agent::readiness::is_listening;
 use crate::exec::{self, Plan};
+use crate::wire::cluster::outbox_entry::Event;
 use crate::wire::cluster::program::Kind;
 use crate::wire::cluster::{AttemptEnded, Start, attempt_ended};
 use crate::wire::node::ScriptError;
@@ -51,6 +54,7 @@ pub(super) struct Watch {
     port: Option<u16>,
     kills_before: OutOfMemoryKills,
     marks: Marks,
+    stacks: Stacks,
     /// The interpreter of a script; absent for any other program.
     interpreter: Option<PathBuf>,
 }
@@ -71,6 +75,10 @@ impl Watch {
         exec::send(&ours, &plan, &control_of_node).map_err(failed)?;
         drop(control_of_node);
         let log = workshop.log_file(&assignment.node, assignment.start.attempt);
+        let stacks = Stacks {
+            log: log.clone(),
+            progress: assignment.log.clone(),
+        };
         let log_bytes = assignment.start.limits.unwrap_or_default().log_bytes;
         let output_inode = inode(&output).map_err(failed)?;
         let capture = Capture::start(output.into(), log, log_bytes, assignment.log.clone())
@@ -99,6 +107,7 @@ impl Watch {
             listener_poll: interval(LISTENER_POLL),
             port: port.and_then(|name| assignment.place.port(name)),
             kills_before,
+            stacks,
             marks: Marks {
                 output: output_inode,
                 group: None,
@@ -156,10 +165,19 @@ impl Watch {
     }
 
     fn due(&mut self) -> Next {
-        self.life
-            .timers
-            .take_due(Instant::now())
-            .map_or(Next::Nothing, |timer| Next::Input(Input::Due(timer)))
+        let due = self.life.timers.take_due(Instant::now());
+        let Some(timer) = due else {
+            return Next::Nothing;
+        };
+        let asks_speaker = matches!(timer, Timer::Ping | Timer::NoPong | Timer::NoProgress);
+        if asks_speaker && self.speaker().is_none() {
+            return Next::Input(Input::SpeakerGone);
+        }
+        Next::Input(Input::Due(timer))
+    }
+
+    fn speaker(&self) -> Option<Pid> {
+        stacks::speaker(self.life.speaker?, self.marks.group)
     }
 
     pub(super) async fn take(&mut self, input: Input, teller: &Teller) {
@@ -174,6 +192,11 @@ impl Watch {
 
     async fn act(&mut self, effect: Effect, teller: &Teller) {
         match effect {
+            Effect::Stalled(mut stalled) => {
+                stalled.stacks = self.stacks.of(self.speaker()).await;
+                let event = Event::Stalled(stalled);
+                teller.tell(Told::Event(Box::new(event))).await;
+            }
             Effect::Tell(event) => teller.tell(Told::Event(Box::new(event))).await,
             Effect::Report(report) => teller.tell(Told::Report(report)).await,
             Effect::Send(frame) => {

@@ -25,15 +25,16 @@ impl Life {
     pub(super) fn up(&mut self, up: Up, now: Instant) -> Vec<Effect> {
         match (up.message, self.talk) {
             // One interpreter of the node after the other may speak, and each begins with hello.
-            (Some(up::Message::Hello(hello)), _) => self.hello(hello),
+            (Some(up::Message::Hello(hello)), _) => self.hello(hello, now),
             (None, _) | (_, Talk::Refused) => Vec::new(),
             (Some(_), Talk::BeforeHello) => vec![Effect::HangUp("it does not begin with hello")],
             (Some(message), Talk::Open) => self.message(message, now),
         }
     }
 
-    fn hello(&mut self, hello: Hello) -> Vec<Effect> {
+    fn hello(&mut self, hello: Hello, now: Instant) -> Vec<Effect> {
         let hello = clipped(hello);
+        self.speaker = Some(hello.pid);
         let welcome = if let Some(refusal) = refusal(&hello) {
             self.talk = Talk::Refused;
             self.refused = Some(Refused {
@@ -49,6 +50,7 @@ impl Life {
         } else {
             self.talk = Talk::Open;
             self.refused = None;
+            self.watch_interpreter(now);
             self.welcome.clone()
         };
         let told = NodeHello {
@@ -66,7 +68,10 @@ impl Life {
         let (node, attempt) = (self.node.clone(), self.attempt);
         let event = match message {
             up::Message::Attached(_) => return self.attached(),
-            up::Message::Report(report) => return vec![Effect::Report(bounded(report))],
+            up::Message::Report(report) => {
+                self.has_reported(now);
+                return vec![Effect::Report(bounded(report))];
+            }
             up::Message::Signal(signal) if is_too_long(&signal) => {
                 return vec![Effect::HangUp("a signal is longer than the package allows")];
             }
@@ -106,8 +111,12 @@ impl Life {
                 attempt,
                 rolled_back: Some(rolled_back),
             }),
-            // Hellos are taken before; pongs answer pings, which nobody sends yet.
-            up::Message::Hello(_) | up::Message::Pong(_) => return Vec::new(),
+            up::Message::Pong(_) => {
+                self.has_answered(now);
+                return Vec::new();
+            }
+            // Taken before.
+            up::Message::Hello(_) => return Vec::new(),
         };
         vec![Effect::Tell(event)]
     }
@@ -125,6 +134,7 @@ impl Life {
             return Vec::new();
         }
         if self.ended.is_none() {
+            self.watch_nobody();
             self.timers
                 .start_unless_zero(Timer::Lingering, now, self.limits.linger_grace_ms);
         }
