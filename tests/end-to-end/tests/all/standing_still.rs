@@ -83,14 +83,14 @@ fn a_node_that_moves_again_is_left_alone() {
     let job = job(
         &sandbox,
         script,
-        "report_within = \"300 ms\", stall_kill = \"3 s\"",
+        "report_within = \"300 ms\", stall_kill = \"8 s\"",
     ) + &format!("properties = {{ go = \"{}\" }}\n", go.display());
     let run = start(&sandbox, &job);
     stacks(&run, "no-progress");
     run.wait_event("it goes on", reported_step("worker:0", 3));
     let moved = std::time::Instant::now();
     wait_until("longer than a stalled node has", WATCHDOG, || {
-        moved.elapsed() > std::time::Duration::from_secs(4)
+        moved.elapsed() > std::time::Duration::from_secs(9)
     });
     sandbox.write("go", "");
     run.finish().assert_code(0);
