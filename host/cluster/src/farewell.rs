@@ -15,6 +15,9 @@ use crate::token::Token;
 use crate::wire::cluster::discovery_server::{Discovery, DiscoveryServer};
 use crate::wire::cluster::{AgentMessage, FetchRequest, FileChunk, ManagerMessage};
 
+/// How long connections may stay open after that.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
+
 struct Over;
 
 /// Answers every agent that comes within `time` that the job is over.
@@ -25,11 +28,14 @@ pub async fn say(listener: TcpListener, token: &Token, time: Duration) -> io::Re
     listener.set_nonblocking(true)?;
     let incoming = TcpListenerStream::new(tokio::net::TcpListener::from_std(listener)?);
     let service = InterceptedService::new(DiscoveryServer::new(Over), token.clone());
-    Server::builder()
+    let served = Server::builder()
         .add_service(service)
-        .serve_with_incoming_shutdown(incoming, tokio::time::sleep(time))
-        .await
-        .map_err(io::Error::other)
+        .serve_with_incoming_shutdown(incoming, tokio::time::sleep(time));
+    // A peer that stands still would keep its connection for ever.
+    match tokio::time::timeout(time + LAST_WORDS_WITHIN, served).await {
+        Ok(served) => served.map_err(io::Error::other),
+        Err(_) => Ok(()),
+    }
 }
 
 fn over() -> Status {

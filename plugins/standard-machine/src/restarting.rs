@@ -41,8 +41,6 @@ pub(crate) struct Restart {
     roles: Vec<String>,
     /// Role and index of single ones.
     nodes: Vec<(String, u32)>,
-    /// The old processes of all of them are gone.
-    is_down: bool,
     /// Some have new places: everybody has to learn the cluster again.
     is_moved: bool,
 }
@@ -112,7 +110,6 @@ impl Turn<'_> {
             whole_cluster: false,
             roles: Vec::new(),
             nodes: Vec::new(),
-            is_down: false,
             is_moved: false,
         });
         self.state.cause = None;
@@ -124,17 +121,15 @@ impl Turn<'_> {
         let Some(mut restart) = self.state.restarts.current.take() else {
             return Step::new(PHASE);
         };
-        if !restart.is_down {
-            for node in self
-                .situation
-                .core()
-                .filter(|node| node.failure().is_some())
-            {
-                restart.widen(node);
-            }
-            restart.is_down = self.take_down(&restart);
+        for node in self
+            .situation
+            .core()
+            .filter(|node| node.failure().is_some())
+        {
+            restart.widen(node);
         }
-        let is_up = restart.is_down && self.bring_up(&mut restart);
+        let is_down = self.take_down(&restart);
+        let is_up = is_down && self.bring_up(&mut restart);
         let step = Step::because(PHASE, restart.reason.clone());
         self.state.restarts.current = Some(restart).filter(|_| !is_up);
         step
@@ -175,8 +170,8 @@ impl Turn<'_> {
             return false;
         }
         if restart.is_moved || restart.whole_cluster {
-            let core = ids(self.situation.core());
-            self.actions.push(Action::Publish(core));
+            let placed = ids(self.situation.core().filter(|node| node.has_place()));
+            self.actions.push(Action::Publish(placed));
         }
         let nodes = self.ids_in(restart, |_| true);
         self.actions.push(Action::Start(nodes));

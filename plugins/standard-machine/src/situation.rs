@@ -136,6 +136,11 @@ impl Node<'_> {
         self.recovery
     }
 
+    /// It has a machine and ports; one that has finished may have lost them.
+    pub(crate) fn has_place(&self) -> bool {
+        !matches!(self.view.phase, NodePhase::Absent | NodePhase::Waiting)
+    }
+
     /// A process of it exists.
     pub(crate) fn is_live(&self) -> bool {
         matches!(

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use forebay_cluster::agent::processes_of;
 use forebay_cluster::events::Outcome;
-use forebay_cluster::run_directory::RUNS;
+use forebay_cluster::run_directory::{RUNS, RunDirectory};
 use forebay_cluster::submission::Submission;
 
 use crate::checking::{self, Checked};
@@ -18,6 +20,10 @@ use crate::output::{Format, FormatArgument, print_json};
 use crate::runs::{self, State};
 use crate::view::NodeLines;
 use crate::{problems, view};
+
+/// Nodes whose engine was killed are ended within this.
+const GONE_WITHIN: Duration = Duration::from_secs(15);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Runs a job to its end
 #[derive(Debug, Args)]
@@ -117,7 +123,7 @@ impl Run {
 
     async fn work(&self, grants: String) -> Result<Work, Failure> {
         match (&self.continued, &self.file) {
-            (Some(run), _) => continued(run),
+            (Some(run), _) => continued(run).await,
             (None, Some(file)) => {
                 let checked = self.checked(file.clone(), grants).await?;
                 Ok(Work::New(Box::new(checked)))
@@ -154,7 +160,7 @@ impl Run {
 }
 
 /// A run that has no end, and nobody who works on it.
-fn continued(run: &Path) -> Result<Work, Failure> {
+async fn continued(run: &Path) -> Result<Work, Failure> {
     let run = runs::find(Some(run))?;
     let (state, _) = runs::state_of(&run);
     if state != State::Dead {
@@ -165,8 +171,27 @@ fn continued(run: &Path) -> Result<Work, Failure> {
         ))
         .with_hint("only a run whose engine was killed can; a new `forebay run` begins anew"));
     }
+    until_gone(&run).await?;
     let (job, _) = Submission::load(&run).map_err(|error| Failure::from_input(&error))?;
     Ok(Work::Continued(run, Box::new(job)))
+}
+
+/// Nodes of the engine before may still be saving: two attempts in one folder would spoil each other.
+async fn until_gone(run: &RunDirectory) -> Result<(), Failure> {
+    let deadline = Instant::now() + GONE_WITHIN;
+    loop {
+        let pids = processes_of(&run.output());
+        if pids.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(
+                Failure::input(format!("processes of the run still live: {pids:?}"))
+                    .with_hint("end them first"),
+            );
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 fn wreck(failure: &Failure) -> Wreck {

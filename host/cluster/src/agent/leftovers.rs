@@ -2,6 +2,8 @@
 //! children have come to it.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::Path;
 use std::time::Duration;
 
 use procfs::ProcResult;
@@ -60,6 +62,18 @@ impl Marks {
                 .is_some_and(|value| Some(value) == self.variables.get(name))
         })
     }
+}
+
+/// Processes of nodes whose output folder this is, wherever they came from: a node may go on for seconds after its engine.
+pub fn of_output(output: &Path) -> Vec<i32> {
+    let is_of_run = |process: &Process| {
+        let variables = process.environ().unwrap_or_default();
+        let theirs = variables.get(OsStr::new(MARKS[0]));
+        theirs.is_some_and(|theirs| Path::new(theirs) == output)
+    };
+    let all = procfs::process::all_processes().into_iter().flatten();
+    let processes = all.filter_map(Result::ok).filter(is_of_run);
+    processes.map(|process| process.pid).collect()
 }
 
 /// SIGKILL until none is left. Only children of this process are touched: their numbers cannot be another's.

@@ -37,6 +37,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use interpreter::{NoInterpreter, check_interpreter};
+pub use leftovers::of_output as processes_of;
 pub use machine::{AddressError, Resources, choose_address};
 pub use ports::PortRange;
 

@@ -1,6 +1,6 @@
 //! Carries out what the state machine decided. Everything here was validated as a whole before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use forebay_plugin::{Action, JobEnd, NodeId, NodePhase, PlaceRequest, StopOrder};
 
@@ -58,6 +58,7 @@ impl Core {
             nodes: request.nodes.clone(),
             avoid: request.avoid.iter().cloned().collect(),
             deadline_ms: self.now_ms.saturating_add(request.deadline_ms),
+            refused: BTreeSet::new(),
             asked: BTreeMap::new(),
             rounds: 0,
         });

@@ -58,11 +58,11 @@ impl Core {
             self.effects.push(Effect::Close { link, refusal });
             return;
         }
+        let (agent, is_new) = self.enrol(register);
+        self.links.insert(link, agent);
         if register.in_engine {
             self.lose_engine_before(&register.agent_id);
         }
-        let (agent, is_new) = self.enrol(register);
-        self.links.insert(link, agent);
         self.welcome(agent, register);
         if is_new {
             self.announce(agent, AgentPhase::Joined);

@@ -217,11 +217,15 @@ impl Core {
                     .insert((id.to_string(), node.attempt), LogRecord::default());
             }
         }
+        let downtime_ms = self.now_ms.saturating_sub(self.died_ms);
+        for placing in &mut self.tables.placings {
+            placing.deadline_ms = placing.deadline_ms.saturating_add(downtime_ms);
+        }
         self.changed();
         for (id, action) in std::mem::take(&mut self.unfinished) {
             self.carry_out(id, &action);
         }
-        self.happened(Event::Recovered(self.now_ms.saturating_sub(self.died_ms)));
+        self.happened(Event::Recovered(downtime_ms));
     }
 
     fn announce_self(&mut self) {

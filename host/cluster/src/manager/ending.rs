@@ -5,7 +5,7 @@ use forebay_plugin::{Event, JobFailure, NodeId, NodePhase, StopRequest};
 
 use super::core::Core;
 use super::effect::{StopCall, StopWay};
-use super::tables::{End, StopRecord};
+use super::tables::{AgentState, End, StopRecord};
 use crate::events::{JobEvent, Outcome};
 use crate::wire::cluster::JobEnded;
 use crate::wire::cluster::manager_message::Message as ToAgent;
@@ -203,12 +203,24 @@ impl Core {
             return;
         }
         self.give_up_nodes(&running);
+        if self.somebody_is_away() {
+            return;
+        }
         let logs_until = self.logs_until();
         let all_here = self.logs.values().all(|log| log.is_closed);
         if all_here || logs_until <= self.now_ms {
             self.warn_of_torn_logs();
             self.close();
         }
+    }
+
+    /// An agent that comes back in time hears of the end, and still sends its logs.
+    fn somebody_is_away(&self) -> bool {
+        let is_awaited = |state: AgentState| matches!(state, AgentState::Away { lost_at_ms } if lost_at_ms > self.now_ms);
+        self.tables
+            .agents
+            .iter()
+            .any(|agent| is_awaited(agent.state))
     }
 
     fn give_up_nodes(&mut self, running: &[NodeId]) {

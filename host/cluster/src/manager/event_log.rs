@@ -55,6 +55,7 @@ impl EventLog {
             .create(true)
             .append(true)
             .open(run.events_file())?;
+        cut_torn_line(run, &file)?;
         Ok(Self {
             run: run.clone(),
             file,
@@ -215,6 +216,17 @@ impl Watch {
     }
 }
 
+/// A machine that crashed, or a full disk, may have left half a line.
+fn cut_torn_line(run: &RunDirectory, file: &File) -> io::Result<()> {
+    let content = fs::read(run.events_file())?;
+    let whole = content.iter().rposition(|byte| *byte == b'\n');
+    let length = whole.map_or(0, |end| end + 1);
+    if length < content.len() {
+        file.set_len(length as u64)?;
+    }
+    Ok(())
+}
+
 fn last_sequence(run: &RunDirectory) -> io::Result<u64> {
     let (mut last, mut position) = (0, 0);
     loop {
@@ -304,6 +316,24 @@ mod tests {
         for expected in 4..=40 {
             assert_eq!(next(&mut late).await, Some(expected));
         }
+    }
+
+    #[test]
+    fn half_a_line_at_the_end_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(folder.path(), "job").unwrap();
+        let mut log = EventLog::open(&run).unwrap();
+        log.emit(phase("placing")).unwrap();
+        log.emit(phase("st\u{e4}rting")).unwrap();
+        let path = run.events_file();
+        let content = fs::read(&path).unwrap();
+        let torn = content.iter().position(|byte| *byte == 0xc3).unwrap();
+        fs::write(&path, &content[..=torn]).unwrap();
+        let mut again = EventLog::open(&run).unwrap();
+        again.emit(phase("running")).unwrap();
+        let (told, _) = piece(&run, 0).unwrap();
+        let numbers: Vec<u64> = told.iter().map(|told| told.sequence).collect();
+        assert_eq!(numbers, [1, 2]);
     }
 
     #[test]

@@ -48,6 +48,14 @@ impl Core {
         }
     }
 
+    /// As [`Core::launch`], of a start that was decided long ago: it is in no entry yet that this attempt begins now.
+    pub(super) fn launch_deferred(&mut self, action: Id, id: &NodeId) {
+        self.begin_attempt(action, id);
+        self.journal(None);
+        self.repeat_starts(std::slice::from_ref(id));
+        self.show(id);
+    }
+
     /// Orders once more that the newest attempt of each of these nodes be started.
     pub(super) fn repeat_starts(&mut self, nodes: &[NodeId]) {
         match self.plans(nodes) {

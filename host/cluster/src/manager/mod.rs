@@ -40,6 +40,7 @@ use self::effect::Input;
 use self::event_log::EventLog;
 use self::service::Services;
 use self::shell::{Servers, Shell};
+use crate::clock;
 use crate::events::Outcome;
 use crate::journal::{Entry, Journal, JournalError, LocalJournal};
 use crate::preparation::{PluginSet, PluginSetError, PrepareError, prepare};
@@ -106,7 +107,9 @@ impl ManagerError {
 pub async fn run(options: Options) -> Result<Outcome, ManagerError> {
     let mut journal = LocalJournal::open(&options.run.journal())?;
     journal.claim_term(options.term, std::process::id())?;
-    let (core, begin) = core_of(&options, journal.last()?)?;
+    let last = journal.last()?;
+    clock::begin_after(last.as_ref().map_or(0, |entry| entry.time_ms));
+    let (core, begin) = core_of(&options, last)?;
     let token = Token::read_file(&options.run.token_file())?;
     let events = EventLog::open(&options.run).map_err(ManagerError::io("open the events"))?;
     let (mail, letters) = mpsc::channel(MAIL);

@@ -258,7 +258,7 @@ impl Core {
             verdict,
         }));
         if let Some(action) = starts_again.filter(|_| self.tables.end.is_none()) {
-            self.launch(action, &[id]);
+            self.launch_deferred(action, &id);
         }
     }
 
@@ -268,6 +268,7 @@ impl Core {
             return;
         };
         if node.phase.is_live() {
+            node.last = None;
             self.logs.remove(&(id.to_string(), node.attempt));
             node.attempts.push(AttemptSummary {
                 attempt: node.attempt,

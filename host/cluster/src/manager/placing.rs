@@ -1,6 +1,6 @@
 //! Places: which agents are asked for ports, and what becomes of their answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use forebay_plugin::{Event, FinishRule, NodeId, NodePhase};
 
@@ -35,7 +35,7 @@ impl Core {
             return self.complete(&placing);
         }
         let awaited = self.awaited();
-        let candidates = self.candidates(&placing.avoid);
+        let candidates = self.candidates(&placing);
         let assigned = match &awaited {
             Some(awaited) => Err(awaited.clone()),
             None => self.assign(&unplaced, &candidates),
@@ -58,25 +58,36 @@ impl Core {
         placing.nodes.iter().filter(has_none).cloned().collect()
     }
 
-    /// Who is still to come, for people; absent when nobody is.
+    /// Who is still to come, or to come back, for people; absent when nobody is.
     fn awaited(&self) -> Option<String> {
-        let joined = self
-            .tables
-            .agents
-            .iter()
-            .filter(|agent| agent.room.slots > 0)
-            .count();
+        let agents = || {
+            self.tables
+                .agents
+                .iter()
+                .filter(|agent| agent.room.slots > 0)
+        };
+        let mut away = agents().filter(|agent| matches!(agent.state, AgentState::Away { .. }));
+        if let Some(agent) = away.next() {
+            return Some(format!("agent `{}` is away", agent.name));
+        }
+        let joined = agents().count();
         let wanted = self.setting.awaited_agents as usize;
         (joined < wanted).then(|| format!("{joined} of {wanted} agents have joined"))
     }
 
     /// Agents that may be used, by index, with what they have left.
-    fn candidates(&self, avoid: &BTreeSet<String>) -> Vec<(usize, Candidate)> {
-        let usable = self.tables.agents.iter().enumerate().filter(|(_, agent)| {
-            agent.state == AgentState::Connected
-                && agent.room.slots > 0
-                && !avoid.contains(&agent.name)
-        });
+    fn candidates(&self, placing: &Placing) -> Vec<(usize, Candidate)> {
+        let usable = self
+            .tables
+            .agents
+            .iter()
+            .enumerate()
+            .filter(|(index, agent)| {
+                agent.state == AgentState::Connected
+                    && agent.room.slots > 0
+                    && !placing.avoid.contains(&agent.name)
+                    && !placing.refused.contains(index)
+            });
         usable
             .map(|(index, agent)| {
                 (
@@ -290,6 +301,7 @@ impl Core {
         let action = refused.action.unwrap_or_default();
         if let Some(position) = self.placing_of(agent, &action) {
             self.take_elsewhere(agent, position);
+            self.tables.placings[position].refused.insert(agent);
             self.warn_of_refusal(agent, &refused.reason);
             self.settle_placings();
         }
@@ -303,10 +315,8 @@ impl Core {
     }
 
     fn take_elsewhere(&mut self, agent: usize, position: usize) {
-        let name = self.tables.agents[agent].name.clone();
         let placing = &mut self.tables.placings[position];
         placing.asked.remove(&agent);
-        placing.avoid.insert(name);
         for id in placing.nodes.clone() {
             if let Some(node) = self.tables.node_mut(&id) {
                 node.place = node.place.take().filter(|place| place.agent != agent);

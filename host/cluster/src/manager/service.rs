@@ -239,7 +239,7 @@ impl JobControl for Services {
     ) -> Result<Response<Accepted>, Status> {
         Err(unsupported(
             "restart",
-            "a node that has ended is not started again",
+            "nodes are only started again when they have failed",
         ))
     }
 

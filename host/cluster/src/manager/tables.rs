@@ -153,6 +153,8 @@ pub(crate) struct Placing {
     pub(crate) nodes: Vec<NodeId>,
     /// Names of machines not to use.
     pub(crate) avoid: BTreeSet<String>,
+    /// Agents that have refused, by index.
+    pub(crate) refused: BTreeSet<usize>,
     pub(crate) deadline_ms: u64,
     /// Agents that were asked and have not answered, by index. Empty while there is no room.
     pub(crate) asked: BTreeMap<usize, Asked>,
@@ -218,7 +220,7 @@ impl Default for NodeRecord {
 impl NodeRecord {
     /// The host counts its work as done, whatever happens to its process.
     pub(crate) fn finished(&self) -> bool {
-        self.done || self.last == Some(VerdictKind::Finished)
+        self.done || (self.last == Some(VerdictKind::Finished) && !self.phase.is_live())
     }
 
     fn view(&self) -> NodeView {

@@ -176,6 +176,35 @@ fn a_lost_machine_is_left_at_once_and_everybody_learns_the_new_places() {
 }
 
 #[test]
+fn a_second_machine_that_is_lost_before_the_restart_is_left_too() {
+    let mut job = running("3");
+    job.node("worker:1").phase = NodePhase::Absent;
+    job.check(&[], "[restarting] place(worker:1)");
+    job.advance(NodePhase::Placed);
+    job.check(&[], "[restarting] timer(restart, 1000)");
+    job.node("worker:0").phase = NodePhase::Absent;
+    job.check(&[], "[restarting] place(worker:0)");
+    job.advance(NodePhase::Placed);
+    job.now_ms += 1_000;
+    job.check(
+        &[],
+        "[restarting] publish(worker:0 worker:1 ps:0) start(worker:0 worker:1)",
+    );
+}
+
+#[test]
+fn a_node_that_has_finished_and_lost_its_machine_is_no_member_any_more() {
+    let mut job = running("3");
+    job.check_exit("worker:0", Finished, "[running]");
+    job.node("worker:0").phase = NodePhase::Absent;
+    job.node("worker:1").phase = NodePhase::Absent;
+    job.check(&[], "[restarting] place(worker:1)");
+    job.advance(NodePhase::Placed);
+    job.now_ms += 1_000;
+    job.check(&[], "[restarting] publish(worker:1 ps:0) start(worker:1)");
+}
+
+#[test]
 fn a_taken_port_is_left() {
     let mut job = running("3");
     job.check_exit(

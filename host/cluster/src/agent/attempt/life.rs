@@ -172,7 +172,7 @@ impl Life {
             Input::Order(order) => self.order(order, now),
             Input::Listening => self.become_ready(),
             Input::SpeakerGone => {
-                self.watch_nobody();
+                self.hung_up();
                 Vec::new()
             }
             Input::Due(timer) => self.due(timer, now),
@@ -259,6 +259,8 @@ impl Life {
         match order {
             Order::Stop { by, grace, reason } => {
                 self.watch_nobody();
+                self.timers.clear(Timer::NotReady);
+                self.timers.clear(Timer::KillNotReady);
                 match by {
                     Asker::Manager => self.stop_asked = true,
                     Asker::Agent => self.agent_stopped.clone_from(&reason),

@@ -13,6 +13,8 @@ use crate::agent::logs::LogProgress;
 
 /// How long the signal and the log may take.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(500);
+/// Of the mask of caught signals: number 12 on Linux.
+const CATCHES_USR2: u64 = 1 << (12 - 1);
 /// Longest text, in bytes; the beginning of a longer one.
 const STACKS_BYTES_MAX: usize = 16 << 10;
 
@@ -23,12 +25,19 @@ pub(super) struct Stacks {
     pub(super) progress: Arc<LogProgress>,
 }
 
-/// The process that has said hello, if it is one of this node's that still lives. It named its number itself.
+/// Whether there is a process of this number.
+pub(super) fn lives(pid: u32) -> bool {
+    i32::try_from(pid).is_ok_and(|pid| Process::new(pid).is_ok())
+}
+
+/// The process that has said hello, if it is one of this node's and would write its stacks on the signal: any other program
+/// would die of it. It named its number itself.
 pub(super) fn speaker(pid: u32, group: Option<Pid>) -> Option<Pid> {
     let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
-    let stat = Process::new(pid.as_raw_pid()).and_then(|process| process.stat());
-    let is_in_group = stat.is_ok_and(|stat| group == Pid::from_raw(stat.pgrp));
-    (group.is_some() && is_in_group).then_some(pid)
+    let process = Process::new(pid.as_raw_pid()).ok()?;
+    let is_in_group = group == Pid::from_raw(process.stat().ok()?.pgrp);
+    let catches = process.status().ok()?.sigcgt & CATCHES_USR2 != 0;
+    (is_in_group && catches).then_some(pid)
 }
 
 impl Stacks {

@@ -153,7 +153,7 @@ impl Watch {
             return Next::Input(Input::Up(up));
         }
         self.control = None;
-        Next::Nothing
+        Next::Input(Input::SpeakerGone)
     }
 
     fn look_for_listener(&self) -> Next {
@@ -170,7 +170,7 @@ impl Watch {
             return Next::Nothing;
         };
         let asks_speaker = matches!(timer, Timer::Ping | Timer::NoPong | Timer::NoProgress);
-        if asks_speaker && self.speaker().is_none() {
+        if asks_speaker && !self.life.speaker.is_some_and(stacks::lives) {
             return Next::Input(Input::SpeakerGone);
         }
         Next::Input(Input::Due(timer))
@@ -208,6 +208,7 @@ impl Watch {
             Effect::HangUp(reason) => {
                 tracing::warn!(node = %teller.node, reason, "the control socket of a node is closed");
                 self.control = None;
+                self.life.hung_up();
             }
             Effect::KillParent => {
                 tracing::warn!(node = %teller.node, "`node-exec` does not end its node and is killed");

@@ -26,7 +26,7 @@ pub(super) struct Watchfulness {
 impl Life {
     /// An interpreter has said hello.
     pub(super) fn watch_interpreter(&mut self, now: Instant) {
-        if self.limits.respond_within_ms == 0 {
+        if self.limits.respond_within_ms == 0 || self.may_be_still() {
             return;
         }
         let every = self.ping_every();
@@ -51,7 +51,21 @@ impl Life {
         }
     }
 
+    /// Whoever has said hello is gone, or says nothing any more.
+    pub(in crate::agent::attempt) fn hung_up(&mut self) {
+        self.speaker = None;
+        self.watch_nobody();
+    }
+
+    /// Its end is wanted, or its work is done: then it may be as still as it likes.
+    fn may_be_still(&self) -> bool {
+        self.done || self.stop_asked || !self.agent_stopped.is_empty()
+    }
+
     pub(super) fn has_answered(&mut self, now: Instant) {
+        if self.may_be_still() {
+            return;
+        }
         self.watch.unanswered_ms = self.limits.respond_within_ms;
         self.timers
             .start_unless_zero(Timer::NoPong, now, self.limits.respond_within_ms);
@@ -59,6 +73,9 @@ impl Life {
     }
 
     pub(super) fn has_reported(&mut self, now: Instant) {
+        if self.may_be_still() {
+            return;
+        }
         self.watch.silent_ms = self.limits.report_within_ms;
         self.timers
             .start_unless_zero(Timer::NoProgress, now, self.limits.report_within_ms);
