@@ -1,15 +1,37 @@
 //! Calls of people's commands to the application manager of a run.
 
+use std::path::Path;
 use std::time::Duration;
 
-use forebay_cluster::connect::{JobControl, job_control};
+use forebay_cluster::connect::{JobControl, Status, job_control};
 use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::token::Token;
 
 use crate::failure::Failure;
+use crate::runs::{self, State};
 
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// The run, if its job has not ended.
+pub(crate) fn running(run: Option<&Path>) -> Result<RunDirectory, Failure> {
+    let run = runs::find(run)?;
+    let (state, _) = runs::state_of(&run);
+    if state == State::Running {
+        return Ok(run);
+    }
+    Err(Failure::input(format!(
+        "the run `{}` is not running: it is {}",
+        run.name(),
+        state.word()
+    )))
+}
+
+/// An id that no other request has.
+pub(crate) fn request_id(verb: &str) -> String {
+    let now = jiff::Timestamp::now().as_nanosecond();
+    format!("{verb}-{}-{now}", std::process::id())
+}
 
 /// Connects to a manager that should be there.
 pub(crate) async fn connect(run: &RunDirectory) -> Result<JobControl, Failure> {
@@ -24,9 +46,7 @@ pub(crate) async fn connect(run: &RunDirectory) -> Result<JobControl, Failure> {
 }
 
 /// The answer, if it comes in time.
-pub(crate) async fn within<A, E: std::fmt::Display>(
-    call: impl Future<Output = Result<A, E>>,
-) -> Result<A, Failure> {
+pub(crate) async fn within<A>(call: impl Future<Output = Result<A, Status>>) -> Result<A, Failure> {
     let silent = |_| {
         Failure::engine(format!(
             "the application manager has not answered for {} s",
@@ -36,5 +56,10 @@ pub(crate) async fn within<A, E: std::fmt::Display>(
     let answer = tokio::time::timeout(ANSWER_WITHIN, call)
         .await
         .map_err(silent)?;
-    answer.map_err(|status| Failure::engine(format!("the application manager refuses: {status}")))
+    answer.map_err(|status| {
+        Failure::engine(format!(
+            "the application manager refuses: {}",
+            status.message()
+        ))
+    })
 }

@@ -9,6 +9,7 @@ mod logs;
 mod node_exec;
 mod plugin;
 mod replay;
+mod resume;
 mod run;
 mod status;
 mod stop;
@@ -43,6 +44,7 @@ enum Verb {
     Logs(logs::Logs),
     Events(events::Events),
     Replay(replay::Replay),
+    Resume(resume::Resume),
     Stop(stop::Stop),
     Agent(agent::Agent),
     Plugin(plugin::Plugin),
@@ -62,6 +64,7 @@ impl Command {
             Verb::Logs(verb) => verb.execute(),
             Verb::Events(verb) => verb.execute(),
             Verb::Replay(verb) => verb.execute(),
+            Verb::Resume(verb) => asynchronously(verb.execute()),
             Verb::Stop(verb) => asynchronously(verb.execute()),
             Verb::Agent(verb) => asynchronously(verb.execute()),
             Verb::Plugin(verb) => verb.execute(),

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
+use tonic::Request;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint, Uri};
-use tonic::{Request, Status};
+
+/// Why a call was not answered.
+pub use tonic::Status;
 
 use crate::run_directory::with_short_path;
 use crate::token::Token;

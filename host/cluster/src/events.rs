@@ -138,10 +138,21 @@ pub enum JobEvent {
         /// Who asked, or why.
         reason: String,
     },
-    /// The plugin failed: nodes are left alone, the job waits or ends.
+    /// A plugin failed: nodes are left alone, and the job waits.
     Quarantined {
         /// What it did.
         reason: String,
+        /// What to do about it.
+        #[serde(default)]
+        hint: Option<String>,
+        /// How long the job waits before it fails, in milliseconds.
+        #[serde(default)]
+        for_ms: u64,
+    },
+    /// A quarantined job goes on.
+    Resumed {
+        /// Plugins that are in the place of the submitted ones, by the name that the job gives them: SHA-256 of the component.
+        plugins: BTreeMap<String, String>,
     },
     /// Last line of a run.
     Summary(Summary),

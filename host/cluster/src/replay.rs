@@ -1,14 +1,14 @@
 //! Makes the decisions of a recorded job again and says where they differ: a plugin that is a pure function decides the
 //! same. Nothing is carried out, and the run is not touched.
 
-use forebay_plugin::{CallError, PluginHost};
+use forebay_plugin::{CallError, JobSpec, PluginHost};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::journal::{DecisionRecord, Entry, JournalError, LocalJournal};
 use crate::preparation::{PluginSet, PluginSetError, PrepareError, prepare};
 use crate::run_directory::RunDirectory;
-use crate::submission::{Submission, SubmissionError};
+use crate::submission::{Submission, SubmissionError, SubmittedPlugin};
 
 /// What making all decisions again has shown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -64,12 +64,21 @@ pub enum ReplayError {
 /// Makes every decision of the run again, until one differs.
 pub fn verify(run: &RunDirectory, host: &PluginHost) -> Result<Replay, ReplayError> {
     let (job, submission) = Submission::load(run)?;
-    let sources = submission.plugin_sources(run)?;
-    let plugins = PluginSet::load(host, &job, &sources, &submission.grants)?;
-    let spec = prepare(&job, &plugins)?.spec;
-    let (mut state, mut decisions) = (Vec::new(), 0);
+    let load = |replaced: &[SubmittedPlugin]| -> Result<(PluginSet, JobSpec), ReplayError> {
+        let submission = submission.with(replaced);
+        let sources = submission.plugin_sources(run)?;
+        let plugins = PluginSet::load(host, &job, &sources, &submission.grants)?;
+        let spec = prepare(&job, &plugins)?.spec;
+        Ok((plugins, spec))
+    };
+    let (mut plugins, mut spec) = load(&[])?;
+    let (mut state, mut decisions, mut replaced) = (Vec::new(), 0, Vec::new());
     for entry in LocalJournal::entries(&run.journal())? {
         let entry = entry?;
+        if entry.tables.replaced != replaced {
+            replaced.clone_from(&entry.tables.replaced);
+            (plugins, spec) = load(&replaced)?;
+        }
         if let Some(record) = &entry.decision {
             if record.plugin != plugins.machine_sha256 {
                 return Err(ReplayError::OtherPlugin {

@@ -162,6 +162,17 @@ impl Submission {
         Ok((read_json(&run.job_file())?, submission))
     }
 
+    /// The same with these plugins in the place of those of their names.
+    pub(crate) fn with(&self, replaced: &[SubmittedPlugin]) -> Self {
+        let mut submission = self.clone();
+        for plugin in &mut submission.plugins {
+            if let Some(other) = replaced.iter().find(|other| other.name == plugin.name) {
+                plugin.clone_from(other);
+            }
+        }
+        submission
+    }
+
     /// The plugins with their components.
     pub fn plugin_sources(&self, run: &RunDirectory) -> Result<Vec<PluginSource>, SubmissionError> {
         let read = |plugin: &SubmittedPlugin| {
@@ -182,6 +193,13 @@ pub fn sha256(content: &[u8]) -> String {
     hex::encode(Sha256::digest(content))
 }
 
+/// Adds a component to those of a run that may be in charge of it.
+pub fn stage_component(run: &RunDirectory, component: &[u8]) -> Result<String, SubmissionError> {
+    let sha256 = sha256(component);
+    write(&component_path(run, &sha256), component)?;
+    Ok(sha256)
+}
+
 fn component_path(run: &RunDirectory, sha256: &str) -> PathBuf {
     run.plugins().join(format!("{sha256}.wasm"))
 }
@@ -190,11 +208,9 @@ fn stage_plugin(
     run: &RunDirectory,
     plugin: &PluginSource,
 ) -> Result<SubmittedPlugin, SubmissionError> {
-    let sha256 = sha256(&plugin.component);
-    write(&component_path(run, &sha256), &plugin.component)?;
     Ok(SubmittedPlugin {
         name: plugin.name.clone(),
-        sha256,
+        sha256: stage_component(run, &plugin.component)?,
         manifest: plugin.manifest.clone(),
     })
 }

@@ -92,6 +92,12 @@ impl JobBuilder {
             limits.orphan_grace,
             default.orphan_grace,
         );
+        set_duration(
+            table,
+            "quarantine_grace",
+            limits.quarantine_grace,
+            default.quarantine_grace,
+        );
         if limits.restarts != default.restarts {
             let inner = table.entry("limits").or_insert_with(toml_edit::table);
             inner["restarts"] = value(i64::from(limits.restarts));

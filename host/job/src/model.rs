@@ -137,6 +137,9 @@ pub struct JobLimits {
     /// How long a remote agent keeps its nodes without hearing from an application manager. Default: 10 min.
     #[serde(rename = "orphan_grace_ms", with = "milliseconds")]
     pub orphan_grace: Duration,
+    /// How long a job whose plugin failed waits for a person before it fails. Default: 1 hour.
+    #[serde(rename = "quarantine_grace_ms", with = "milliseconds")]
+    pub quarantine_grace: Duration,
     /// How many restarts of failed nodes there may be in the whole life of the job. Default: 0, a failure ends it.
     pub restarts: u32,
 }
@@ -147,6 +150,7 @@ impl Default for JobLimits {
             place_within: Duration::from_mins(1),
             stop_within: Duration::from_secs(30),
             orphan_grace: Duration::from_mins(10),
+            quarantine_grace: Duration::from_hours(1),
             restarts: 0,
         }
     }

@@ -31,7 +31,13 @@ pub(crate) const MANAGER: Table = Table {
 
 pub(crate) const JOB_LIMITS: Table = Table {
     path: "limits",
-    keys: &["place_within", "stop_within", "orphan_grace", "restarts"],
+    keys: &[
+        "place_within",
+        "stop_within",
+        "orphan_grace",
+        "quarantine_grace",
+        "restarts",
+    ],
     later: &[],
 };
 

@@ -21,6 +21,8 @@ use crate::runs::{self, State};
 use crate::view::NodeLines;
 use crate::{problems, view};
 
+/// Whoever still answers for a run after this works on it.
+const MANAGER_ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// Nodes whose engine was killed are ended within this.
 const GONE_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -162,7 +164,7 @@ impl Run {
 /// A run that has no end, and nobody who works on it.
 async fn continued(run: &Path) -> Result<Work, Failure> {
     let run = runs::find(Some(run))?;
-    let (state, _) = runs::state_of(&run);
+    let state = settled_state(&run).await;
     if state != State::Dead {
         return Err(Failure::input(format!(
             "the run `{}` cannot be continued: it is {}",
@@ -174,6 +176,18 @@ async fn continued(run: &Path) -> Result<Work, Failure> {
     until_gone(&run).await?;
     let (job, _) = Submission::load(&run).map_err(|error| Failure::from_input(&error))?;
     Ok(Work::Continued(run, Box::new(job)))
+}
+
+/// The application manager of an engine that was killed just now takes a moment to end.
+async fn settled_state(run: &RunDirectory) -> State {
+    let deadline = Instant::now() + MANAGER_ENDS_WITHIN;
+    loop {
+        let (state, _) = runs::state_of(run);
+        if state != State::Running || Instant::now() >= deadline {
+            return state;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// Nodes of the engine before may still be saving: two attempts in one folder would spoil each other.

@@ -54,7 +54,7 @@ async fn describe(run: &RunDirectory) -> Result<Map<String, Value>, Failure> {
     }
 }
 
-async fn ask(run: &RunDirectory) -> Result<Map<String, Value>, Failure> {
+pub(super) async fn ask(run: &RunDirectory) -> Result<Map<String, Value>, Failure> {
     let mut manager = control::connect(run).await?;
     let answer = control::within(manager.describe(DescribeRequest {})).await?;
     let damaged = |error| {
@@ -108,6 +108,9 @@ fn facts(status: &Map<String, Value>) -> Vec<Vec<String>> {
             "phase",
             format!("{}, for {running}", word(status, "phase")),
         ));
+        if let Some(quarantine) = status.get("quarantine").and_then(Value::as_object) {
+            rows.push(fact("plugin", quarantined(quarantine)));
+        }
         rows.push(fact(
             "manager",
             format!("term {}, pid {}", word(status, "term"), word(status, "pid")),
@@ -126,6 +129,15 @@ fn facts(status: &Map<String, Value>) -> Vec<Vec<String>> {
     });
     rows.extend(agents);
     rows
+}
+
+fn quarantined(quarantine: &Map<String, Value>) -> String {
+    let left = quarantine.get("fails_in_ms").and_then(Value::as_u64);
+    let left = duration(Duration::from_millis(left.unwrap_or(0)));
+    format!(
+        "failed: {}; the job fails in {left} unless it is resumed or stopped",
+        word(quarantine, "reason")
+    )
 }
 
 fn node_row(node: &Map<String, Value>) -> Vec<String> {
@@ -186,6 +198,7 @@ mod tests {
         let status = json!({
             "kind": "status", "state": "running", "job": "digits", "run_dir": "/runs/digits-1", "phase": "running",
             "term": 1, "pid": 11, "generation": 1, "running_ms": 12_345,
+            "quarantine": { "reason": "it has no water", "hint": null, "fails_in_ms": 60_000 },
             "agents": [{ "agent": "mill", "address": "127.0.0.1", "pid": 10, "state": "connected" }],
             "nodes": [
                 { "node": "worker:0", "phase": "ready", "attempt": 1, "pid": 12, "agent": "mill", "last_report": { "step": 3, "loss": 0.5 } },
@@ -197,6 +210,7 @@ mod tests {
         state    running
         job      digits
         phase    running, for 12.3 s
+        plugin   failed: it has no water; the job fails in 1 min 0 s unless it is resumed or stopped
         manager  term 1, pid 11
         agent    mill (127.0.0.1), connected
         nodes

@@ -11,7 +11,7 @@ use crate::control;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Format, FormatArgument, print_json, tell, written};
-use crate::runs::{self, State};
+use crate::runs;
 
 /// Asks a running job to end, and comes back when that is noted
 #[derive(Debug, Args)]
@@ -37,15 +37,7 @@ struct Stopping {
 
 impl Stop {
     pub(crate) async fn execute(self) -> Result<Exit, Failure> {
-        let run = runs::find(self.run.as_deref())?;
-        let (state, _) = runs::state_of(&run);
-        if state != State::Running {
-            return Err(Failure::input(format!(
-                "the run `{}` is not running: it is {}",
-                run.name(),
-                state.word()
-            )));
-        }
+        let run = control::running(self.run.as_deref())?;
         let event_number = ask(&run, self.now).await?;
         written(match self.format.format {
             Format::Json => print_json(&Stopping {
@@ -65,11 +57,7 @@ impl Stop {
 async fn ask(run: &RunDirectory, now: bool) -> Result<u64, Failure> {
     let mut manager = control::connect(run).await?;
     let request = StopRequest {
-        request: format!(
-            "stop-{}-{}",
-            std::process::id(),
-            jiff::Timestamp::now().as_nanosecond()
-        ),
+        request: control::request_id("stop"),
         now,
         reason: "`forebay stop` was called".into(),
         ..StopRequest::default()

@@ -63,10 +63,12 @@ pub(super) fn of(event: &JobEvent, palette: Palette) -> Option<String> {
         JobEvent::Warning { message, hint } => warning(message, hint.as_deref(), palette),
         JobEvent::Stop { now: false, reason } => format!("stopping: {}", neutral(reason)),
         JobEvent::Stop { now: true, reason } => format!("killing every node: {}", neutral(reason)),
-        JobEvent::Quarantined { reason } => palette.paint(
-            Colour::Bad,
-            &format!("the plugin failed: {}", neutral(reason)),
-        ),
+        JobEvent::Quarantined {
+            reason,
+            hint,
+            for_ms,
+        } => quarantined(reason, hint.as_deref(), *for_ms, palette),
+        JobEvent::Resumed { plugins } => resumed(plugins),
         JobEvent::Cluster { .. } | JobEvent::Report { .. } | JobEvent::Summary(_) => return None,
     })
 }
@@ -92,6 +94,28 @@ fn stalled(node: &str, stall: &str, for_ms: u64, stacks: &str, palette: Palette)
         let _ = write!(text, "\n    {}", neutral(line));
     }
     text
+}
+
+/// An operator wants to know what is lost (nothing), how long there is, and what to type.
+fn quarantined(reason: &str, hint: Option<&str>, for_ms: u64, palette: Palette) -> String {
+    let head = format!("the plugin failed: {}", neutral(reason));
+    let hint = hint.map_or(String::new(), |hint| format!("\n    {}", neutral(hint)));
+    let time = duration(Duration::from_millis(for_ms));
+    let what_now = format!(
+        "\n    nodes go on; within {time}, `forebay resume --plugin FILE` goes on with a mended plugin, `forebay stop` ends the job"
+    );
+    palette.paint(Colour::Bad, &head) + &hint + &what_now
+}
+
+fn resumed(plugins: &BTreeMap<String, String>) -> String {
+    if plugins.is_empty() {
+        return "the job is resumed with the plugins that it had".into();
+    }
+    let names: Vec<String> = plugins
+        .keys()
+        .map(|name| format!("`{}`", neutral(name)))
+        .collect();
+    format!("the job is resumed with another {}", names.join(", "))
 }
 
 fn agent_line(agent: &str, address: &str, phase: AgentPhase) -> String {

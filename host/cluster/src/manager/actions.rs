@@ -1,8 +1,8 @@
 //! Carries out what the state machine decided. Everything here was validated as a whole before.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use forebay_plugin::{Action, JobEnd, NodeId, NodePhase, PlaceRequest, StopOrder};
+use forebay_plugin::{Action, CallError, JobEnd, NodeId, NodePhase, PlaceRequest, StopOrder};
 
 use super::core::Core;
 use super::tables::{NodeRecord, Placing, StopRecord};
@@ -15,12 +15,24 @@ use crate::wire::to_wire;
 pub(super) type Id = (u64, u32);
 
 impl Core {
-    pub(super) fn carry_out(&mut self, id: Id, action: &Action) {
+    /// In their order. Where a plugin fails, what is left waits for a mended one.
+    pub(super) fn carry_out_all(&mut self, actions: Vec<(Id, Action)>) {
+        let mut left = VecDeque::from(actions);
+        while let Some((id, action)) = left.front() {
+            if let Err(error) = self.carry_out(*id, action) {
+                self.quarantine_of(&error);
+                return self.keep_unfinished(left.into());
+            }
+            left.pop_front();
+        }
+    }
+
+    fn carry_out(&mut self, id: Id, action: &Action) -> Result<(), CallError> {
         match action {
             Action::Place(request) => self.place(id, request),
             Action::Release(nodes) => self.release(Some(id), nodes),
             Action::Publish(nodes) => self.publish(nodes),
-            Action::Start(nodes) => self.start(id, nodes),
+            Action::Start(nodes) => self.start(id, nodes)?,
             Action::Stop(order) => self.stop_nodes(id, order),
             Action::SetTimer(order) => {
                 self.tables
@@ -44,6 +56,7 @@ impl Core {
             // Refused before the decision was accepted.
             Action::Rewind(_) | Action::EndInput(_) | Action::Resize(_) | Action::Custom(_) => {}
         }
+        Ok(())
     }
 
     fn place(&mut self, action: Id, request: &PlaceRequest) {
@@ -101,11 +114,14 @@ impl Core {
             .retain(|placing| !placing.nodes.is_empty());
     }
 
+    /// A node that has lost its place since this was decided is left out; the state machine will hear of the loss.
     fn publish(&mut self, nodes: &[NodeId]) {
         self.tables.generation += 1;
         self.tables.revision += 1;
-        self.tables.members = nodes.to_vec();
-        let members = nodes
+        self.tables.members = self.placed(nodes);
+        let members = self
+            .tables
+            .members
             .iter()
             .map(|id| (id.to_string(), self.endpoints(id)))
             .collect();
@@ -116,16 +132,26 @@ impl Core {
         self.tell_cluster();
     }
 
-    fn start(&mut self, action: Id, nodes: &[NodeId]) {
-        let mut startable = Vec::new();
-        for id in nodes {
-            match self.tables.node_mut(id) {
-                Some(node) if node.phase.is_live() => node.start_when_ended = Some(action),
-                Some(_) => startable.push(id.clone()),
-                None => {}
+    /// As with [`Core::publish`], only nodes that still have a place.
+    fn start(&mut self, action: Id, nodes: &[NodeId]) -> Result<(), CallError> {
+        let mut startable = self.placed(nodes);
+        startable.retain(|id| match self.tables.node_mut(id) {
+            Some(node) if node.phase.is_live() => {
+                node.start_when_ended = Some(action);
+                false
             }
-        }
-        self.launch(action, &startable);
+            Some(_) => true,
+            None => false,
+        });
+        self.launch(action, &startable)
+    }
+
+    fn placed(&self, nodes: &[NodeId]) -> Vec<NodeId> {
+        let has_place = |id: &&NodeId| {
+            let node = self.tables.node(id);
+            node.is_some_and(|node| node.place.is_some())
+        };
+        nodes.iter().filter(has_place).cloned().collect()
     }
 
     fn stop_nodes(&mut self, action: Id, order: &StopOrder) {

@@ -3,25 +3,23 @@
 //!
 //! The types are [`Core`] (this file: events, decisions, journal entries), and its parts: agents and their outboxes
 //! (`agents`), what happens to nodes (`nodes`), what the state machine orders (`actions`), places (`placing`), new
-//! attempts (`launching`), and the end (`ending`).
+//! attempts (`launching`), plugins that fail (`quarantine`), and the end (`ending`).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use forebay_plugin::{
-    Action, CallError, Event, JobView, Moment, NodeId, ValidDecision, unsupported,
-};
+use forebay_plugin::{Action, Event, JobView, Moment, NodeId, ValidDecision, unsupported};
 use sha2::{Digest, Sha256};
 
 use super::actions::Id;
 use super::effect::{Effect, Input, Link, Ticket};
 use super::nodes::LogRecord;
 use super::tables::{AgentState, Tables};
-use crate::causes::chain;
 use crate::events::{JobEvent, Outcome, TermSummary};
 use crate::journal::{DecisionRecord, Entry};
 use crate::preparation::{PluginSet, Prepared};
+use crate::submission::SubmittedPlugin;
 
 /// What agents told is journaled at the latest after this, also when nothing had to be decided.
 const JOURNAL_WITHIN_MS: u64 = 1_000;
@@ -62,7 +60,7 @@ pub(crate) struct Core {
     /// Numbers of the outboxes that are in the tables, by agent id.
     pub(super) outbox: BTreeMap<String, u64>,
     pub(super) effects: Vec<Effect>,
-    state: Vec<u8>,
+    pub(super) state: Vec<u8>,
     /// The same as far as the journal has it: agents need not keep those.
     pub(super) journaled_outbox: BTreeMap<String, u64>,
     /// When timers fired last.
@@ -72,9 +70,10 @@ pub(crate) struct Core {
     died_ms: u64,
     /// The last decision of the application manager before: nobody knows how much of it was carried out.
     unfinished: Vec<(Id, Action)>,
-    pending: Vec<Event>,
     tickets: Vec<(Ticket, u64)>,
     unjournaled_since_ms: Option<u64>,
+    /// Effects are held back until the entry that they follow from is written.
+    is_gathering: bool,
     /// The summary is out.
     pub(super) is_over: bool,
 }
@@ -103,9 +102,9 @@ impl Core {
             entry_number: 0,
             died_ms: 0,
             unfinished: Vec::new(),
-            pending: Vec::new(),
             tickets: Vec::new(),
             unjournaled_since_ms: None,
+            is_gathering: false,
             is_over: false,
         }
     }
@@ -126,12 +125,20 @@ impl Core {
         core.journaled_outbox = entry.outbox;
         core.entry_number = entry.number;
         core.died_ms = entry.time_ms;
-        core.unfinished = entry.decision.map_or_else(Vec::new, ids_and_actions);
+        core.unfinished = entry
+            .decision
+            .as_ref()
+            .map_or_else(Vec::new, ids_and_actions);
         core
     }
 
     pub(crate) fn term(&self) -> u64 {
         self.setting.term
+    }
+
+    /// Plugins in the place of submitted ones.
+    pub(crate) fn replaced_plugins(&self) -> Vec<SubmittedPlugin> {
+        self.tables.replaced.clone()
     }
 
     /// Takes everything that has happened, the passing of time included, and says what to do about it.
@@ -174,6 +181,12 @@ impl Core {
             )
             .chain(self.tables.stop_deadline_ms)
             .chain(
+                self.tables
+                    .quarantine
+                    .as_ref()
+                    .map(|quarantine| quarantine.until_ms),
+            )
+            .chain(
                 self.unjournaled_since_ms
                     .map(|since| since + JOURNAL_WITHIN_MS),
             )
@@ -197,6 +210,7 @@ impl Core {
                 self.logs.entry((node, attempt)).or_default().is_closed = true;
             }
             Input::Stop(call) => self.stop_called(call),
+            Input::Resume(call) => self.resume_called(*call),
         }
     }
 
@@ -222,9 +236,8 @@ impl Core {
             placing.deadline_ms = placing.deadline_ms.saturating_add(downtime_ms);
         }
         self.changed();
-        for (id, action) in std::mem::take(&mut self.unfinished) {
-            self.carry_out(id, &action);
-        }
+        let unfinished = std::mem::take(&mut self.unfinished);
+        self.carry_out_all(unfinished);
         self.happened(Event::Recovered(downtime_ms));
     }
 
@@ -258,6 +271,7 @@ impl Core {
         self.fire_timers();
         self.settle_placings();
         self.enforce_stop();
+        self.end_quarantine_in_time();
     }
 
     /// The earliest moment at which timers fire again.
@@ -289,14 +303,14 @@ impl Core {
 
     /// An event for the state machine. Nobody asks it once the job is ending.
     pub(super) fn happened(&mut self, event: Event) {
-        if self.tables.end.is_none() {
-            self.pending.push(event);
+        if self.tables.end.is_none() && self.has_room_for(&event) {
+            self.tables.undecided.push(event);
         }
     }
 
     /// Nodes became ready: one event for all that did at once.
     pub(super) fn became_ready(&mut self, node: NodeId) {
-        if let Some(Event::NodesReady(nodes)) = self.pending.last_mut() {
+        if let Some(Event::NodesReady(nodes)) = self.tables.undecided.last_mut() {
             nodes.push(node);
         } else {
             self.happened(Event::NodesReady(vec![node]));
@@ -305,7 +319,7 @@ impl Core {
 
     /// Number that the next event of [`Core::happened`] will have.
     pub(super) fn number_of_next_event(&self) -> u64 {
-        self.tables.next_event + self.pending.len() as u64
+        self.tables.next_event + self.tables.undecided.len() as u64
     }
 
     /// The person behind the ticket hears this number once it is journaled.
@@ -316,30 +330,33 @@ impl Core {
 
     fn decide_all(&mut self) {
         for _ in 0..DECISIONS_AT_ONCE_MAX {
-            if self.pending.is_empty() || self.tables.end.is_some() {
-                self.pending.clear();
+            if self.tables.end.is_some() {
+                self.tables.undecided.clear();
+            }
+            if self.tables.undecided.is_empty() || self.tables.quarantine.is_some() {
                 return;
             }
             self.decide();
         }
-        self.quarantine("its decisions cause new events without end", None);
+        self.quarantine("its decisions cause new events without end".into(), None);
     }
 
+    /// Asks the state machine. Where it fails, the events stay, under their numbers.
     fn decide(&mut self) {
-        let events = std::mem::take(&mut self.pending);
-        let now = self.moment();
-        self.tables.next_event += events.len() as u64;
-        let view = self.tables.view();
-        match self
-            .plugins
-            .machine
-            .decide(&self.prepared.spec, &now, &view, &self.state, &events)
-        {
+        let events = &self.tables.undecided;
+        let (now, view) = (self.moment(), self.tables.view());
+        let answer =
+            self.plugins
+                .machine
+                .decide(&self.prepared.spec, &now, &view, &self.state, events);
+        match answer {
             Err(error) => self.quarantine_of(&error),
             Ok(decision) => {
                 if let Some(unsupported) = decision.actions.iter().find_map(unsupported) {
-                    return self.quarantine(&unsupported.to_string(), None);
+                    return self.quarantine(unsupported.to_string(), None);
                 }
+                let events = std::mem::take(&mut self.tables.undecided);
+                self.tables.next_event += events.len() as u64;
                 let record = record(&self.plugins.machine_sha256, now, view, events, &decision);
                 self.accept(record, &decision);
             }
@@ -349,16 +366,14 @@ impl Core {
     /// The decision takes effect: journal first, then the actions in their order.
     fn accept(&mut self, record: DecisionRecord, decision: &ValidDecision) {
         self.state.clone_from(&decision.state);
-        let first_event = record.now.event_number;
         // With the decided end begins a phase of the host's own.
         let is_end = |action: &Action| matches!(action, Action::Finish(_));
         if !decision.actions.iter().any(is_end) {
             self.enter_phase(&decision.phase, decision.note.as_deref());
         }
+        let actions = ids_and_actions(&record);
         self.journal(Some(record));
-        for (position, action) in (0..).zip(&decision.actions) {
-            self.carry_out((first_event, position), action);
-        }
+        self.carry_out_all(actions);
     }
 
     fn moment(&self) -> Moment {
@@ -385,21 +400,6 @@ impl Core {
         }
     }
 
-    // ------------------------------------------------------------------------------------------------- quarantine
-
-    pub(super) fn quarantine_of(&mut self, error: &CallError) {
-        let reason = chain(error);
-        self.quarantine(&reason, error.hint().map(Into::into));
-    }
-
-    /// A plugin cannot be used any more. This host has no `resume` yet: the job ends, by name.
-    pub(super) fn quarantine(&mut self, reason: &str, hint: Option<String>) {
-        self.emit(JobEvent::Quarantined {
-            reason: reason.to_owned(),
-        });
-        self.fail_engine(format!("the plugin failed: {reason}"), hint);
-    }
-
     // --------------------------------------------------------------------------------------------------- journal
 
     /// Something is in the tables that is not in the journal.
@@ -416,8 +416,31 @@ impl Core {
         }
     }
 
-    /// Writes an entry; what was waiting for it is let go.
+    /// Does `work` and writes the tables that it leaves before anything of it is told: an order has to follow from the
+    /// tables alone.
+    pub(super) fn journaled_first(&mut self, work: impl FnOnce(&mut Self)) {
+        if self.is_gathering {
+            return work(self);
+        }
+        self.is_gathering = true;
+        let before = std::mem::take(&mut self.effects);
+        work(self);
+        let caused = std::mem::replace(&mut self.effects, before);
+        self.is_gathering = false;
+        self.journal(None);
+        self.effects.extend(caused);
+    }
+
+    /// The tables go to the journal in this step.
+    pub(super) fn journal_soon(&mut self) {
+        self.unjournaled_since_ms = Some(0);
+    }
+
+    /// Writes an entry; what was waiting for it is let go. Within [`Core::journaled_first`] that one's entry is meant.
     pub(super) fn journal(&mut self, decision: Option<DecisionRecord>) {
+        if self.is_gathering {
+            return;
+        }
         self.entry_number += 1;
         self.unjournaled_since_ms = None;
         self.effects.push(Effect::Journal(Box::new(Entry {
@@ -451,9 +474,9 @@ impl Core {
 }
 
 /// The actions of a decision with their ids.
-fn ids_and_actions(decision: DecisionRecord) -> Vec<(Id, Action)> {
+fn ids_and_actions(decision: &DecisionRecord) -> Vec<(Id, Action)> {
     let first_event = decision.now.event_number;
-    let actions = (0..).zip(decision.actions);
+    let actions = (0..).zip(decision.actions.iter().cloned());
     actions
         .map(|(position, action)| ((first_event, position), action))
         .collect()

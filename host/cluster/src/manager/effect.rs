@@ -1,5 +1,6 @@
 //! What goes into the core and what comes out of it. The core does nothing else: it reads no clock, no file, no socket.
 
+use super::mending::Mended;
 use crate::events::{JobEvent, Outcome};
 use crate::journal::Entry;
 use crate::wire::cluster::Register;
@@ -34,6 +35,18 @@ pub(crate) enum Input {
     LogClosed { node: String, attempt: u32 },
     /// A person wants the end of the job.
     Stop(StopCall),
+    /// A person wants a quarantined job to go on.
+    Resume(Box<ResumeCall>),
+}
+
+/// See [`Input::Resume`].
+#[derive(Debug)]
+pub(crate) struct ResumeCall {
+    pub(crate) ticket: Ticket,
+    /// The client's own id: the same one acts once.
+    pub(crate) request: String,
+    /// What goes on with the job.
+    pub(crate) mended: Mended,
 }
 
 /// See [`Input::Stop`].
@@ -74,6 +87,8 @@ pub(crate) enum Effect {
     Emit(JobEvent),
     /// The request is journaled under this number.
     Answer { ticket: Ticket, event_number: u64 },
+    /// The request is not taken, and why.
+    Decline { ticket: Ticket, why: String },
     /// The job has ended; nothing follows.
     Ended(Outcome),
 }

@@ -93,6 +93,9 @@ impl Core {
                 self.tables
                     .stop_deadline_ms
                     .get_or_insert(self.now_ms.saturating_add(deadline_ms));
+                if self.tables.quarantine.is_some() {
+                    return self.stopped();
+                }
                 self.happened(Event::StopRequested(StopRequest {
                     request: number,
                     deadline_ms,
@@ -158,6 +161,7 @@ impl Core {
             nodes_until_ms,
             ..end
         });
+        self.end_quarantine();
         self.enter_phase(phase, Some(&reason));
         self.stop_everything(grace);
     }

@@ -24,7 +24,7 @@ type Planned = (LaunchRequest, Valid<LaunchPlan>);
 impl Core {
     /// A new attempt of each of these nodes; none of them has a live one. Where a node runner has no plan, nothing of it
     /// happens.
-    pub(super) fn launch(&mut self, action: Id, nodes: &[NodeId]) {
+    pub(super) fn launch(&mut self, action: Id, nodes: &[NodeId]) -> Result<(), CallError> {
         let before: Vec<_> = nodes
             .iter()
             .map(|id| self.tables.node(id).cloned())
@@ -40,24 +40,36 @@ impl Core {
                         *node = before;
                     }
                 }
-                return self.quarantine_of(&error);
+                return Err(error);
             }
         }
         for id in nodes {
             self.show(id);
         }
+        Ok(())
     }
 
     /// As [`Core::launch`], of a start that was decided long ago: it is in no entry yet that this attempt begins now.
-    pub(super) fn launch_deferred(&mut self, action: Id, id: &NodeId) {
-        self.begin_attempt(action, id);
-        self.journal(None);
-        self.repeat_starts(std::slice::from_ref(id));
-        self.show(id);
+    pub(super) fn launch_deferred(&mut self, id: &NodeId) {
+        let node = self.tables.node_mut(id);
+        let Some(action) = node.and_then(|node| node.start_when_ended.take()) else {
+            return;
+        };
+        self.journaled_first(|core| {
+            if let Err(error) = core.launch(action, std::slice::from_ref(id)) {
+                if let Some(node) = core.tables.node_mut(id) {
+                    node.start_when_ended = Some(action);
+                }
+                core.quarantine_of(&error);
+            }
+        });
     }
 
     /// Orders once more that the newest attempt of each of these nodes be started.
     pub(super) fn repeat_starts(&mut self, nodes: &[NodeId]) {
+        if self.tables.quarantine.is_some() {
+            return;
+        }
         match self.plans(nodes) {
             Ok(plans) => self.order_all(plans),
             Err(error) => self.quarantine_of(&error),

@@ -13,10 +13,12 @@ mod ending;
 mod event_log;
 mod launching;
 mod log_store;
+mod mending;
 mod nodes;
 mod orders;
 mod placement;
 mod placing;
+mod quarantine;
 mod service;
 mod shell;
 mod summary;
@@ -38,12 +40,13 @@ pub use self::tables::Tables;
 use self::core::{Core, Setting};
 use self::effect::Input;
 use self::event_log::EventLog;
+use self::mending::{Mended, Mending};
 use self::service::Services;
 use self::shell::{Servers, Shell};
 use crate::clock;
 use crate::events::Outcome;
 use crate::journal::{Entry, Journal, JournalError, LocalJournal};
-use crate::preparation::{PluginSet, PluginSetError, PrepareError, prepare};
+use crate::preparation::{PluginSetError, PrepareError};
 use crate::run_directory::RunDirectory;
 use crate::submission::{Submission, SubmissionError};
 use crate::token::{Token, TokenError};
@@ -109,13 +112,20 @@ pub async fn run(options: Options) -> Result<Outcome, ManagerError> {
     journal.claim_term(options.term, std::process::id())?;
     let last = journal.last()?;
     clock::begin_after(last.as_ref().map_or(0, |entry| entry.time_ms));
-    let (core, begin) = core_of(&options, last)?;
+    let (job, submission) = Submission::load(&options.run)?;
+    let mending = Mending {
+        run: options.run.clone(),
+        job,
+        submission,
+        host: PluginHost::new(options.plugin_cache.clone()).map_err(ManagerError::PluginHost)?,
+    };
+    let (core, begin) = core_of(&options, &mending, last)?;
     let token = Token::read_file(&options.run.token_file())?;
     let events = EventLog::open(&options.run).map_err(ManagerError::io("open the events"))?;
     let (mail, letters) = mpsc::channel(MAIL);
     let services = Services::new(mail, events.watcher(), &options.run);
     let servers = Servers::start(&services, &token, options.unix, options.tcp)?;
-    let shell = Shell::new(core, Box::new(journal), events, &options.run);
+    let shell = Shell::new(core, Box::new(journal), events, mending);
     let outcome = shell.run(begin, letters).await?;
     servers.stop().await;
     Ok(outcome)
@@ -129,12 +139,16 @@ fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, ManagerError>
 }
 
 /// The core, and what happens to it first: `last` is the journal's last entry.
-fn core_of(options: &Options, last: Option<Entry>) -> Result<(Core, Input), ManagerError> {
-    let (job, submission) = Submission::load(&options.run)?;
-    let host = PluginHost::new(options.plugin_cache.clone()).map_err(ManagerError::PluginHost)?;
-    let sources = submission.plugin_sources(&options.run)?;
-    let plugins = PluginSet::load(&host, &job, &sources, &submission.grants)?;
-    let prepared = prepare(&job, &plugins)?;
+fn core_of(
+    options: &Options,
+    mending: &Mending,
+    last: Option<Entry>,
+) -> Result<(Core, Input), ManagerError> {
+    let replaced = last.as_ref().map(|entry| entry.tables.replaced.clone());
+    let Mended {
+        plugins, prepared, ..
+    } = mending.load(replaced.unwrap_or_default())?;
+    let submission = &mending.submission;
     let setting = Setting {
         run: options.run.name(),
         run_dir: options.run.root().into(),
@@ -143,7 +157,7 @@ fn core_of(options: &Options, last: Option<Entry>) -> Result<(Core, Input), Mana
         listen: addresses(&options.tcp)?,
         submitted_ms: submission.submitted_ms,
         awaited_agents: submission.agents,
-        files: submission.files,
+        files: submission.files.clone(),
     };
     Ok(match last {
         None => (Core::new(setting, prepared, plugins), Input::Submitted),

@@ -199,17 +199,22 @@ impl Core {
             log.announced = Some(ended.log_bytes);
         }
         let report = exit_report(id, ended);
-        match known.map_or_else(|| self.ask_runner(&report), Ok) {
+        match known {
+            Some(verdict) => self.exited(report, verdict),
+            None => self.judge(report),
+        }
+    }
+
+    /// Asks the node runner what this end means. While that is not possible, the end waits.
+    pub(super) fn judge(&mut self, report: ExitReport) {
+        if self.tables.quarantine.is_some() {
+            return self.keep_unjudged(report);
+        }
+        match self.ask_runner(&report) {
             Ok(verdict) => self.exited(report, verdict),
             Err(error) => {
-                self.exited(
-                    report,
-                    verdict(
-                        VerdictKind::Fatal,
-                        "its node runner could not judge its end",
-                    ),
-                );
                 self.quarantine_of(&error);
+                self.keep_unjudged(report);
             }
         }
     }
@@ -228,7 +233,7 @@ impl Core {
         runner.interpret_exit(&spec, report).map(Valid::into_inner)
     }
 
-    fn exited(&mut self, report: ExitReport, verdict: Verdict) {
+    pub(super) fn exited(&mut self, report: ExitReport, verdict: Verdict) {
         let (id, attempt) = (report.node.clone(), report.attempt);
         let Some(node) = self.tables.node_mut(&id) else {
             return;
@@ -247,7 +252,6 @@ impl Core {
             report,
             verdict: verdict.clone(),
         });
-        let starts_again = node.start_when_ended.take();
         self.show(&id);
         if verdict.kind == VerdictKind::Finished {
             self.member_finished();
@@ -257,8 +261,8 @@ impl Core {
             attempt,
             verdict,
         }));
-        if let Some(action) = starts_again.filter(|_| self.tables.end.is_none()) {
-            self.launch_deferred(action, &id);
+        if self.tables.end.is_none() && self.tables.quarantine.is_none() {
+            self.launch_deferred(&id);
         }
     }
 
@@ -329,7 +333,7 @@ fn known_verdict(node: &NodeRecord, ended: &AttemptEnded) -> Option<Verdict> {
     }
 }
 
-fn verdict(kind: VerdictKind, reason: &str) -> Verdict {
+pub(super) fn verdict(kind: VerdictKind, reason: &str) -> Verdict {
     Verdict {
         kind,
         reason: reason.into(),

@@ -27,7 +27,7 @@ impl Core {
     }
 
     /// Of these nodes those whose process nobody has seen.
-    fn unstarted(&self, nodes: &[NodeId]) -> Vec<NodeId> {
+    pub(super) fn unstarted(&self, nodes: &[NodeId]) -> Vec<NodeId> {
         let is_unstarted = |id: &&NodeId| {
             let node = self.tables.node(id);
             node.is_some_and(|node| {

@@ -52,11 +52,25 @@ pub(crate) enum Mail {
         request: String,
         way: StopWay,
         reason: String,
-        answer: oneshot::Sender<u64>,
+        answer: Answer,
     },
+    Resume(ResumeLetter),
     Describe {
         answer: oneshot::Sender<String>,
     },
+}
+
+/// The number under which a request was journaled, or why it was not taken.
+pub(crate) type Answer = oneshot::Sender<Result<u64, String>>;
+
+/// See [`Mail::Resume`].
+#[derive(Debug)]
+pub(crate) struct ResumeLetter {
+    pub(crate) request: String,
+    /// Of a component in the run's `plugins/`; empty: those that are in charge.
+    pub(crate) component_sha256: String,
+    pub(crate) manifest: String,
+    pub(crate) answer: Answer,
 }
 
 /// Both services. Cheap to clone.
@@ -123,9 +137,7 @@ impl Discovery for Services {
         request: Request<FetchRequest>,
     ) -> Result<Response<Self::FetchStream>, Status> {
         let sha256 = request.into_inner().sha256;
-        if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(Status::invalid_argument("not a SHA-256 in hexadecimal"));
-        }
+        check_sha256(&sha256)?;
         let file = tokio::fs::File::open(self.staged.join(&sha256)).await;
         let file =
             file.map_err(|_| Status::not_found(format!("this run has no file `{sha256}`")))?;
@@ -206,11 +218,7 @@ impl JobControl for Services {
             reason,
             broken,
         } = request.into_inner();
-        if request.is_empty() || request.len().max(reason.len()) > REQUEST_TEXT_MAX {
-            return Err(Status::invalid_argument(
-                "`request` has to be an id of 1 to 1000 bytes, `reason` at most 1000",
-            ));
-        }
+        check_request(&request, &reason)?;
         let way = match (broken, now) {
             (true, _) => StopWay::Broken,
             (false, true) => StopWay::Now,
@@ -225,7 +233,8 @@ impl JobControl for Services {
                 reason,
                 answer,
             })
-            .await?;
+            .await?
+            .map_err(Status::failed_precondition)?;
         Ok(Response::new(Accepted { event_number }))
     }
 
@@ -243,9 +252,46 @@ impl JobControl for Services {
         ))
     }
 
-    async fn resume(&self, _request: Request<ResumeRequest>) -> Result<Response<Accepted>, Status> {
-        Err(unsupported("resume", "a job whose plugin fails ends"))
+    async fn resume(&self, request: Request<ResumeRequest>) -> Result<Response<Accepted>, Status> {
+        let ResumeRequest {
+            request,
+            plugin_sha256,
+            manifest,
+        } = request.into_inner();
+        check_request(&request, "")?;
+        if !plugin_sha256.is_empty() {
+            check_sha256(&plugin_sha256)?;
+        }
+        let event_number = self
+            .ask(|answer| {
+                Mail::Resume(ResumeLetter {
+                    request,
+                    component_sha256: plugin_sha256,
+                    manifest,
+                    answer,
+                })
+            })
+            .await?
+            .map_err(Status::failed_precondition)?;
+        Ok(Response::new(Accepted { event_number }))
     }
+}
+
+fn check_request(request: &str, reason: &str) -> Result<(), Status> {
+    if request.is_empty() || request.len().max(reason.len()) > REQUEST_TEXT_MAX {
+        return Err(Status::invalid_argument(
+            "`request` has to be an id of 1 to 1000 bytes, `reason` at most 1000",
+        ));
+    }
+    Ok(())
+}
+
+/// It becomes a part of a path.
+fn check_sha256(text: &str) -> Result<(), Status> {
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Status::invalid_argument("not a SHA-256 in hexadecimal"));
+    }
+    Ok(())
 }
 
 fn unsupported(verb: &str, why: &str) -> Status {

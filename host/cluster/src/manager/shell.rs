@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::Status;
@@ -14,15 +14,15 @@ use tonic::transport::Server;
 
 use super::ManagerError;
 use super::core::Core;
-use super::effect::{Effect, Input, Link, Refusal, StopCall, Ticket};
+use super::effect::{Effect, Input, Link, Refusal, ResumeCall, StopCall, Ticket};
 use super::event_log::EventLog;
 use super::log_store::LogStore;
-use super::service::{Mail, Services};
+use super::mending::Mending;
+use super::service::{Answer, Mail, ResumeLetter, Services};
 use crate::clock;
 use crate::connect::MESSAGE_BYTES_MAX;
 use crate::events::{JobEvent, Outcome};
 use crate::journal::Journal;
-use crate::run_directory::RunDirectory;
 use crate::token::Token;
 use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::discovery_server::DiscoveryServer;
@@ -49,7 +49,8 @@ pub(super) struct Shell {
     logs: LogStore,
     term: u64,
     commands: BTreeMap<Link, mpsc::Sender<Result<ManagerMessage, Status>>>,
-    answers: BTreeMap<Ticket, oneshot::Sender<u64>>,
+    mending: Mending,
+    answers: BTreeMap<Ticket, Answer>,
     tickets: Ticket,
 }
 
@@ -58,16 +59,17 @@ impl Shell {
         core: Core,
         journal: Box<dyn Journal>,
         events: EventLog,
-        run: &RunDirectory,
+        mending: Mending,
     ) -> Self {
         let term = core.term();
         Self {
             core,
             journal,
             events,
-            logs: LogStore::new(run),
+            logs: LogStore::new(&mending.run),
             term,
             commands: BTreeMap::new(),
+            mending,
             answers: BTreeMap::new(),
             tickets: 0,
         }
@@ -145,22 +147,49 @@ impl Shell {
                 way,
                 reason,
                 answer,
-            } => {
-                self.tickets += 1;
-                self.answers.insert(self.tickets, answer);
-                Some(Input::Stop(StopCall {
-                    ticket: self.tickets,
-                    request,
-                    way,
-                    reason,
-                }))
-            }
+            } => Some(Input::Stop(StopCall {
+                ticket: self.ticket(answer),
+                request,
+                way,
+                reason,
+            })),
+            Mail::Resume(letter) => self.resume(letter),
             Mail::Describe { answer } => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.core.describe().to_string());
                 None
             }
         })
+    }
+
+    /// Somebody who waits for an answer.
+    fn ticket(&mut self, answer: Answer) -> Ticket {
+        self.tickets += 1;
+        self.answers.insert(self.tickets, answer);
+        self.tickets
+    }
+
+    /// Loads what shall go on with the job; where that fails, nothing has happened.
+    fn resume(&mut self, letter: ResumeLetter) -> Option<Input> {
+        let ResumeLetter {
+            request,
+            component_sha256,
+            manifest,
+            answer,
+        } = letter;
+        let replaced = self.core.replaced_plugins();
+        match self.mending.mend(replaced, &component_sha256, &manifest) {
+            Ok(mended) => Some(Input::Resume(Box::new(ResumeCall {
+                ticket: self.ticket(answer),
+                request,
+                mended,
+            }))),
+            Err(why) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(Err(why));
+                None
+            }
+        }
     }
 
     fn store_log(&mut self, link: Link, chunk: &LogChunk) -> Result<Input, ManagerError> {
@@ -211,14 +240,19 @@ impl Shell {
                 ticket,
                 event_number,
             } => {
-                if let Some(answer) = self.answers.remove(&ticket) {
-                    // Whoever asked may have gone.
-                    let _ = answer.send(event_number);
-                }
+                self.answer(ticket, Ok(event_number));
             }
+            Effect::Decline { ticket, why } => self.answer(ticket, Err(why)),
             Effect::Ended(_) => {}
         }
         Ok(())
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: Result<u64, String>) {
+        if let Some(asker) = self.answers.remove(&ticket) {
+            // Whoever asked may have gone.
+            let _ = asker.send(answer);
+        }
     }
 
     /// An agent that takes no commands any more is cut off; it comes back and hears everything again.

@@ -66,6 +66,13 @@ impl Core {
             "phase": self.tables.phase,
             "term": self.setting.term,
             "pid": self.setting.pid,
+            "quarantine": self.tables.quarantine.as_ref().map(|quarantine| {
+                json!({
+                    "reason": quarantine.reason,
+                    "hint": quarantine.hint,
+                    "fails_in_ms": quarantine.until_ms.saturating_sub(self.now_ms),
+                })
+            }),
             "generation": self.tables.generation,
             "running_ms": self.now_ms.saturating_sub(self.setting.submitted_ms),
             "agents": agents.collect::<Vec<_>>(),

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use forebay_plugin::{
-    DataflowPhase, ExitReport, JobSpec, JobView, NodeId, NodePhase, NodeView, RoleView, Verdict,
-    VerdictKind,
+    Action, DataflowPhase, Event, ExitReport, JobSpec, JobView, NodeId, NodePhase, NodeView,
+    RoleView, Verdict, VerdictKind,
 };
 use serde::{Deserialize, Serialize};
 
 use super::actions::action_id;
 use crate::events::{AttemptSummary, Outcome, TermSummary};
+use crate::submission::SubmittedPlugin;
 use crate::wire::cluster::{Stop, StopNode};
 use crate::wire::to_wire;
 
@@ -44,6 +45,12 @@ pub struct Tables {
     pub(crate) stop_reason: Option<String>,
     /// What the script said that finished the job.
     pub(crate) finish_reason: Option<String>,
+    /// Events that the state machine has not decided on, oldest first.
+    pub(crate) undecided: Vec<Event>,
+    /// A plugin has failed: no plugin is asked anything, and nodes are left alone.
+    pub(crate) quarantine: Option<Quarantine>,
+    /// Plugins that were put in the place of submitted ones of the same name.
+    pub(crate) replaced: Vec<SubmittedPlugin>,
     /// The job is ending, and how.
     pub(crate) end: Option<End>,
     /// Application managers so far.
@@ -177,6 +184,22 @@ pub(crate) struct StopRecord {
     pub(crate) part: u32,
     pub(crate) grace_ms: u64,
     pub(crate) reason: String,
+}
+
+/// What waits for a mended plugin, beside the events that nobody decided on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Quarantine {
+    /// What a plugin did.
+    pub(crate) reason: String,
+    pub(crate) hint: Option<String>,
+    /// The job fails then.
+    pub(crate) until_ms: u64,
+    /// Decided actions that were not carried out, with their ids, in their order.
+    pub(crate) unfinished: Vec<((u64, u32), Action)>,
+    /// Ends that no node runner has judged, oldest first.
+    pub(crate) unjudged: Vec<ExitReport>,
+    /// Signals were dropped: there are too many.
+    pub(crate) is_full: bool,
 }
 
 /// How the job is ending.

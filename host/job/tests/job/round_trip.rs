@@ -26,6 +26,7 @@ fast = true
 place_within = "2 min"
 stop_within = "45 s"
 orphan_grace = "1 hour"
+quarantine_grace = "2 hours"
 restarts = 4
 
 [roles.worker]
@@ -64,6 +65,7 @@ fn every_key_is_read() {
     assert_eq!(job.properties["fast"], "true");
     assert_eq!(job.manager.properties["restarts"], "3");
     assert_eq!(job.limits.orphan_grace, Duration::from_hours(1));
+    assert_eq!(job.limits.quarantine_grace, Duration::from_hours(2));
     assert_eq!(job.limits.restarts, 4);
     assert_eq!(job.base, Path::new("/jobs"));
 

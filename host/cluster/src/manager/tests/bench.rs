@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use forebay_plugin::{
-    Action, CallError, CheckedMachine, CheckedRunner, Decision, Description, Event, ExitReport,
-    FinishRule, Grants, JobEnd, JobFailure, JobSpec, JobView, LaunchPlan, LaunchRequest, Limits,
-    Manifest, Moment, NodeId, NodePhase, NodeRunner, PlaceRequest, Preparation, Program, Readiness,
-    RecoveryScope, RolePolicy, StateMachine, StopOrder, TimerOrder, Verdict, VerdictKind,
+    Action, Call, CallError, CheckedMachine, CheckedRunner, Decision, Description, Event,
+    ExitReport, Fault, FinishRule, Grants, JobEnd, JobFailure, JobSpec, JobView, LaunchPlan,
+    LaunchRequest, Limits, Manifest, Moment, NodeId, NodePhase, NodeRunner, PlaceRequest,
+    PluginError, Preparation, Program, Readiness, RecoveryScope, RolePolicy, StateMachine,
+    StopOrder, TimerOrder, Verdict, VerdictKind,
 };
 
 use crate::events::{JobEvent, Summary};
 use crate::journal::Entry;
 use crate::manager::core::{Core, Setting};
-use crate::manager::effect::{Effect, Input, StopCall, StopWay};
+use crate::manager::effect::{Effect, Input, ResumeCall, StopCall, StopWay};
+use crate::manager::mending::Mended;
 use crate::preparation::{PluginSet, Prepared, prepare};
 use crate::submission::HOST_VERSION;
 use crate::wire::cluster::agent_message::Message as FromAgent;
@@ -28,11 +30,36 @@ pub(super) const START_MS: u64 = 1_000_000;
 pub(super) const TWO_WORKERS: &str = "[roles.worker]\nnodes = 2\ncommand = [\"true\"]\n";
 
 /// Places everything, starts everything, and ends with the first node that ends.
-struct SimpleMachine(Description);
+struct SimpleMachine {
+    description: Description,
+    health: Health,
+}
+
+/// What is wrong with the plugins of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    /// Nothing: a state machine that knows what to do about the signal `break`, in a new format of its state.
+    Mended,
+    /// The state machine fails at the signal `break`.
+    Whole,
+    /// The node runner has no plan for a second attempt either.
+    NoPlan,
+    /// The node runner cannot judge an end.
+    NoJudgement,
+}
+
+fn failure(call: Call) -> CallError {
+    let why = PluginError {
+        code: "broken".into(),
+        message: "it is broken".into(),
+        hint: Some("mend it".into()),
+    };
+    CallError::new("native", call, Fault::Plugin(why))
+}
 
 impl StateMachine for SimpleMachine {
     fn describe(&self) -> &Description {
-        &self.0
+        &self.description
     }
 
     fn decide(
@@ -40,23 +67,42 @@ impl StateMachine for SimpleMachine {
         _: &JobSpec,
         _: &Moment,
         view: &JobView,
-        _: &[u8],
+        state: &[u8],
         events: &[Event],
     ) -> Result<Decision, CallError> {
-        let actions = events
+        let breaks =
+            |event: &Event| matches!(event, Event::Custom(custom) if custom.name == "break");
+        if self.health != Health::Mended && events.iter().any(breaks) {
+            return Err(failure(Call::Decide));
+        }
+        if self.health == Health::Mended && state == b"known" {
+            return Err(failure(Call::Decide));
+        }
+        let mut actions: Vec<Action> = events
             .iter()
             .flat_map(|event| answer(event, view))
             .collect();
+        let end = actions
+            .iter()
+            .position(|action| matches!(action, Action::Finish(_)));
+        actions.truncate(end.map_or(actions.len(), |end| end + 1));
         Ok(Decision {
-            state: b"known".to_vec(),
+            state: if self.health == Health::Mended {
+                b"mended".to_vec()
+            } else {
+                b"known".to_vec()
+            },
             phase: "somewhere".into(),
             note: None,
             actions,
         })
     }
 
-    fn migrate(&self, _: &str, state: &[u8]) -> Result<Vec<u8>, CallError> {
-        Ok(state.to_vec())
+    fn migrate(&self, from: &str, state: &[u8]) -> Result<Vec<u8>, CallError> {
+        match (from, state) {
+            ("one", b"known") => Ok(b"mended".to_vec()),
+            _ => Err(failure(Call::Migrate)),
+        }
     }
 }
 
@@ -74,6 +120,7 @@ fn answer(event: &Event, view: &JobView) -> Vec<Action> {
         }
         Event::PlaceFailed(_, missing) => vec![fail(missing, None)],
         Event::NodesLost(nodes) => vec![fail("lost", nodes.first().cloned())],
+        Event::NodeExited(exit) if exit.verdict.kind == VerdictKind::Stopped => vec![],
         Event::NodeExited(exit) if exit.verdict.kind == VerdictKind::Finished => {
             vec![Action::Finish(JobEnd::Succeeded)]
         }
@@ -83,6 +130,24 @@ fn answer(event: &Event, view: &JobView) -> Vec<Action> {
             grace_ms: 5_000,
         })],
         Event::Custom(custom) if custom.name == "rewind" => vec![Action::Rewind(Vec::new())],
+        Event::Custom(custom) if custom.name == "break" => vec![],
+        Event::Custom(custom) if custom.name == "halt" => vec![Action::Stop(StopOrder {
+            nodes: vec![NodeId::new("worker", 0)],
+            grace_ms: 1_000,
+        })],
+        Event::Custom(custom) if custom.name == "anew" => {
+            vec![
+                Action::Stop(StopOrder {
+                    nodes: vec![NodeId::new("worker", 0)],
+                    grace_ms: 1_000,
+                }),
+                Action::Start(vec![NodeId::new("worker", 0)]),
+                Action::SetTimer(TimerOrder {
+                    id: "later".into(),
+                    after_ms: 60_000,
+                }),
+            ]
+        }
         Event::Custom(custom) if custom.name == "release" => vec![Action::Release(all(view))],
         Event::Custom(_) | Event::Timer(_) => {
             vec![Action::SetTimer(TimerOrder {
@@ -113,11 +178,14 @@ fn all(view: &JobView) -> Vec<NodeId> {
 }
 
 /// Runs the role's command; exit code 0 is finished, everything else fatal.
-struct SimpleRunner(Description);
+struct SimpleRunner {
+    description: Description,
+    health: Health,
+}
 
 impl NodeRunner for SimpleRunner {
     fn describe(&self) -> &Description {
-        &self.0
+        &self.description
     }
 
     fn prepare(&self, job: &JobSpec) -> Result<Preparation, CallError> {
@@ -133,6 +201,9 @@ impl NodeRunner for SimpleRunner {
         _: &forebay_plugin::ClusterSpec,
         requests: &[LaunchRequest],
     ) -> Result<Vec<LaunchPlan>, CallError> {
+        if self.health == Health::NoPlan && requests.iter().any(|request| request.attempt > 1) {
+            return Err(failure(Call::Plan));
+        }
         let plan = |request: &LaunchRequest| LaunchPlan {
             node: request.node.clone(),
             program: Program::RoleCommand,
@@ -145,6 +216,9 @@ impl NodeRunner for SimpleRunner {
     }
 
     fn interpret_exit(&self, _: &JobSpec, report: &ExitReport) -> Result<Verdict, CallError> {
+        if self.health == Health::NoJudgement {
+            return Err(failure(Call::InterpretExit));
+        }
         let finished = report.ending == forebay_plugin::Ending::Code(0);
         let kind = if finished {
             VerdictKind::Finished
@@ -197,6 +271,17 @@ impl Bench {
         };
         bench.input(Input::Submitted);
         bench
+    }
+
+    /// The application manager dies, and the next one takes up its work.
+    pub(super) fn next_term(self) -> Self {
+        let mut next = Self {
+            core: resumed(self.last_entry()),
+            effects: Vec::new(),
+            ..self
+        };
+        next.input(Input::Recovered);
+        next
     }
 
     /// One agent, both workers running.
@@ -380,9 +465,14 @@ impl Bench {
 
     /// What a script says to the state machine, through worker 0.
     pub(super) fn signal(&mut self, name: &str) {
-        let attempt = self.core.tables.roles[0].nodes[0].attempt;
+        self.signal_of(0, name);
+    }
+
+    /// The same through any worker.
+    pub(super) fn signal_of(&mut self, index: u32, name: &str) {
+        let attempt = self.core.tables.roles[0].nodes[index as usize].attempt;
         let signal = NodeSignal {
-            node: worker(0),
+            node: worker(index),
             attempt,
             name: name.into(),
             payload: String::new(),
@@ -400,6 +490,41 @@ impl Bench {
         nodes.map(|node| node_id(Some(&node)).to_string()).collect()
     }
 
+    /// What was said of a request to resume.
+    pub(super) fn resume(&mut self, request: &str, health: Health) -> Result<u64, String> {
+        let seen = self.effects.len();
+        self.input(Input::Resume(Box::new(ResumeCall {
+            ticket: 8,
+            request: request.into(),
+            mended: mended(health),
+        })));
+        let said = self.effects[seen..].iter().find_map(|effect| match effect {
+            Effect::Answer {
+                ticket: 8,
+                event_number,
+            } => Some(Ok(*event_number)),
+            Effect::Decline { ticket: 8, why } => Some(Err(why.clone())),
+            _ => None,
+        });
+        said.unwrap()
+    }
+
+    /// Why the job is quarantined, if it is.
+    pub(super) fn quarantine(&self) -> Option<String> {
+        let quarantine = self.core.tables.quarantine.as_ref();
+        quarantine.map(|quarantine| quarantine.reason.clone())
+    }
+
+    /// The newest entry of the journal.
+    pub(super) fn last_entry(&self) -> Entry {
+        let entries = self.effects.iter().rev();
+        let mut entries = entries.filter_map(|effect| match effect {
+            Effect::Journal(entry) => Some(entry.as_ref().clone()),
+            _ => None,
+        });
+        entries.next().unwrap()
+    }
+
     pub(super) fn stop(&mut self, request: &str, way: StopWay) {
         self.input(Input::Stop(StopCall {
             ticket: 7,
@@ -411,19 +536,35 @@ impl Bench {
 }
 
 pub(super) fn core(roles: &str, agents: u32) -> Core {
-    let (prepared, plugins) = prepared(roles);
+    let (prepared, plugins) = prepared(roles, Health::Whole);
     Core::new(setting(1, agents), prepared, plugins)
+}
+
+/// Two workers on one agent, under plugins of which this is wrong.
+pub(super) fn core_with(health: Health) -> Core {
+    let (prepared, plugins) = prepared(TWO_WORKERS, health);
+    Core::new(setting(1, 1), prepared, plugins)
+}
+
+/// Plugins that go on with a job.
+pub(super) fn mended(health: Health) -> Mended {
+    let (prepared, plugins) = prepared(TWO_WORKERS, health);
+    Mended {
+        plugins,
+        prepared,
+        replaced: vec![],
+    }
 }
 
 /// Two workers on two agents.
 pub(super) fn core_in_term(term: u64) -> Core {
-    let (prepared, plugins) = prepared(TWO_WORKERS);
+    let (prepared, plugins) = prepared(TWO_WORKERS, Health::Whole);
     Core::new(setting(term, 2), prepared, plugins)
 }
 
 /// The same in the second term, after this entry.
 pub(super) fn resumed(entry: Entry) -> Core {
-    let (prepared, plugins) = prepared(TWO_WORKERS);
+    let (prepared, plugins) = prepared(TWO_WORKERS, Health::Whole);
     Core::resumed(setting(2, 2), prepared, plugins, entry)
 }
 
@@ -440,22 +581,33 @@ fn setting(term: u64, agents: u32) -> Setting {
     }
 }
 
-fn prepared(roles: &str) -> (Prepared, PluginSet) {
+fn prepared(roles: &str, health: Health) -> (Prepared, PluginSet) {
     let text = format!("name = \"job\"\n{roles}");
     let document =
         forebay_job::Document::parse(&text, "job.toml", std::path::Path::new("/nowhere"));
     let (job, _) = document.check().into_job().unwrap();
-    let manifest = Manifest::parse(
-        "id = \"native\"\nversion = \"1.0.0\"\nstate-format = \"one\"\n[requests]\nports = 1\n",
-    )
+    let format = if health == Health::Mended {
+        "two"
+    } else {
+        "one"
+    };
+    let manifest = Manifest::parse(&format!(
+        "id = \"native\"\nversion = \"1.0.0\"\nstate-format = \"{format}\"\n[requests]\nports = 1\n",
+    ))
     .unwrap();
     let description = manifest.description();
     let machine = CheckedMachine::new(
-        Box::new(SimpleMachine(description.clone())),
+        Box::new(SimpleMachine {
+            description: description.clone(),
+            health,
+        }),
         Limits::default(),
     );
     let runner = CheckedRunner::new(
-        Box::new(SimpleRunner(description)),
+        Box::new(SimpleRunner {
+            description,
+            health,
+        }),
         manifest,
         Grants::default(),
         Limits::default(),

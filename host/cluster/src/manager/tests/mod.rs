@@ -3,6 +3,7 @@
 mod agents;
 mod bench;
 mod failover;
+mod quarantine;
 
 use forebay_plugin::NodePhase;
 
@@ -233,9 +234,11 @@ fn a_stop_now_asks_nobody() {
 }
 
 #[test]
-fn what_the_host_cannot_do_ends_the_job_by_name() {
+fn what_the_host_cannot_do_is_refused_by_name() {
     let mut bench = Bench::running();
     bench.signal("rewind");
+    assert!(bench.quarantine().unwrap().contains("`rewind`"));
+    bench.wait(3_600_000);
     bench.end(0, attempt_ended::Ending::Signal(15));
     bench.end(1, attempt_ended::Ending::Signal(15));
     let summary = bench.summary().unwrap();

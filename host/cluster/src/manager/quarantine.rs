@@ -1,0 +1,235 @@
+//! A plugin that fails brings nobody down: nodes go on, no plugin is asked anything, and what needed one waits, in the
+//! tables, until a person resumes the job with a mended plugin, stops it, or nobody has done either for too long.
+
+use std::collections::BTreeMap;
+
+use forebay_plugin::{Action, CallError, Event, ExitReport, NodePhase, VerdictKind};
+
+use super::actions::Id;
+use super::core::Core;
+use super::effect::{Effect, ResumeCall};
+use super::mending::Mended;
+use super::nodes::verdict;
+use super::tables::{AgentState, Quarantine, Tables};
+use crate::causes::chain;
+use crate::events::JobEvent;
+use crate::preparation::Prepared;
+
+/// Most events that wait while a job is quarantined. Beyond this the signals of scripts are dropped; nothing else comes in
+/// such numbers.
+const UNDECIDED_MAX: usize = 10_000;
+
+impl Core {
+    // ------------------------------------------------------------------------------------------------------ begin
+
+    pub(super) fn quarantine_of(&mut self, error: &CallError) {
+        self.quarantine(chain(error), error.hint().map(Into::into));
+    }
+
+    /// A plugin cannot be used any more. A job that ends, or that somebody wants to end, does so without it.
+    pub(super) fn quarantine(&mut self, reason: String, hint: Option<String>) {
+        if self.tables.end.is_some() {
+            return self.emit(JobEvent::Warning {
+                message: format!("a plugin failed while the job ends: {reason}"),
+                hint,
+            });
+        }
+        if self.tables.quarantine.is_some() {
+            return;
+        }
+        let grace_ms = self.quarantine_grace_ms();
+        self.emit(JobEvent::Quarantined {
+            reason: reason.clone(),
+            hint: hint.clone(),
+            for_ms: grace_ms,
+        });
+        self.tables.quarantine = Some(Quarantine {
+            reason,
+            hint,
+            until_ms: self.now_ms.saturating_add(grace_ms),
+            unfinished: Vec::new(),
+            unjudged: Vec::new(),
+            is_full: false,
+        });
+        self.journal_soon();
+        if self.tables.stop_deadline_ms.is_some() {
+            return self.stopped();
+        }
+        let note = "a plugin failed; nodes go on, and the job waits for `forebay resume` or `forebay stop`";
+        self.enter_phase("quarantined", Some(note));
+    }
+
+    fn quarantine_grace_ms(&self) -> u64 {
+        let grace = self.prepared.job.limits.quarantine_grace;
+        u64::try_from(grace.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    // ----------------------------------------------------------------------------------------------- what waits
+
+    pub(super) fn keep_unfinished(&mut self, actions: Vec<(Id, Action)>) {
+        if let Some(quarantine) = &mut self.tables.quarantine {
+            quarantine.unfinished.extend(actions);
+        }
+    }
+
+    /// Its process is gone; what that means stays open. At the end of the job it is bad.
+    pub(super) fn keep_unjudged(&mut self, report: ExitReport) {
+        let Some(quarantine) = &mut self.tables.quarantine else {
+            let bad = verdict(
+                VerdictKind::Fatal,
+                "its node runner could not judge its end",
+            );
+            return self.exited(report, bad);
+        };
+        let id = report.node.clone();
+        quarantine.unjudged.push(report);
+        if let Some(node) = self.tables.node_mut(&id) {
+            node.phase = NodePhase::Exited;
+            node.pid = None;
+        }
+        self.show(&id);
+    }
+
+    /// Only signals may come without end.
+    pub(super) fn has_room_for(&mut self, event: &Event) -> bool {
+        let is_signal = matches!(event, Event::Custom(_));
+        let Some(quarantine) = &mut self.tables.quarantine else {
+            return true;
+        };
+        if !is_signal || self.tables.undecided.len() < UNDECIDED_MAX {
+            return true;
+        }
+        if !std::mem::replace(&mut quarantine.is_full, true) {
+            self.emit(JobEvent::Warning {
+                message: format!("more than {UNDECIDED_MAX} events wait for the plugin: signals of scripts are dropped from now on"),
+                hint: None,
+            });
+        }
+        false
+    }
+
+    // --------------------------------------------------------------------------------------------------------- end
+
+    /// The job ends: nobody waits for a plugin any more.
+    pub(super) fn end_quarantine(&mut self) {
+        let Some(quarantine) = self.tables.quarantine.take() else {
+            return;
+        };
+        for report in quarantine.unjudged {
+            self.keep_unjudged(report);
+        }
+    }
+
+    pub(super) fn end_quarantine_in_time(&mut self) {
+        let over = self.tables.quarantine.as_ref();
+        if let Some(over) = over.filter(|quarantine| quarantine.until_ms <= self.now_ms) {
+            let (reason, hint) = (over.reason.clone(), over.hint.clone());
+            self.fail_engine(format!("the plugin failed: {reason}"), hint);
+        }
+    }
+
+    /// Somebody has a mended plugin, or believes that this one works now. The same request, asked again, acts once.
+    pub(super) fn resume_called(&mut self, call: ResumeCall) {
+        if let Some(number) = self.tables.requests.get(&call.request) {
+            return self.answer_when_journaled(call.ticket, *number);
+        }
+        let ticket = call.ticket;
+        match self.take_plugins(call) {
+            Ok(request) => {
+                let number = self.number_of_next_event();
+                self.tables.requests.insert(request, number);
+                self.answer_when_journaled(ticket, number);
+                self.resume();
+            }
+            Err(why) => self.effects.push(Effect::Decline { ticket, why }),
+        }
+    }
+
+    /// Puts the plugins of this call in charge, or nothing of them.
+    fn take_plugins(&mut self, call: ResumeCall) -> Result<String, String> {
+        if self.tables.quarantine.is_none() {
+            return Err("the job is not quarantined".into());
+        }
+        let Mended {
+            plugins,
+            prepared,
+            replaced,
+        } = call.mended;
+        if let Some(difference) = other_roles(&self.tables, &prepared) {
+            return Err(difference);
+        }
+        let before = &self.plugins.machine.describe().state_format;
+        if plugins.machine.describe().state_format != *before && !self.state.is_empty() {
+            let migrated = plugins.machine.migrate(before, &self.state);
+            self.state = migrated.map_err(|error| chain(&error))?;
+        }
+        self.plugins = plugins;
+        self.prepared = prepared;
+        self.tables.replaced = replaced;
+        Ok(call.request)
+    }
+
+    /// Everything that waited goes on, in the order in which it would have happened.
+    fn resume(&mut self) {
+        let Some(quarantine) = self.tables.quarantine.take() else {
+            return;
+        };
+        let replaced = self.tables.replaced.iter();
+        self.emit(JobEvent::Resumed {
+            plugins: replaced
+                .map(|plugin| (plugin.name.clone(), plugin.sha256.clone()))
+                .collect(),
+        });
+        self.happened(Event::Resumed);
+        self.journaled_first(|core| {
+            core.repeat_all_starts();
+            for report in quarantine.unjudged {
+                core.judge(report);
+            }
+            if core.tables.quarantine.is_some() {
+                return core.keep_unfinished(quarantine.unfinished);
+            }
+            core.carry_out_all(quarantine.unfinished);
+            core.launch_all_deferred();
+        });
+    }
+
+    /// Agents that came in the meantime have not been told what to start.
+    fn repeat_all_starts(&mut self) {
+        for agent in 0..self.tables.agents.len() {
+            if self.tables.agents[agent].state == AgentState::Connected {
+                let nodes = self.tables.nodes_on(agent);
+                self.repeat_starts(&self.unstarted(&nodes));
+            }
+        }
+    }
+
+    fn launch_all_deferred(&mut self) {
+        let waiting = self
+            .tables
+            .nodes_where(|node| node.phase == NodePhase::Exited && node.start_when_ended.is_some());
+        for id in waiting {
+            if self.tables.quarantine.is_none() {
+                self.launch_deferred(&id);
+            }
+        }
+    }
+}
+
+/// Roles and their sizes are in the tables: another plugin cannot change them.
+fn other_roles(tables: &Tables, prepared: &Prepared) -> Option<String> {
+    let now: BTreeMap<&str, usize> = tables
+        .roles
+        .iter()
+        .map(|role| (role.name.as_str(), role.nodes.len()))
+        .collect();
+    let wanted: BTreeMap<&str, usize> = prepared
+        .spec
+        .roles
+        .iter()
+        .map(|role| (role.name.as_str(), role.nodes as usize))
+        .collect();
+    (now != wanted).then(|| {
+        format!("with this plugin the job would have other nodes: {wanted:?} instead of {now:?}")
+    })
+}
