@@ -33,8 +33,8 @@ pub(crate) struct Resume {
 
 /// The answer of `--format json`.
 #[derive(Serialize)]
-#[serde(tag = "kind", rename = "resumed")]
-struct Resumed {
+#[serde(tag = "kind", rename = "resuming")]
+struct Resuming {
     run: String,
     event_number: u64,
 }
@@ -60,7 +60,7 @@ impl Resume {
             );
         }
         written(match self.format.format {
-            Format::Json => print_json(&Resumed {
+            Format::Json => print_json(&Resuming {
                 run: run.name(),
                 event_number: accepted.event_number,
             }),

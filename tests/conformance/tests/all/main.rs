@@ -9,6 +9,7 @@ mod components;
 mod guests {
     mod faults;
     mod in_turn;
+    mod mended;
     mod ring;
 }
 mod native;

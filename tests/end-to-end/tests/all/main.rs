@@ -16,6 +16,7 @@ mod mishaps;
 mod nothing_left;
 mod plugins;
 mod processes;
+mod quarantine;
 mod remote_agents;
 mod restarts;
 mod roles_abc;

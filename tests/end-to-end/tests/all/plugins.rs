@@ -10,18 +10,23 @@ use forebay_test_support::{Machine, Sandbox, Signal, log_line, repository};
 use crate::command_line::snapshot;
 use crate::jobs::{ready, run, start};
 
-/// Builds both plugins, once; about a minute where nothing is built yet.
+/// Builds the plugins, once; about a minute where nothing is built yet.
 fn guests() -> &'static [Guest] {
     static GUESTS: OnceLock<Vec<Guest>> = OnceLock::new();
     GUESTS.get_or_init(|| {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-        let packages = ["forebay-guest-ring", "forebay-guest-in-turn"];
+        let packages = [
+            "forebay-guest-ring",
+            "forebay-guest-in-turn",
+            "forebay-guest-faults",
+            "forebay-guest-mended",
+        ];
         build_guests(&repository(), &target, &packages).expect("the guests build")
     })
 }
 
 /// Puts the plugin `name` beside the job file, as `NAME.wasm` and `NAME.toml`.
-fn put_plugin(machine: &Machine, name: &str) {
+pub(crate) fn put_plugin(machine: &Machine, name: &str) {
     let package = format!("forebay-guest-{name}");
     let guest = guests()
         .iter()
@@ -41,7 +46,10 @@ fn put_plugin(machine: &Machine, name: &str) {
     );
 }
 
-fn ring_job(nodes: u32) -> String {
+/// Nobody will resume it.
+const NO_GRACE: &str = "[limits]\nquarantine_grace = \"1 ms\"\n";
+
+pub(crate) fn ring_job(nodes: u32) -> String {
     let command = "command = [\"sh\", \"-c\", \"echo next is at $RING_NEXT\"]";
     format!(
         "name = \"ring\"\nframework = \"./ring.wasm\"\n[roles.link]\nnodes = {nodes}\n{command}\n"
@@ -121,7 +129,7 @@ fn what_a_manifest_does_not_ask_for_ends_the_job_by_name() {
         "ring.toml",
         "id = \"ring\"\nversion = \"0.1.0\"\n[requests]\nports = 1\n",
     );
-    let output = run(&sandbox, &ring_job(2));
+    let output = run(&sandbox, &(ring_job(2) + NO_GRACE));
     output.assert_code(2);
     assert!(output.summary().reason().contains("RING_NEXT"), "{output}");
 }
@@ -130,7 +138,7 @@ fn what_a_manifest_does_not_ask_for_ends_the_job_by_name() {
 fn what_the_operator_does_not_grant_ends_the_job_by_name() {
     let sandbox = Sandbox::new();
     put_plugin(&sandbox, "ring");
-    sandbox.write("job.toml", ring_job(2));
+    sandbox.write("job.toml", ring_job(2) + NO_GRACE);
     sandbox.write("grants.toml", "environment = [\"OTHER_*\"]\n");
     let run = crate::jobs::run_json(&sandbox).args(["--grants", "grants.toml"]);
     let output = run.run();

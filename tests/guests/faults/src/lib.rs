@@ -1,5 +1,9 @@
 //! A plugin with every fault that a limit or a check of the host has to catch. The property `fault` of the job chooses one,
-//! `size` says how much of it; without `fault` it behaves.
+//! `size` says how much of it; without `fault` it behaves. With the property `when` it goes wrong only once the signal of
+//! that name has come, and lets nodes run in turn until then.
+
+#[path = "../../in-turn/src/turns.rs"]
+mod turns;
 
 use std::hint::black_box;
 
@@ -21,10 +25,19 @@ impl StateMachine for Faults {
     fn decide(
         job: &JobSpec,
         _: &Moment,
-        _: &JobView,
+        view: &JobView,
         _: &[u8],
-        _: &[Event],
+        events: &[Event],
     ) -> Result<Decision, PluginError> {
+        if is_well(job, events) {
+            let (phase, actions) = turns::step(view, events);
+            return Ok(Decision {
+                state: b"turning".to_vec(),
+                phase: phase.to_owned(),
+                note: None,
+                actions,
+            });
+        }
         let mut decision = Decision {
             state: Vec::new(),
             phase: "waiting".to_owned(),
@@ -38,6 +51,14 @@ impl StateMachine for Faults {
             "invalid-action" => {
                 decision.actions = vec![Action::Start(vec![NodeId::new("nobody", 0)])];
             }
+            "start-without-place" => {
+                let node = NodeId::new(&job.roles[0].name, 0);
+                decision.actions = vec![
+                    Action::Release(vec![node.clone()]),
+                    Action::Start(vec![node]),
+                ];
+            }
+            "note" => decision.note = Some("x".repeat(size)),
             fault => go_wrong(fault, size)?,
         }
         Ok(decision)
@@ -68,6 +89,16 @@ impl NodeRunner for Faults {
         let plan = |request: &LaunchRequest| LaunchPlan::new(&request.node, Program::RoleCommand);
         Ok(requests.iter().map(plan).collect())
     }
+}
+
+/// It is told when to go wrong, and that has not happened.
+fn is_well(job: &JobSpec, events: &[Event]) -> bool {
+    let properties = Properties::of_job(job);
+    let Some(when) = properties.text("when") else {
+        return false;
+    };
+    let is_it = |event: &Event| matches!(event, Event::Custom(signal) if signal.name == when);
+    !events.iter().any(is_it)
 }
 
 fn fault(job: &JobSpec) -> &str {
