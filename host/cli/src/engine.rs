@@ -5,6 +5,7 @@
 mod agent_task;
 mod listeners;
 mod manager_process;
+mod pulse;
 mod renderer;
 mod salvage;
 mod signals;
@@ -39,6 +40,8 @@ use watching::Watching;
 
 pub(crate) use agent_task::launcher;
 pub(crate) use listeners::refuse_plain_text;
+pub(crate) use manager_process::end_last_manager;
+pub(crate) use pulse::answers;
 pub(crate) use salvage::{Wreck, end_without_run};
 pub(crate) use signals::{Asked, SUSPEND_REFUSED, Signals};
 

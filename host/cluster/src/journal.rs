@@ -130,7 +130,7 @@ impl LocalJournal {
     }
 
     fn term_file(&self, term: u64) -> PathBuf {
-        self.terms.join(format!("{term:08}"))
+        self.terms.join(term_name(term))
     }
 
     /// The newest term that anybody has claimed; 0 where there is no journal yet.
@@ -145,6 +145,17 @@ impl LocalJournal {
             name.to_str()?.parse::<u64>().ok()
         };
         Ok(entries.filter_map(number).max().unwrap_or_default())
+    }
+
+    /// Process of whoever claimed the newest term; absent where there is no journal yet.
+    pub fn last_author(folder: &Path) -> Result<Option<u32>, JournalError> {
+        let term = Self::last_term(folder)?;
+        if term == 0 {
+            return Ok(None);
+        }
+        let path = folder.join("terms").join(term_name(term));
+        let text = fs::read_to_string(&path).map_err(|source| file_error("read", &path, source))?;
+        Ok(text.trim().parse().ok())
     }
 
     /// Every entry of the journal in this folder, oldest first, read as it is asked for. Numbers have no gaps.
@@ -207,6 +218,10 @@ impl Journal for LocalJournal {
 fn read(path: &Path) -> Result<Entry, JournalError> {
     let content = fs::read(path).map_err(|source| file_error("read", path, source))?;
     decode(path, &content)
+}
+
+fn term_name(term: u64) -> String {
+    format!("{term:08}")
 }
 
 /// Creates a file with this content, whole and on disk, or fails because it is there: written under another name first,

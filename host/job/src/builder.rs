@@ -94,6 +94,12 @@ impl JobBuilder {
         );
         set_duration(
             table,
+            "agent_lost_after",
+            limits.agent_lost_after,
+            default.agent_lost_after,
+        );
+        set_duration(
+            table,
             "quarantine_grace",
             limits.quarantine_grace,
             default.quarantine_grace,

@@ -126,6 +126,7 @@ fn limits(section: &Section, findings: &mut Findings) -> JobLimits {
         place_within: limit("place_within", default.place_within),
         stop_within: limit("stop_within", default.stop_within),
         orphan_grace: limit("orphan_grace", default.orphan_grace),
+        agent_lost_after: limit("agent_lost_after", default.agent_lost_after),
         quarantine_grace: limit("quarantine_grace", default.quarantine_grace),
     }
 }

@@ -137,6 +137,10 @@ pub struct JobLimits {
     /// How long a remote agent keeps its nodes without hearing from an application manager. Default: 10 min.
     #[serde(rename = "orphan_grace_ms", with = "milliseconds")]
     pub orphan_grace: Duration,
+    /// How long an agent may be away or silent before its nodes are given up and, where the job has restarts, placed
+    /// elsewhere. Default: 3 s.
+    #[serde(rename = "agent_lost_after_ms", with = "milliseconds")]
+    pub agent_lost_after: Duration,
     /// How long a job whose plugin failed waits for a person before it fails. Default: 1 hour.
     #[serde(rename = "quarantine_grace_ms", with = "milliseconds")]
     pub quarantine_grace: Duration,
@@ -150,6 +154,7 @@ impl Default for JobLimits {
             place_within: Duration::from_mins(1),
             stop_within: Duration::from_secs(30),
             orphan_grace: Duration::from_mins(10),
+            agent_lost_after: Duration::from_secs(3),
             quarantine_grace: Duration::from_hours(1),
             restarts: 0,
         }

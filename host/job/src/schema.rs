@@ -35,6 +35,7 @@ pub(crate) const JOB_LIMITS: Table = Table {
         "place_within",
         "stop_within",
         "orphan_grace",
+        "agent_lost_after",
         "quarantine_grace",
         "restarts",
     ],

@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use forebay_cluster::journal::LocalJournal;
 use forebay_cluster::run_directory::RunDirectory;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -115,6 +118,37 @@ fn command(run: &RunDirectory, term: u64, listeners: &Listeners) -> io::Result<C
         // Ctrl-C in a terminal is for the engine, which asks the manager.
         .process_group(0);
     Ok(command)
+}
+
+/// Kills the application manager of the newest term, if its process is one of this machine; whether it is gone.
+pub(crate) fn end_last_manager(run: &RunDirectory) -> bool {
+    let pid = LocalJournal::last_author(&run.journal()).ok().flatten();
+    let Some(pid) = pid.and_then(|pid| Pid::from_raw(pid.cast_signed())) else {
+        return false;
+    };
+    // Opened before the look at what it is: a number may be given to another process.
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
+        return true;
+    };
+    if !is_manager_of(run, pid) {
+        return true;
+    }
+    pidfd_send_signal(&process, Signal::KILL).is_ok() && ends_soon(&process)
+}
+
+fn is_manager_of(run: &RunDirectory, pid: Pid) -> bool {
+    let words = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_pid())).unwrap_or_default();
+    let mut words = words.split(|byte| *byte == 0).skip(1);
+    words.next() == Some(b"am") && words.any(|word| word == run.root().as_os_str().as_bytes())
+}
+
+fn ends_soon(process: &OwnedFd) -> bool {
+    let within = Timespec {
+        tv_sec: 5,
+        tv_nsec: 0,
+    };
+    let mut ends = [PollFd::new(process, PollFlags::IN)];
+    poll(&mut ends, Some(&within)).is_ok_and(|ended| ended > 0)
 }
 
 #[expect(

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use forebay_cluster::journal::LocalJournal;
 use forebay_cluster::run_directory::RunDirectory;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::listeners::Listeners;
 use super::manager_process::ManagerProcess;
+use super::pulse::until_silent;
 use crate::failure::Failure;
 
 /// From the first death to the next term; twice as long after each further one.
@@ -34,6 +36,10 @@ pub(super) struct Terms {
     term: u64,
     /// Absent between two terms.
     process: Option<ManagerProcess>,
+    /// Ends when the process lives and yet says nothing.
+    silence: JoinHandle<()>,
+    /// The newest was killed for its silence.
+    was_silent: bool,
     due: Option<Instant>,
     deaths: VecDeque<Instant>,
 }
@@ -46,6 +52,8 @@ impl Terms {
             run: run.clone(),
             term: last.map_err(|error| Failure::from_engine(&error))?,
             process: None,
+            silence: tokio::spawn(std::future::pending()),
+            was_silent: false,
             due: None,
             deaths: VecDeque::new(),
         };
@@ -58,6 +66,9 @@ impl Terms {
         self.term += 1;
         self.due = None;
         self.process = Some(ManagerProcess::spawn(&self.run, self.term, listeners)?);
+        self.was_silent = false;
+        self.silence.abort();
+        self.silence = tokio::spawn(until_silent(self.run.clone()));
         Ok(())
     }
 
@@ -69,7 +80,16 @@ impl Terms {
     /// Waits for the next thing that happens.
     pub(super) async fn event(&mut self) -> Event {
         match (&mut self.process, self.due) {
-            (Some(process), _) => Event::Died(process.exited().await),
+            (Some(process), _) => {
+                tokio::select! {
+                    ended = process.exited() => Event::Died(ended),
+                    _ = &mut self.silence => {
+                        self.was_silent = true;
+                        process.kill();
+                        Event::Died(process.exited().await)
+                    }
+                }
+            }
             (None, Some(due)) => {
                 sleep_until(due).await;
                 Event::Due
@@ -82,7 +102,13 @@ impl Terms {
     /// too many.
     pub(super) fn died(&mut self, ended: &io::Result<ExitStatus>) -> (String, Option<Duration>) {
         let process = self.process.take();
-        let cause = process.map_or_else(String::new, |process| process.cause_of_death(ended));
+        let cause = match process {
+            Some(_) if self.was_silent => {
+                "the application manager did not answer any more and was killed".into()
+            }
+            Some(process) => process.cause_of_death(ended),
+            None => String::new(),
+        };
         let now = Instant::now();
         if self
             .deaths
@@ -117,5 +143,11 @@ impl Terms {
         {
             process.kill();
         }
+    }
+}
+
+impl Drop for Terms {
+    fn drop(&mut self) {
+        self.silence.abort();
     }
 }

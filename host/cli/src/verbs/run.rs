@@ -183,8 +183,13 @@ async fn settled_state(run: &RunDirectory) -> State {
     let deadline = Instant::now() + MANAGER_ENDS_WITHIN;
     loop {
         let (state, _) = runs::state_of(run);
-        if state != State::Running || Instant::now() >= deadline {
+        if state != State::Running {
             return state;
+        }
+        if Instant::now() >= deadline {
+            // One that is stopped has not heard of the death of its engine, and keeps the sockets.
+            let is_over = !engine::answers(run).await && engine::end_last_manager(run);
+            return if is_over { State::Dead } else { state };
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }

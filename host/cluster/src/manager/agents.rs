@@ -15,10 +15,10 @@ use crate::wire::cluster::{
 };
 use crate::wire::node_id;
 
-/// How often an agent says that it is alive.
-pub(crate) const HEARTBEAT_INTERVAL_MS: u64 = 1_000;
-/// A broken stream may come back within this; then the agent and its nodes are lost.
-const LOST_AFTER_MS: u64 = 3_000;
+/// How often an agent says that it is alive, at least.
+const HEARTBEAT_INTERVAL_MAX_MS: u64 = 1_000;
+/// So many heartbeats fit into the time after which an agent is lost.
+const HEARTBEATS: u64 = 3;
 /// Longest name of an agent.
 const NAME_BYTES_MAX: usize = 128;
 
@@ -60,6 +60,9 @@ impl Core {
         }
         let (agent, is_new) = self.enrol(register);
         self.links.insert(link, agent);
+        if !register.in_engine {
+            self.heard_ms.insert(link, self.now_ms);
+        }
         if register.in_engine {
             self.lose_engine_before(&register.agent_id);
         }
@@ -149,6 +152,8 @@ impl Core {
         {
             self.tables.agents[index].state = AgentState::Connected;
             self.links.retain(|_, agent| *agent != index);
+            self.heard_ms
+                .retain(|link, _| self.links.contains_key(link));
             return (index, false);
         }
         self.tables.agents.push(AgentRecord {
@@ -170,7 +175,7 @@ impl Core {
         let welcome = Welcome {
             job: self.prepared.job.name.clone(),
             run: self.setting.run.clone(),
-            heartbeat_interval_ms: HEARTBEAT_INTERVAL_MS,
+            heartbeat_interval_ms: self.heartbeat_interval_ms(),
             outbox_number: self
                 .journaled_outbox
                 .get(&register.agent_id)
@@ -223,13 +228,53 @@ impl Core {
         self.lose_nodes(gone);
     }
 
+    /// How long an agent may be away, or silent, before its nodes are given up.
+    pub(super) fn lost_after_ms(&self) -> u64 {
+        let lost_after = self.prepared.job.limits.agent_lost_after;
+        u64::try_from(lost_after.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn heartbeat_interval_ms(&self) -> u64 {
+        (self.lost_after_ms() / HEARTBEATS).clamp(1, HEARTBEAT_INTERVAL_MAX_MS)
+    }
+
+    pub(crate) fn heard(&mut self, link: Link, now_ms: u64) {
+        if let Some(heard_ms) = self.heard_ms.get_mut(&link) {
+            *heard_ms = now_ms;
+        }
+    }
+
+    /// Time in which this application manager stood still is not silence of others.
+    pub(super) fn forgive_silence(&mut self, passed_ms: u64) {
+        for heard_ms in self.heard_ms.values_mut() {
+            *heard_ms = heard_ms.saturating_add(passed_ms);
+        }
+    }
+
+    /// An agent that says nothing stands still, or its machine or its network does: its time is over already.
+    pub(super) fn cut_silent_links(&mut self) {
+        let lost_after_ms = self.lost_after_ms();
+        let is_silent = |heard: u64| heard.saturating_add(lost_after_ms) <= self.now_ms;
+        let silent = self.heard_ms.iter().filter(|(_, heard)| is_silent(**heard));
+        let silent: Vec<Link> = silent.map(|(link, _)| *link).collect();
+        for link in silent {
+            self.effects.push(Effect::Close {
+                link,
+                refusal: Refusal::Silent,
+            });
+            self.away(link, self.now_ms);
+        }
+    }
+
     pub(super) fn gone(&mut self, link: Link) {
-        let Some(agent) = self.links.remove(&link) else {
-            return;
-        };
-        self.tables.agents[agent].state = AgentState::Away {
-            lost_at_ms: self.now_ms + LOST_AFTER_MS,
-        };
+        self.away(link, self.now_ms.saturating_add(self.lost_after_ms()));
+    }
+
+    fn away(&mut self, link: Link, lost_at_ms: u64) {
+        self.heard_ms.remove(&link);
+        if let Some(agent) = self.links.remove(&link) {
+            self.tables.agents[agent].state = AgentState::Away { lost_at_ms };
+        }
     }
 
     pub(super) fn lose_agents(&mut self) {
@@ -272,6 +317,7 @@ impl Core {
         let Some(agent) = self.agent_of(link) else {
             return;
         };
+        self.heard(link, self.now_ms);
         match message {
             FromAgent::Outbox(entry) => self.outbox_entry(agent, entry),
             FromAgent::Report(report) => self.reported(report),

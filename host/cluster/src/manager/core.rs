@@ -27,6 +27,8 @@ const JOURNAL_WITHIN_MS: u64 = 1_000;
 const TIMERS_EVERY_MS: u64 = 100;
 /// Agents of an application manager that has died come to the next one within this; then they are lost.
 const RETURN_WITHIN_MS: u64 = 15_000;
+/// An application manager that looks so much later than it wanted to has stood still itself.
+const LATE_AFTER_MS: u64 = 500;
 /// A state machine whose decisions cause new events at once, over and over, is wrong.
 const DECISIONS_AT_ONCE_MAX: usize = 100;
 
@@ -55,6 +57,10 @@ pub(crate) struct Core {
     pub(super) now_ms: u64,
     /// Agents with an open stream, by link.
     pub(super) links: BTreeMap<Link, usize>,
+    /// When this application manager wanted to look again.
+    due_ms: Option<u64>,
+    /// When something was heard last over a link. An agent inside the engine is not in it: it ends with its process.
+    pub(super) heard_ms: BTreeMap<Link, u64>,
     /// Of attempts of which something was heard.
     pub(super) logs: BTreeMap<(String, u32), LogRecord>,
     /// Numbers of the outboxes that are in the tables, by agent id.
@@ -93,6 +99,8 @@ impl Core {
             tables,
             now_ms: 0,
             links: BTreeMap::new(),
+            due_ms: None,
+            heard_ms: BTreeMap::new(),
             logs: BTreeMap::new(),
             outbox: BTreeMap::new(),
             journaled_outbox: BTreeMap::new(),
@@ -143,8 +151,12 @@ impl Core {
 
     /// Takes everything that has happened, the passing of time included, and says what to do about it.
     pub(crate) fn handle(&mut self, now_ms: u64, inputs: Vec<Input>) -> Vec<Effect> {
-        self.now_ms = now_ms.max(self.tables.clock_ms);
+        let before_ms = self.tables.clock_ms;
+        self.now_ms = now_ms.max(before_ms);
         self.tables.clock_ms = self.now_ms;
+        if self.has_stood_still() {
+            self.forgive_silence(self.now_ms - before_ms);
+        }
         for input in inputs {
             self.take(input);
         }
@@ -152,7 +164,14 @@ impl Core {
         self.decide_all();
         self.journal_overdue();
         self.end_when_quiet();
+        self.due_ms = self.next_wake_ms();
         std::mem::take(&mut self.effects)
+    }
+
+    /// This application manager comes much too late: what others said in the meantime is still on its way.
+    fn has_stood_still(&self) -> bool {
+        self.due_ms
+            .is_some_and(|due| self.now_ms > due.saturating_add(LATE_AFTER_MS))
     }
 
     /// When [`Core::handle`] is due again though nothing has come, milliseconds since 1970; absent while only others can cause something.
@@ -172,7 +191,10 @@ impl Core {
             .map(|end| end.logs_until_ms.unwrap_or(end.nodes_until_ms));
         let timers = self.tables.timers.values().min();
         let timers = timers.map(|at| self.timers_due_ms().max(*at));
+        let silent = self.heard_ms.values();
+        let silent = silent.map(|heard| heard.saturating_add(self.lost_after_ms()));
         away.chain(timers)
+            .chain(silent)
             .chain(
                 self.tables
                     .placings
@@ -267,6 +289,7 @@ impl Core {
     }
 
     fn let_time_pass(&mut self) {
+        self.cut_silent_links();
         self.lose_agents();
         self.fire_timers();
         self.settle_placings();

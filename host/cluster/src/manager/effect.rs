@@ -98,6 +98,8 @@ pub(crate) enum Effect {
 pub(crate) enum Refusal {
     /// It cannot, as it is.
     Unfit(String),
+    /// Nothing was heard of it for too long.
+    Silent,
     /// The job is over.
     Over,
     /// The agent has obeyed a newer term: this application manager is no longer in charge.

@@ -20,8 +20,8 @@ use crate::wire::cluster::discovery_server::Discovery;
 use crate::wire::cluster::{AgentMessage, FetchRequest, FileChunk, ManagerMessage, Register};
 use crate::wire::job::job_control_server::JobControl;
 use crate::wire::job::{
-    Accepted, DescribeRequest, Description, RestartRequest, ResumeRequest, ScaleRequest,
-    StopRequest, WatchRequest,
+    Accepted, DescribeRequest, Description, PingRequest, Pong, RestartRequest, ResumeRequest,
+    ScaleRequest, StopRequest, WatchRequest,
 };
 
 /// How long a new stream may take to say who it is.
@@ -76,6 +76,7 @@ pub(crate) struct ResumeLetter {
 /// Both services. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Services {
+    term: u64,
     mail: mpsc::Sender<Mail>,
     watcher: Watcher,
     staged: PathBuf,
@@ -85,8 +86,14 @@ pub(crate) struct Services {
 type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Services {
-    pub(crate) fn new(mail: mpsc::Sender<Mail>, watcher: Watcher, run: &RunDirectory) -> Self {
+    pub(crate) fn new(
+        term: u64,
+        mail: mpsc::Sender<Mail>,
+        watcher: Watcher,
+        run: &RunDirectory,
+    ) -> Self {
         Self {
+            term,
             mail,
             watcher,
             staged: run.staged(),
@@ -200,6 +207,10 @@ impl JobControl for Services {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let events = self.watcher.watch(request.into_inner().after);
         Ok(Response::new(Box::pin(ReceiverStream::new(events))))
+    }
+
+    async fn ping(&self, _request: Request<PingRequest>) -> Result<Response<Pong>, Status> {
+        Ok(Response::new(Pong { term: self.term }))
     }
 
     async fn describe(

@@ -136,7 +136,10 @@ impl Shell {
             Mail::Agent {
                 link,
                 message: FromAgent::Log(chunk),
-            } => Some(self.store_log(link, &chunk)?),
+            } => {
+                self.core.heard(link, clock::now_ms());
+                Some(self.store_log(link, &chunk)?)
+            }
             Mail::Agent { link, message } => Some(Input::Agent { link, message }),
             Mail::Gone { link } => {
                 self.commands.remove(&link);
@@ -277,6 +280,7 @@ impl Shell {
     fn close(&mut self, link: Link, refusal: Refusal) {
         let status = match refusal {
             Refusal::Unfit(why) => Status::failed_precondition(why),
+            Refusal::Silent => Status::unavailable("nothing was heard for too long"),
             Refusal::Over => Status::failed_precondition("the job is over"),
             Refusal::Overtaken(term) => Status::unavailable(format!(
                 "term {term} has taken over from term {}",

@@ -27,6 +27,7 @@ place_within = "2 min"
 stop_within = "45 s"
 orphan_grace = "1 hour"
 quarantine_grace = "2 hours"
+agent_lost_after = "20 s"
 restarts = 4
 
 [roles.worker]
@@ -66,6 +67,7 @@ fn every_key_is_read() {
     assert_eq!(job.manager.properties["restarts"], "3");
     assert_eq!(job.limits.orphan_grace, Duration::from_hours(1));
     assert_eq!(job.limits.quarantine_grace, Duration::from_hours(2));
+    assert_eq!(job.limits.agent_lost_after, Duration::from_secs(20));
     assert_eq!(job.limits.restarts, 4);
     assert_eq!(job.base, Path::new("/jobs"));
 

@@ -7,9 +7,9 @@ use forebay_test_support::{
 };
 
 use crate::command_line::snapshot;
-use crate::failover::manager_of;
+use crate::failover::{lives, manager_of};
 use crate::jobs::{UNTIL_GO, job_with_go, ready, run, run_dir, shell_job, start};
-use crate::processes::kill;
+use crate::processes::{kill, stop};
 use crate::restarts::{endings, ready_again, restarts};
 
 /// Kills the engine, waits until everything of it on this machine is gone, and gives the run directory.
@@ -142,4 +142,31 @@ fn a_run_that_has_ended_or_goes_on_cannot_be_continued() {
     );
     sandbox.write("go", "");
     going.finish().assert_code(0);
+}
+
+/// Its engine is killed while it is stopped: it does not even notice that, keeps the socket, and could wake up at any time.
+#[test]
+fn an_application_manager_that_stands_still_commands_nobody_any_more() {
+    let sandbox = Sandbox::pair();
+    sandbox.write("job.toml", job_with_go(sandbox.second(), 1, UNTIL_GO));
+    let run = crate::remote_agents::listening(&sandbox, "10.77.0.1", 1).start();
+    let agent = crate::remote_agents::agent(sandbox.second(), "10.77.0.1", &run).start();
+    let node = ready(&run, "worker:0");
+    let old = manager_of(&run, 1);
+    stop(old);
+    kill(run.pid());
+    let folder = run_dir(&run);
+    run.finish();
+    let next = continue_run(&sandbox, &folder)
+        .args(["--listen", "10.77.0.1:4711", "--insecure", "--slots", "0"])
+        .start();
+    manager_of(&next, 2);
+    assert!(!lives(old), "it could wake up");
+    sandbox.second().write("go", "");
+    let output = next.finish();
+    output.assert_code(0);
+    let attempts = output.summary().node("worker:0")["attempts"].clone();
+    assert_eq!(attempts.as_array().map(Vec::len), Some(1), "{output}");
+    assert_eq!(attempts[0]["pid"], node, "{output}");
+    agent.finish().assert_code(0);
 }

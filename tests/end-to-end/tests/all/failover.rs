@@ -8,7 +8,7 @@ use forebay_test_support::{
 };
 
 use crate::jobs::{UNTIL_GO, job_with_go, ready, run_dir, run_json, shell_job, start};
-use crate::processes::kill;
+use crate::processes::{kill, stop};
 
 /// So many deaths in a row are too many.
 const DEATHS_MAX: u64 = 6;
@@ -30,7 +30,7 @@ pub(crate) fn kill_all_managers(run: &Running) {
     }
 }
 
-fn lives(pid: u32) -> bool {
+pub(crate) fn lives(pid: u32) -> bool {
     fs::read_link(format!("/proc/{pid}/exe")).is_ok()
 }
 
@@ -167,4 +167,24 @@ fn application_managers_that_die_again_and_again_end_the_job_by_name() {
     assert!(reason.contains("die again and again"), "{output}");
     assert!(reason.contains("killed by signal 9"), "{output}");
     wait_until("the node is gone", WATCHDOG, || !lives(node));
+}
+
+/// It may be stopped, or swapped out: nobody is in charge, and nothing has died.
+#[test]
+fn an_application_manager_that_does_not_answer_is_replaced() {
+    let sandbox = Sandbox::new();
+    let run = start(&sandbox, &job_with_go(&sandbox, 1, UNTIL_GO));
+    let node = ready(&run, "worker:0");
+    let silent = manager_of(&run, 1);
+    stop(silent);
+    manager_of(&run, 2);
+    assert!(!lives(silent), "it could wake up");
+    sandbox.write("go", "");
+    let output = run.finish();
+    output.assert_code(0);
+    assert_eq!(
+        output.summary().attempt("worker:0")["pid"],
+        node,
+        "{output}"
+    );
 }

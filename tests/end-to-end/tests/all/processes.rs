@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
-use forebay_test_support::{Sandbox, WATCHDOG, forebay_binary, wait_until};
+use forebay_test_support::{Sandbox, Signal, WATCHDOG, forebay_binary, wait_until};
+use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
 use crate::jobs::{UNTIL_GO, job_with_go, manager_pid, ready, run, run_dir, shell_job, start};
@@ -203,7 +204,15 @@ fn a_killed_engine_takes_everything_with_it() {
 
 /// Of a process that only the test can end.
 pub(crate) fn kill(pid: u32) {
-    use rustix::process::{Pid, Signal, kill_process};
+    signal(pid, Signal::KILL);
+}
+
+/// Nothing of it runs until it gets SIGCONT.
+pub(crate) fn stop(pid: u32) {
+    signal(pid, Signal::STOP);
+}
+
+pub(crate) fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.cast_signed()).expect("a pid is not 0");
-    kill_process(pid, Signal::KILL).expect("the process lives");
+    kill_process(pid, signal).expect("the process lives");
 }

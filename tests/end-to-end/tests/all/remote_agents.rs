@@ -4,11 +4,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use forebay_test_support::{Invocation, Machine, Running, Sandbox, environment, log_line};
+use forebay_test_support::{
+    Invocation, Machine, Running, Sandbox, Signal, WATCHDOG, environment, log_line, wait_until,
+};
 use serde_json::Value;
 
 use crate::command_line::snapshot;
 use crate::jobs::{UNTIL_GO, job_with_go, machines, ready, run_dir, run_json, shell_job};
+use crate::processes::{signal, stop};
 
 const PORT: u16 = 4711;
 
@@ -259,5 +262,59 @@ fn an_agent_with_two_addresses_wants_to_know_which() {
     let event = run.wait_event("the agent", joined);
     assert_eq!(event["address"], "10.77.0.3");
     run.finish().assert_code(0);
+    agent.finish().assert_code(0);
+}
+
+#[test]
+fn an_agent_that_stands_still_is_given_up_and_hears_of_it_when_it_wakes() {
+    let sandbox = Sandbox::pair();
+    let job = job_with_go(&sandbox, 2, UNTIL_GO);
+    sandbox.write("job.toml", job + &crate::restarts::restarts(1, 50));
+    let run = run_json(&sandbox)
+        .args(["--listen", "10.77.0.1:4711", "--insecure", "--agents", "2"])
+        .start();
+    let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
+    ready(&run, "worker:0");
+    ready(&run, "worker:1");
+    stop(agent.pid());
+    run.wait_event("its agent is lost", |event| {
+        event["kind"] == "agent" && event["phase"] == "lost"
+    });
+    let again = run.wait_event("its node is placed again", |event| {
+        event["phase"] == "placed" && event["attempt"] == 1
+    });
+    crate::restarts::ready_again(&run, again["node"].as_str().expect("a node"), 2);
+    signal(agent.pid(), Signal::CONT);
+    let output = agent.finish();
+    assert!(output.stderr.contains("was away for too long"), "{output}");
+    sandbox.write("go", "");
+    run.finish().assert_code(0);
+}
+
+#[test]
+fn a_cable_that_is_pulled_out_for_a_moment_costs_nothing() {
+    let sandbox = Sandbox::pair();
+    let script = "echo one; while [ ! -e \"$GO\" ]; do sleep 0.02; done; echo two; touch \"$GO.seen\"; while [ ! -e \"$GO.end\" ]; do sleep 0.02; done";
+    let job = job_with_go(sandbox.second(), 1, script);
+    sandbox.write("job.toml", job + "[limits]\nagent_lost_after = \"1 min\"\n");
+    let run = listening(&sandbox, "10.77.0.1", 1).start();
+    let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
+    let pid = ready(&run, "worker:0");
+    run.wait_event("it writes", log_line("worker:0", "one"));
+    sandbox.second().ip(&["link", "set", "joined0", "down"]);
+    let go = sandbox.second().write("go", "");
+    wait_until("the node goes on alone", WATCHDOG, || {
+        go.with_extension("seen").exists()
+    });
+    sandbox.second().ip(&["link", "set", "joined0", "up"]);
+    run.wait_event("what it wrote arrives", log_line("worker:0", "two"));
+    sandbox.second().write("go.end", "");
+    let output = run.finish();
+    output.assert_code(0);
+    assert_eq!(output.summary().attempt("worker:0")["pid"], pid, "{output}");
+    assert!(
+        !output.events().iter().any(|event| event["phase"] == "lost"),
+        "{output}"
+    );
     agent.finish().assert_code(0);
 }

@@ -1,8 +1,10 @@
 //! What agents say late, twice, or about what nobody asked for.
 
+use forebay_plugin::NodePhase;
+
 use super::bench::{Bench, code, worker};
 use crate::events::Outcome;
-use crate::manager::effect::{Effect, Input};
+use crate::manager::effect::{Effect, Input, Refusal};
 use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::outbox_entry::Event as Told;
@@ -206,4 +208,47 @@ fn a_node_that_its_agent_ended_is_not_one_that_was_told_to_stop() {
     let summary = bench.summary().unwrap();
     assert_eq!(summary.reason, "its agent ended it: the agent is stopped");
     assert_eq!(summary.nodes[0].attempts[0].verdict, "retry");
+}
+
+#[test]
+fn an_agent_that_says_nothing_any_more_is_lost_though_its_stream_stands() {
+    let mut bench = Bench::running();
+    bench.wait(2_000);
+    bench.heartbeat(1);
+    bench.effects.clear();
+    bench.wait(2_999);
+    assert_eq!(bench.refused(1), None);
+    bench.wait(1);
+    assert_eq!(bench.refused(1), Some(Refusal::Silent));
+    assert_eq!(bench.phase("worker:0"), NodePhase::Absent);
+    let register = bench.registration("a", 64);
+    bench.input(Input::Joined { link: 2, register });
+    assert!(matches!(bench.refused(2), Some(Refusal::Unfit(_))));
+}
+
+#[test]
+fn an_application_manager_that_stood_still_itself_blames_nobody() {
+    let mut bench = Bench::running();
+    bench.effects.clear();
+    bench.wait(60_000);
+    assert_eq!(bench.refused(1), None);
+    bench.wait(3_000);
+    assert_eq!(bench.refused(1), Some(Refusal::Silent));
+}
+
+#[test]
+fn the_agent_of_the_engine_ends_with_it_and_needs_no_heartbeat() {
+    let mut bench = Bench::new(1);
+    let register = bench.registration("a", 64);
+    bench.input(Input::Joined {
+        link: 1,
+        register: Register {
+            in_engine: true,
+            ..register
+        },
+    });
+    for _ in 0..10 {
+        bench.wait(1_000);
+    }
+    assert_eq!(bench.refused(1), None);
 }

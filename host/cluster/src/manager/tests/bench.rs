@@ -2,251 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use forebay_plugin::{
-    Action, Call, CallError, CheckedMachine, CheckedRunner, Decision, Description, Event,
-    ExitReport, Fault, FinishRule, Grants, JobEnd, JobFailure, JobSpec, JobView, LaunchPlan,
-    LaunchRequest, Limits, Manifest, Moment, NodeId, NodePhase, NodeRunner, PlaceRequest,
-    PluginError, Preparation, Program, Readiness, RecoveryScope, RolePolicy, StateMachine,
-    StopOrder, TimerOrder, Verdict, VerdictKind,
-};
+use forebay_plugin::NodePhase;
 
+use super::native::{Health, prepared};
 use crate::events::{JobEvent, Summary};
 use crate::journal::Entry;
 use crate::manager::core::{Core, Setting};
-use crate::manager::effect::{Effect, Input, ResumeCall, StopCall, StopWay};
+use crate::manager::effect::{Effect, Input, Refusal, ResumeCall, StopCall, StopWay};
 use crate::manager::mending::Mended;
-use crate::preparation::{PluginSet, Prepared, prepare};
 use crate::submission::HOST_VERSION;
 use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::outbox_entry::Event as Told;
 use crate::wire::cluster::{
-    AttemptEnded, AttemptReady, AttemptStarted, HeldPlace, Inventory, NodeSignal, OutboxEntry,
-    Place, PlaceGranted, Register, Resources, Start, attempt_ended,
+    AttemptEnded, AttemptReady, AttemptStarted, Heartbeat, HeldPlace, Inventory, NodeSignal,
+    OutboxEntry, Place, PlaceGranted, Register, Resources, Start, attempt_ended,
 };
 use crate::wire::node_id;
 
 pub(super) const START_MS: u64 = 1_000_000;
 pub(super) const TWO_WORKERS: &str = "[roles.worker]\nnodes = 2\ncommand = [\"true\"]\n";
-
-/// Places everything, starts everything, and ends with the first node that ends.
-struct SimpleMachine {
-    description: Description,
-    health: Health,
-}
-
-/// What is wrong with the plugins of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Health {
-    /// Nothing: a state machine that knows what to do about the signal `break`, in a new format of its state.
-    Mended,
-    /// The state machine fails at the signal `break`.
-    Whole,
-    /// The node runner has no plan for a second attempt either.
-    NoPlan,
-    /// The node runner cannot judge an end.
-    NoJudgement,
-}
-
-fn failure(call: Call) -> CallError {
-    let why = PluginError {
-        code: "broken".into(),
-        message: "it is broken".into(),
-        hint: Some("mend it".into()),
-    };
-    CallError::new("native", call, Fault::Plugin(why))
-}
-
-impl StateMachine for SimpleMachine {
-    fn describe(&self) -> &Description {
-        &self.description
-    }
-
-    fn decide(
-        &self,
-        _: &JobSpec,
-        _: &Moment,
-        view: &JobView,
-        state: &[u8],
-        events: &[Event],
-    ) -> Result<Decision, CallError> {
-        let breaks =
-            |event: &Event| matches!(event, Event::Custom(custom) if custom.name == "break");
-        if self.health != Health::Mended && events.iter().any(breaks) {
-            return Err(failure(Call::Decide));
-        }
-        if self.health == Health::Mended && state == b"known" {
-            return Err(failure(Call::Decide));
-        }
-        let mut actions: Vec<Action> = events
-            .iter()
-            .flat_map(|event| answer(event, view))
-            .collect();
-        let end = actions
-            .iter()
-            .position(|action| matches!(action, Action::Finish(_)));
-        actions.truncate(end.map_or(actions.len(), |end| end + 1));
-        Ok(Decision {
-            state: if self.health == Health::Mended {
-                b"mended".to_vec()
-            } else {
-                b"known".to_vec()
-            },
-            phase: "somewhere".into(),
-            note: None,
-            actions,
-        })
-    }
-
-    fn migrate(&self, from: &str, state: &[u8]) -> Result<Vec<u8>, CallError> {
-        match (from, state) {
-            ("one", b"known") => Ok(b"mended".to_vec()),
-            _ => Err(failure(Call::Migrate)),
-        }
-    }
-}
-
-fn answer(event: &Event, view: &JobView) -> Vec<Action> {
-    match event {
-        Event::Submitted => {
-            vec![Action::Place(PlaceRequest {
-                nodes: all(view),
-                avoid: Vec::new(),
-                deadline_ms: 60_000,
-            })]
-        }
-        Event::NodesPlaced(nodes) => {
-            vec![Action::Publish(nodes.clone()), Action::Start(nodes.clone())]
-        }
-        Event::PlaceFailed(_, missing) => vec![fail(missing, None)],
-        Event::NodesLost(nodes) => vec![fail("lost", nodes.first().cloned())],
-        Event::NodeExited(exit) if exit.verdict.kind == VerdictKind::Stopped => vec![],
-        Event::NodeExited(exit) if exit.verdict.kind == VerdictKind::Finished => {
-            vec![Action::Finish(JobEnd::Succeeded)]
-        }
-        Event::NodeExited(exit) => vec![fail(&exit.verdict.reason, Some(exit.node.clone()))],
-        Event::StopRequested(_) => vec![Action::Stop(StopOrder {
-            nodes: all(view),
-            grace_ms: 5_000,
-        })],
-        Event::Custom(custom) if custom.name == "rewind" => vec![Action::Rewind(Vec::new())],
-        Event::Custom(custom) if custom.name == "break" => vec![],
-        Event::Custom(custom) if custom.name == "halt" => vec![Action::Stop(StopOrder {
-            nodes: vec![NodeId::new("worker", 0)],
-            grace_ms: 1_000,
-        })],
-        Event::Custom(custom) if custom.name == "anew" => {
-            vec![
-                Action::Stop(StopOrder {
-                    nodes: vec![NodeId::new("worker", 0)],
-                    grace_ms: 1_000,
-                }),
-                Action::Start(vec![NodeId::new("worker", 0)]),
-                Action::SetTimer(TimerOrder {
-                    id: "later".into(),
-                    after_ms: 60_000,
-                }),
-            ]
-        }
-        Event::Custom(custom) if custom.name == "release" => vec![Action::Release(all(view))],
-        Event::Custom(_) | Event::Timer(_) => {
-            vec![Action::SetTimer(TimerOrder {
-                id: "again".into(),
-                after_ms: 0,
-            })]
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn fail(reason: &str, node: Option<NodeId>) -> Action {
-    Action::Finish(JobEnd::Failed(JobFailure {
-        reason: reason.into(),
-        node,
-    }))
-}
-
-fn all(view: &JobView) -> Vec<NodeId> {
-    view.roles
-        .iter()
-        .flat_map(|role| {
-            (0..)
-                .zip(&role.nodes)
-                .map(|(index, _)| NodeId::new(role.role.clone(), index))
-        })
-        .collect()
-}
-
-/// Runs the role's command; exit code 0 is finished, everything else fatal.
-struct SimpleRunner {
-    description: Description,
-    health: Health,
-}
-
-impl NodeRunner for SimpleRunner {
-    fn describe(&self) -> &Description {
-        &self.description
-    }
-
-    fn prepare(&self, job: &JobSpec) -> Result<Preparation, CallError> {
-        Ok(Preparation {
-            policies: job.roles.iter().map(|role| policy(&role.name)).collect(),
-            ..Preparation::default()
-        })
-    }
-
-    fn plan(
-        &self,
-        _: &JobSpec,
-        _: &forebay_plugin::ClusterSpec,
-        requests: &[LaunchRequest],
-    ) -> Result<Vec<LaunchPlan>, CallError> {
-        if self.health == Health::NoPlan && requests.iter().any(|request| request.attempt > 1) {
-            return Err(failure(Call::Plan));
-        }
-        let plan = |request: &LaunchRequest| LaunchPlan {
-            node: request.node.clone(),
-            program: Program::RoleCommand,
-            arguments: vec![format!("{:?}", request.place.ports)],
-            environment: Vec::new(),
-            unset: vec![],
-            files: Vec::new(),
-        };
-        Ok(requests.iter().map(plan).collect())
-    }
-
-    fn interpret_exit(&self, _: &JobSpec, report: &ExitReport) -> Result<Verdict, CallError> {
-        if self.health == Health::NoJudgement {
-            return Err(failure(Call::InterpretExit));
-        }
-        let finished = report.ending == forebay_plugin::Ending::Code(0);
-        let kind = if finished {
-            VerdictKind::Finished
-        } else {
-            VerdictKind::Fatal
-        };
-        Ok(Verdict {
-            kind,
-            reason: format!("`{}` ended", report.node),
-            hint: Some("look at it".into()),
-        })
-    }
-}
-
-fn policy(role: &str) -> RolePolicy {
-    RolePolicy {
-        role: role.into(),
-        finish: FinishRule::All,
-        recovery: RecoveryScope::Cluster,
-        adapts: false,
-        ready_when: Readiness::Started,
-        checkpoint: forebay_plugin::CheckpointDuty::None,
-        ports: vec![forebay_plugin::PortNeed {
-            name: "main".into(),
-            first_only: false,
-        }],
-    }
-}
 
 /// A core with agents that a test speaks for.
 pub(super) struct Bench {
@@ -370,6 +145,20 @@ impl Bench {
         let orders = self.orders(link);
         self.effects.clear();
         self.grant(link, orders);
+    }
+
+    pub(super) fn heartbeat(&mut self, link: u64) {
+        let message = FromAgent::Heartbeat(Heartbeat::default());
+        self.input(Input::Agent { link, message });
+    }
+
+    /// Why this stream was closed, if it was.
+    pub(super) fn refused(&self, closed: u64) -> Option<Refusal> {
+        let mut refusals = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Close { link, refusal } if *link == closed => Some(refusal.clone()),
+            _ => None,
+        });
+        refusals.next()
     }
 
     /// Every `place` that went over this link.
@@ -579,47 +368,6 @@ fn setting(term: u64, agents: u32) -> Setting {
         awaited_agents: agents,
         files: BTreeMap::new(),
     }
-}
-
-fn prepared(roles: &str, health: Health) -> (Prepared, PluginSet) {
-    let text = format!("name = \"job\"\n{roles}");
-    let document =
-        forebay_job::Document::parse(&text, "job.toml", std::path::Path::new("/nowhere"));
-    let (job, _) = document.check().into_job().unwrap();
-    let format = if health == Health::Mended {
-        "two"
-    } else {
-        "one"
-    };
-    let manifest = Manifest::parse(&format!(
-        "id = \"native\"\nversion = \"1.0.0\"\nstate-format = \"{format}\"\n[requests]\nports = 1\n",
-    ))
-    .unwrap();
-    let description = manifest.description();
-    let machine = CheckedMachine::new(
-        Box::new(SimpleMachine {
-            description: description.clone(),
-            health,
-        }),
-        Limits::default(),
-    );
-    let runner = CheckedRunner::new(
-        Box::new(SimpleRunner {
-            description,
-            health,
-        }),
-        manifest,
-        Grants::default(),
-        Limits::default(),
-    );
-    let plugins = PluginSet {
-        machine,
-        machine_sha256: "none".into(),
-        machine_runner: None,
-        runners: BTreeMap::from([("command".to_owned(), runner)]),
-    };
-    let prepared = prepare(&job, &plugins).unwrap();
-    (prepared, plugins)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "fields of messages are optional")]

@@ -3,6 +3,7 @@
 mod agents;
 mod bench;
 mod failover;
+mod native;
 mod quarantine;
 
 use forebay_plugin::NodePhase;

@@ -2,7 +2,8 @@
 
 use forebay_plugin::{NodePhase, VerdictKind};
 
-use super::bench::{Bench, Health, code, core_with, worker};
+use super::bench::{Bench, code, core_with, worker};
+use super::native::Health;
 use crate::events::Outcome;
 use crate::manager::effect::{Input, StopWay};
 use crate::wire::cluster::outbox_entry::Event as Told;
