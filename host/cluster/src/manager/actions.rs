@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use forebay_plugin::{Action, CallError, JobEnd, NodeId, NodePhase, PlaceRequest, StopOrder};
+use forebay_plugin::{Action, JobEnd, NodeId, NodePhase, PlaceRequest, StopOrder};
 
 use super::core::Core;
+use super::quarantine::Failure;
 use super::tables::{NodeRecord, Placing, StopRecord};
 use crate::events::JobEvent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
@@ -19,15 +20,15 @@ impl Core {
     pub(super) fn carry_out_all(&mut self, actions: Vec<(Id, Action)>) {
         let mut left = VecDeque::from(actions);
         while let Some((id, action)) = left.front() {
-            if let Err(error) = self.carry_out(*id, action) {
-                self.quarantine_of(&error);
+            if let Err(failure) = self.carry_out(*id, action) {
+                self.quarantine(failure);
                 return self.keep_unfinished(left.into());
             }
             left.pop_front();
         }
     }
 
-    fn carry_out(&mut self, id: Id, action: &Action) -> Result<(), CallError> {
+    fn carry_out(&mut self, id: Id, action: &Action) -> Result<(), Failure> {
         match action {
             Action::Place(request) => self.place(id, request),
             Action::Release(nodes) => self.release(Some(id), nodes),
@@ -133,7 +134,7 @@ impl Core {
     }
 
     /// As with [`Core::publish`], only nodes that still have a place.
-    fn start(&mut self, action: Id, nodes: &[NodeId]) -> Result<(), CallError> {
+    fn start(&mut self, action: Id, nodes: &[NodeId]) -> Result<(), Failure> {
         let mut startable = self.placed(nodes);
         startable.retain(|id| match self.tables.node_mut(id) {
             Some(node) if node.phase.is_live() => {

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::actions::Id;
 use super::effect::{Effect, Input, Link, Ticket};
 use super::nodes::LogRecord;
+use super::quarantine::Failure;
 use super::tables::{AgentState, Tables};
 use crate::events::{JobEvent, Outcome, TermSummary};
 use crate::journal::{DecisionRecord, Entry};
@@ -361,7 +362,11 @@ impl Core {
             }
             self.decide();
         }
-        self.quarantine("its decisions cause new events without end".into(), None);
+        self.quarantine(
+            "its decisions cause new events without end"
+                .to_owned()
+                .into(),
+        );
     }
 
     /// Asks the state machine. Where it fails, the events stay, under their numbers.
@@ -373,10 +378,10 @@ impl Core {
                 .machine
                 .decide(&self.prepared.spec, &now, &view, &self.state, events);
         match answer {
-            Err(error) => self.quarantine_of(&error),
+            Err(error) => self.quarantine(Failure::of(&error)),
             Ok(decision) => {
                 if let Some(unsupported) = decision.actions.iter().find_map(unsupported) {
-                    return self.quarantine(unsupported.to_string(), None);
+                    return self.quarantine(unsupported.to_string().into());
                 }
                 let events = std::mem::take(&mut self.tables.undecided);
                 self.tables.next_event += events.len() as u64;

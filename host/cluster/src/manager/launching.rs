@@ -9,6 +9,7 @@ use forebay_plugin::{
 
 use super::actions::{Id, action_id};
 use super::core::Core;
+use super::quarantine::Failure;
 use crate::preparation::spec_of_runner;
 use crate::submission::{SubmittedFile, script_path};
 use crate::wire::cluster::manager_message::Message as ToAgent;
@@ -18,13 +19,20 @@ use crate::wire::to_wire;
 /// Nodes in one call of `plan`: each plan may carry the whole cluster, and an answer has a limit of bytes.
 const PLANS_AT_ONCE: usize = 64;
 
+/// Most attempts of one node within an hour.
+const ATTEMPTS_AN_HOUR_MAX: usize = 1_000;
+const HOUR_MS: u64 = 60 * 60 * 1_000;
+
 /// A request and its answer.
 type Planned = (LaunchRequest, Valid<LaunchPlan>);
 
 impl Core {
-    /// A new attempt of each of these nodes; none of them has a live one. Where a node runner has no plan, nothing of it
-    /// happens.
-    pub(super) fn launch(&mut self, action: Id, nodes: &[NodeId]) -> Result<(), CallError> {
+    /// A new attempt of each of these nodes; none of them has a live one. Where a node runner has no plan, or the state
+    /// machine starts a node over and over, nothing of it happens.
+    pub(super) fn launch(&mut self, action: Id, nodes: &[NodeId]) -> Result<(), Failure> {
+        for id in nodes {
+            self.check_attempts(id)?;
+        }
         let before: Vec<_> = nodes
             .iter()
             .map(|id| self.tables.node(id).cloned())
@@ -40,13 +48,33 @@ impl Core {
                         *node = before;
                     }
                 }
-                return Err(error);
+                return Err(Failure::of(&error));
             }
         }
         for id in nodes {
             self.show(id);
         }
         Ok(())
+    }
+
+    /// Whatever a state machine decides, it does not spin.
+    fn check_attempts(&mut self, id: &NodeId) -> Result<(), Failure> {
+        let since_ms = self.now_ms.saturating_sub(HOUR_MS);
+        let Some(node) = self.tables.node_mut(id) else {
+            return Ok(());
+        };
+        while node.started_ms.front().is_some_and(|at| *at < since_ms) {
+            node.started_ms.pop_front();
+        }
+        if node.started_ms.len() < ATTEMPTS_AN_HOUR_MAX {
+            return Ok(());
+        }
+        Err(Failure {
+            reason: format!(
+                "it starts node `{id}` more than {ATTEMPTS_AN_HOUR_MAX} times within an hour"
+            ),
+            hint: Some("see why its attempts end: `forebay logs`".into()),
+        })
     }
 
     /// As [`Core::launch`], of a start that was decided long ago: it is in no entry yet that this attempt begins now.
@@ -56,11 +84,11 @@ impl Core {
             return;
         };
         self.journaled_first(|core| {
-            if let Err(error) = core.launch(action, std::slice::from_ref(id)) {
+            if let Err(failure) = core.launch(action, std::slice::from_ref(id)) {
                 if let Some(node) = core.tables.node_mut(id) {
                     node.start_when_ended = Some(action);
                 }
-                core.quarantine_of(&error);
+                core.quarantine(failure);
             }
         });
     }
@@ -72,7 +100,7 @@ impl Core {
         }
         match self.plans(nodes) {
             Ok(plans) => self.order_all(plans),
-            Err(error) => self.quarantine_of(&error),
+            Err(error) => self.quarantine(Failure::of(&error)),
         }
     }
 
@@ -83,9 +111,10 @@ impl Core {
     }
 
     fn begin_attempt(&mut self, action: Id, id: &NodeId) {
-        let generation = self.tables.generation;
+        let (generation, now_ms) = (self.tables.generation, self.now_ms);
         if let Some(node) = self.tables.node_mut(id) {
             node.attempt += 1;
+            node.started_ms.push_back(now_ms);
             node.phase = NodePhase::Starting;
             node.generation = generation;
             node.done = false;

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value as Json;
 
 use super::core::Core;
+use super::quarantine::Failure;
 use super::tables::{Exit, NodeRecord};
 use crate::events::{AttemptSummary, JobEvent, NodeEvent};
 use crate::preparation::spec_of_runner;
@@ -213,7 +214,7 @@ impl Core {
         match self.ask_runner(&report) {
             Ok(verdict) => self.exited(report, verdict),
             Err(error) => {
-                self.quarantine_of(&error);
+                self.quarantine(Failure::of(&error));
                 self.keep_unjudged(report);
             }
         }

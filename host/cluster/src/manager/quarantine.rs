@@ -19,15 +19,34 @@ use crate::preparation::Prepared;
 /// such numbers.
 const UNDECIDED_MAX: usize = 10_000;
 
+/// What a plugin did.
+pub(super) struct Failure {
+    pub(super) reason: String,
+    /// What to do about it.
+    pub(super) hint: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn of(error: &CallError) -> Self {
+        Self {
+            reason: chain(error),
+            hint: error.hint().map(Into::into),
+        }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self { reason, hint: None }
+    }
+}
+
 impl Core {
     // ------------------------------------------------------------------------------------------------------ begin
 
-    pub(super) fn quarantine_of(&mut self, error: &CallError) {
-        self.quarantine(chain(error), error.hint().map(Into::into));
-    }
-
     /// A plugin cannot be used any more. A job that ends, or that somebody wants to end, does so without it.
-    pub(super) fn quarantine(&mut self, reason: String, hint: Option<String>) {
+    pub(super) fn quarantine(&mut self, failure: Failure) {
+        let Failure { reason, hint } = failure;
         if self.tables.end.is_some() {
             return self.emit(JobEvent::Warning {
                 message: format!("a plugin failed while the job ends: {reason}"),
@@ -181,6 +200,10 @@ impl Core {
                 .collect(),
         });
         self.happened(Event::Resumed);
+        // Somebody has looked.
+        for node in self.tables.nodes_mut() {
+            node.started_ms.clear();
+        }
         self.journaled_first(|core| {
             core.repeat_all_starts();
             for report in quarantine.unjudged {

@@ -1,6 +1,6 @@
 //! What the host knows of a job: plain data, written with each journal entry, changed only by the core.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use forebay_plugin::{
     Action, DataflowPhase, Event, ExitReport, JobSpec, JobView, NodeId, NodePhase, NodeView,
@@ -81,6 +81,8 @@ pub(crate) struct NodeRecord {
     pub(crate) start_when_ended: Option<(u64, u32)>,
     /// The action that started the newest attempt.
     pub(crate) started_by: Option<(u64, u32)>,
+    /// When the attempts of the last hour were started, oldest first.
+    pub(crate) started_ms: VecDeque<u64>,
     /// The newest stop of the newest attempt.
     pub(crate) stop: Option<StopRecord>,
     pub(crate) last: Option<VerdictKind>,
@@ -230,6 +232,7 @@ impl Default for NodeRecord {
             progress: 0,
             start_when_ended: None,
             started_by: None,
+            started_ms: VecDeque::new(),
             stop: None,
             last: None,
             ran_ms: 0,
@@ -325,6 +328,10 @@ impl Tables {
                 .zip(&role.nodes)
                 .map(|(index, node)| (NodeId::new(role.name.clone(), index), node))
         })
+    }
+
+    pub(crate) fn nodes_mut(&mut self) -> impl Iterator<Item = &mut NodeRecord> {
+        self.roles.iter_mut().flat_map(|role| &mut role.nodes)
     }
 
     /// Position of a node among all nodes of the job.

@@ -191,14 +191,18 @@ impl Bench {
         }
     }
 
-    pub(super) fn end(&mut self, index: u32, ending: attempt_ended::Ending) {
+    pub(super) fn end_attempt(&mut self, index: u32, attempt: u32, how: attempt_ended::Ending) {
         let ended = AttemptEnded {
             node: worker(index),
-            attempt: 1,
-            ending: Some(ending),
+            attempt,
+            ending: Some(how),
             ..AttemptEnded::default()
         };
         self.tell(1, Told::AttemptEnded(ended));
+    }
+
+    pub(super) fn end(&mut self, index: u32, ending: attempt_ended::Ending) {
+        self.end_attempt(index, 1, ending);
         self.input(Input::LogClosed {
             node: format!("worker:{index}"),
             attempt: 1,

@@ -7,7 +7,7 @@ use super::native::Health;
 use crate::events::Outcome;
 use crate::manager::effect::{Input, StopWay};
 use crate::wire::cluster::outbox_entry::Event as Told;
-use crate::wire::cluster::{AttemptEnded, AttemptStarted, attempt_ended};
+use crate::wire::cluster::{AttemptStarted, attempt_ended};
 
 fn running(health: Health) -> Bench {
     let mut bench = Bench::of(core_with(health));
@@ -25,15 +25,7 @@ fn without_a_plan() -> Bench {
 }
 
 fn end(bench: &mut Bench, index: u32, ending: attempt_ended::Ending) {
-    bench.tell(
-        1,
-        Told::AttemptEnded(AttemptEnded {
-            node: worker(index),
-            attempt: 1,
-            ending: Some(ending),
-            ..AttemptEnded::default()
-        }),
-    );
+    bench.end_attempt(index, 1, ending);
 }
 
 fn close_logs(bench: &mut Bench) {
@@ -211,4 +203,29 @@ fn signals_do_not_pile_up_without_end() {
     assert_eq!(bench.warnings().len(), 1);
     bench.join(2, "b", 64);
     assert_eq!(bench.core.tables.undecided.len(), 10_001);
+}
+
+#[test]
+fn a_machine_that_starts_a_node_over_and_over_is_held_up() {
+    let mut bench = running(Health::Whole);
+    for attempt in 1..1_000 {
+        bench.signal_of(1, "anew");
+        bench.end_attempt(0, attempt, attempt_ended::Ending::Signal(15));
+        bench.wait(200);
+        bench.heartbeat(1);
+    }
+    assert_eq!(bench.quarantine(), None);
+    bench.signal_of(1, "anew");
+    bench.end_attempt(0, 1_000, attempt_ended::Ending::Signal(15));
+    let reason = bench.quarantine().unwrap();
+    assert!(
+        reason.contains("more than 1000 times within an hour"),
+        "{reason}"
+    );
+    bench.effects.clear();
+    bench.resume("one", Health::Whole).unwrap();
+    assert_eq!(
+        (bench.quarantine(), bench.starts(1)[0].attempt),
+        (None, 1_001)
+    );
 }
