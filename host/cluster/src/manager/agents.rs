@@ -148,7 +148,7 @@ impl Core {
             .position(|agent| agent.id == register.agent_id)
         {
             self.tables.agents[index].state = AgentState::Connected;
-            self.links.retain(|_, agent| *agent != index);
+            self.close_other_streams(index);
             return (index, false);
         }
         self.tables.agents.push(AgentRecord {
@@ -163,6 +163,17 @@ impl Core {
         });
         self.changed();
         (self.tables.agents.len() - 1, true)
+    }
+
+    /// Registrations may overtake each other: an agent that waits on the stream which is not heeded has to come again.
+    fn close_other_streams(&mut self, agent: usize) {
+        while let Some(link) = self.link_of(agent) {
+            self.links.remove(&link);
+            self.effects.push(Effect::Close {
+                link,
+                refusal: Refusal::Replaced,
+            });
+        }
     }
 
     fn welcome(&mut self, agent: usize, register: &Register) {

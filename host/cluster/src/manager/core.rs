@@ -218,14 +218,28 @@ impl Core {
             }
         }
         let downtime_ms = self.now_ms.saturating_sub(self.died_ms);
-        for placing in &mut self.tables.placings {
-            placing.deadline_ms = placing.deadline_ms.saturating_add(downtime_ms);
-        }
+        self.put_off_deadlines(downtime_ms);
         self.changed();
         for (id, action) in std::mem::take(&mut self.unfinished) {
             self.carry_out(id, &action);
         }
         self.happened(Event::Recovered(downtime_ms));
+    }
+
+    /// Nobody could keep them while there was no application manager; and the clock may have been set meanwhile.
+    fn put_off_deadlines(&mut self, by_ms: u64) {
+        let placings = self.tables.placings.iter_mut();
+        let placings = placings.map(|placing| &mut placing.deadline_ms);
+        let end = self.tables.end.iter_mut();
+        let end = end.flat_map(|end| {
+            [&mut end.nodes_until_ms]
+                .into_iter()
+                .chain(&mut end.logs_until_ms)
+        });
+        let stop = &mut self.tables.stop_deadline_ms;
+        for deadline_ms in placings.chain(end).chain(stop) {
+            *deadline_ms = deadline_ms.saturating_add(by_ms);
+        }
     }
 
     fn announce_self(&mut self) {

@@ -248,6 +248,7 @@ impl Shell {
                 "term {term} has taken over from term {}",
                 self.term
             )),
+            Refusal::Replaced => Status::unavailable("another stream of this agent has come"),
         };
         if let Some(commands) = self.commands.remove(&link) {
             // It may have gone by itself.

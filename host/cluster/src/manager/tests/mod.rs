@@ -3,6 +3,7 @@
 mod agents;
 mod bench;
 mod failover;
+mod simulation;
 
 use forebay_plugin::NodePhase;
 
