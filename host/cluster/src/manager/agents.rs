@@ -58,6 +58,8 @@ impl Core {
             self.effects.push(Effect::Close { link, refusal });
             return;
         }
+        self.streams
+            .insert(register.agent_id.clone(), register.stream);
         let (agent, is_new) = self.enrol(register);
         self.links.insert(link, agent);
         if register.in_engine {
@@ -78,6 +80,10 @@ impl Core {
     }
 
     fn admit(&self, register: &Register) -> Result<(), Refusal> {
+        // What it holds was true some time ago, and nobody listens on it any more.
+        if self.streams.get(&register.agent_id) > Some(&register.stream) {
+            return Err(Refusal::Outdated);
+        }
         if register.term > self.setting.term {
             return Err(Refusal::Overtaken(register.term));
         }
@@ -148,7 +154,7 @@ impl Core {
             .position(|agent| agent.id == register.agent_id)
         {
             self.tables.agents[index].state = AgentState::Connected;
-            self.close_other_streams(index);
+            self.links.retain(|_, agent| *agent != index);
             return (index, false);
         }
         self.tables.agents.push(AgentRecord {
@@ -163,17 +169,6 @@ impl Core {
         });
         self.changed();
         (self.tables.agents.len() - 1, true)
-    }
-
-    /// Registrations may overtake each other: an agent that waits on the stream which is not heeded has to come again.
-    fn close_other_streams(&mut self, agent: usize) {
-        while let Some(link) = self.link_of(agent) {
-            self.links.remove(&link);
-            self.effects.push(Effect::Close {
-                link,
-                refusal: Refusal::Replaced,
-            });
-        }
     }
 
     fn welcome(&mut self, agent: usize, register: &Register) {

@@ -57,6 +57,8 @@ pub(crate) struct Core {
     pub(super) now_ms: u64,
     /// Agents with an open stream, by link.
     pub(super) links: BTreeMap<Link, usize>,
+    /// The newest stream of each agent that has registered, as it counts them, by agent id.
+    pub(super) streams: BTreeMap<String, u64>,
     /// Of attempts of which something was heard.
     pub(super) logs: BTreeMap<(String, u32), LogRecord>,
     /// Numbers of the outboxes that are in the tables, by agent id.
@@ -94,6 +96,7 @@ impl Core {
             tables,
             now_ms: 0,
             links: BTreeMap::new(),
+            streams: BTreeMap::new(),
             logs: BTreeMap::new(),
             outbox: BTreeMap::new(),
             journaled_outbox: BTreeMap::new(),

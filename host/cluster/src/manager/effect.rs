@@ -87,6 +87,6 @@ pub(crate) enum Refusal {
     Over,
     /// The agent has obeyed a newer term: this application manager is no longer in charge.
     Overtaken(u64),
-    /// Another stream of the same agent has come. Nobody knows which of them is the newer one: the agent finds out.
-    Replaced,
+    /// A newer stream of the same agent is there.
+    Outdated,
 }

@@ -248,7 +248,7 @@ impl Shell {
                 "term {term} has taken over from term {}",
                 self.term
             )),
-            Refusal::Replaced => Status::unavailable("another stream of this agent has come"),
+            Refusal::Outdated => Status::unavailable("a newer stream of this agent is there"),
         };
         if let Some(commands) = self.commands.remove(&link) {
             // It may have gone by itself.

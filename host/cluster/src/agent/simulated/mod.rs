@@ -68,6 +68,7 @@ pub(crate) struct Agent {
     pub(crate) term: u64,
     /// There is a stream, and it was welcomed on it.
     pub(crate) link: Option<bool>,
+    streams: u64,
     alone_until_ms: Option<u64>,
     orphan_grace_ms: u64,
     outbox: Outbox,
@@ -92,6 +93,7 @@ impl Agent {
             slots,
             term: 0,
             link: None,
+            streams: 0,
             alone_until_ms: Some(now_ms + CONNECT_WITHIN_MS),
             orphan_grace_ms: CONNECT_WITHIN_MS,
             outbox: Outbox::default(),
@@ -124,6 +126,7 @@ impl Agent {
     /// The connection stands: what it says first.
     pub(crate) fn connected(&mut self) -> FromAgent {
         self.link = Some(false);
+        self.streams += 1;
         FromAgent::Register(Register {
             agent_id: self.id.clone(),
             name: self.name.clone(),
@@ -138,6 +141,7 @@ impl Agent {
             inventory: Some(self.inventory()),
             in_engine: self.in_engine,
             pid: self.pid,
+            stream: self.streams,
             ..Register::default()
         })
     }

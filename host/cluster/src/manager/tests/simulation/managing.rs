@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use forebay_job::Document;
 
 use super::network::{Down, Up, latency};
-use super::process::{Contact, Mail, Manager};
+use super::process::{Mail, Manager};
 use super::world::{START_MS, World};
 use crate::agent::simulated::script::short;
 use crate::events::{AgentPhase, JobEvent, Outcome};
@@ -133,11 +133,21 @@ impl World<'_> {
 
     fn note_input(&mut self, position: usize, input: &Input) {
         let now_ms = self.now_ms;
-        if let Input::Gone { link } = input {
-            let mut contacts = self.managers[position].contacts.values_mut();
-            if let Some(contact) = contacts.find(|contact| contact.link == *link) {
-                contact.closed_ms = Some(now_ms);
+        let contacts = &mut self.managers[position].contacts;
+        match input {
+            Input::Gone { link } => {
+                let mut contacts = contacts.values_mut();
+                if let Some(contact) = contacts.find(|contact| contact.link == *link) {
+                    contact.closed_ms = Some(now_ms);
+                }
             }
+            Input::Joined { link, register } => {
+                contacts
+                    .entry(register.pid)
+                    .or_default()
+                    .join(*link, register.stream);
+            }
+            _ => {}
         }
         let term = self.managers[position].term;
         if !matches!(input, Input::Agent { .. }) {
@@ -184,7 +194,7 @@ impl World<'_> {
                 self.note_entry(&entry);
             }
             Effect::Send { link, message } => self.send(position, link, message),
-            Effect::Close { link, refusal } => self.close(link, &refusal),
+            Effect::Close { link, refusal } => self.close(position, link, &refusal),
             Effect::Emit(JobEvent::Summary(_)) if !is_in_charge => {
                 self.witness
                     .violated("one that was overtaken ends the job".into());
@@ -221,17 +231,10 @@ impl World<'_> {
         let Some(stream) = self.streams.get_mut(&link) else {
             return;
         };
-        let (pid, seat) = (stream.pid, stream.seat);
-        if matches!(message, ToAgent::Welcome(_)) {
-            let contact = Contact {
-                link,
-                closed_ms: None,
-            };
-            self.managers[position].contacts.insert(pid, contact);
-            if position + 1 == self.managers.len() {
-                let id = self.seats[seat].id.clone();
-                self.witness.given_up.retain(|given_up| *given_up != id);
-            }
+        let seat = stream.seat;
+        if matches!(message, ToAgent::Welcome(_)) && position + 1 == self.managers.len() {
+            let id = self.seats[seat].id.clone();
+            self.witness.given_up.retain(|given_up| *given_up != id);
         }
         if !matches!(
             message,
@@ -249,15 +252,17 @@ impl World<'_> {
         stream.down.push(now_ms, takes_ms, Down::Message(message));
     }
 
-    fn close(&mut self, link: Link, refusal: &Refusal) {
+    fn close(&mut self, position: usize, link: Link, refusal: &Refusal) {
         let now_ms = self.now_ms;
         self.witness
             .note(&format!("   link {link} is refused: {refusal:?}"));
+        let contacts = &mut self.managers[position].contacts;
+        contacts.retain(|_, contact| contact.link != link);
         if let Some(stream) = self.streams.get_mut(&link) {
             let takes_ms = latency(&mut self.rng, &self.scenario);
             let last = match refusal {
                 Refusal::Unfit(_) | Refusal::Over => Down::Refused,
-                Refusal::Overtaken(_) | Refusal::Replaced => Down::Closed,
+                Refusal::Overtaken(_) | Refusal::Outdated => Down::Closed,
             };
             stream.down.close(now_ms, takes_ms, last);
         }

@@ -32,12 +32,25 @@ pub(super) struct Manager {
     pub(super) is_gone: bool,
 }
 
-/// What one application manager knows of the stream of an agent.
-#[derive(Clone, Copy, Debug)]
+/// What one application manager knows of the newest stream of an agent.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Contact {
     pub(super) link: u64,
+    stream: u64,
     /// Absent while it is open.
     pub(super) closed_ms: Option<u64>,
+}
+
+impl Contact {
+    pub(super) fn join(&mut self, link: u64, stream: u64) {
+        if stream > self.stream {
+            *self = Self {
+                link,
+                stream,
+                closed_ms: None,
+            };
+        }
+    }
 }
 
 impl Manager {

@@ -172,7 +172,9 @@ impl<'a> World<'a> {
         let streams = self.streams.values().filter_map(Stream::next_ms).min();
         let managers = self.managers.iter().map(|manager| manager.next_ms()).min();
         let fault = self.faults.front().map(|(at, _)| *at);
-        let call = self.calls.iter().map(|call| call.again_at_ms).min();
+        let hears = self.managers.last().is_some_and(|manager| !manager.is_gone);
+        let calls = self.calls.iter().filter(|_| hears);
+        let call = calls.map(|call| call.again_at_ms).min();
         let mut next = [streams, managers, fault, call, self.next_term_at_ms]
             .into_iter()
             .flatten()
@@ -511,9 +513,6 @@ impl<'a> World<'a> {
         }
         let manager = self.managers.last_mut().filter(|manager| !manager.is_gone);
         let Some(manager) = manager else {
-            for call in &mut self.calls {
-                call.again_at_ms = call.again_at_ms.max(now_ms + 1);
-            }
             return;
         };
         for call in &mut self.calls {
