@@ -76,6 +76,8 @@ pub(crate) struct Core {
     unfinished: Vec<(Id, Action)>,
     pending: Vec<Event>,
     tickets: Vec<(Ticket, u64)>,
+    /// Places that agents hold and nobody wants, by agent.
+    pub(super) unwanted: Vec<(usize, NodeId)>,
     unjournaled_since_ms: Option<u64>,
     /// The summary is out.
     pub(super) is_over: bool,
@@ -108,6 +110,7 @@ impl Core {
             unfinished: Vec::new(),
             pending: Vec::new(),
             tickets: Vec::new(),
+            unwanted: Vec::new(),
             unjournaled_since_ms: None,
             is_over: false,
         }
@@ -428,7 +431,7 @@ impl Core {
         let overdue = self
             .unjournaled_since_ms
             .is_some_and(|since| since + JOURNAL_WITHIN_MS <= self.now_ms);
-        if overdue || !self.tickets.is_empty() {
+        if overdue || !self.tickets.is_empty() || !self.unwanted.is_empty() {
             self.journal(None);
         }
     }
@@ -448,6 +451,7 @@ impl Core {
         })));
         self.journaled_outbox.clone_from(&self.outbox);
         self.acknowledge();
+        self.release_unwanted();
         for (ticket, event_number) in std::mem::take(&mut self.tickets) {
             self.effects.push(Effect::Answer {
                 ticket,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use forebay_plugin::NodeId;
 
-use self::script::{Habits, Kind, Script};
+use self::script::{Habits, Kind, Script, percent};
 use self::witness::Witness;
 use super::actions::Actions;
 use super::attempt::simulated::Attempt;
@@ -251,7 +251,7 @@ impl Agent {
             }
             ToAgent::JobEnded(_) => self.end(Ending::JobOver, GRACE, scene),
             _ if self.ending.is_some() => {}
-            ToAgent::Place(place) => self.place(&place),
+            ToAgent::Place(place) => self.place(&place, scene),
             ToAgent::Release(release) => self.release(&release),
             ToAgent::Start(start) => self.start(start, scene),
             ToAgent::Stop(stop) => self.stop(&stop, scene),
@@ -260,7 +260,7 @@ impl Agent {
         }
     }
 
-    fn place(&mut self, place: &Place) {
+    fn place(&mut self, place: &Place, scene: &mut Scene<'_>) {
         if !self.actions.is_new(place.action) {
             return;
         }
@@ -271,7 +271,9 @@ impl Agent {
         let is_new = |id: &&NodeId| !self.places.contains_key(*id);
         let new = nodes.iter().filter(is_new).count();
         let action = place.action;
-        if self.places.len() + new > self.slots as usize {
+        let has_no_port = new > 0 && percent(scene.rng, scene.habits.has_no_port);
+        if has_no_port || self.places.len() + new > self.slots as usize {
+            scene.witness.troubles += 1;
             let reason = "more nodes do not fit".into();
             return self
                 .outbox

@@ -31,6 +31,8 @@ pub(crate) struct Habits {
     /// Of those failures, the ones after which a restart may help.
     pub(crate) passes: u8,
     pub(crate) does_not_start: u8,
+    /// Places that an agent refuses though it has room.
+    pub(crate) has_no_port: u8,
     pub(crate) says_done: u8,
     pub(crate) finishes_job: u8,
     pub(crate) signals: u8,

@@ -10,12 +10,26 @@ use super::world::World;
 use crate::agent::simulated::script::Kind;
 use crate::events::{Outcome, Summary};
 use crate::exec::Ending;
+use crate::wire::cluster::ActionId;
 
 /// As `LOST_AFTER_MS` and `RETURN_WITHIN_MS` of the manager.
-const LOST_AFTER_MS: u64 = 3_000;
+pub(super) const LOST_AFTER_MS: u64 = 3_000;
 const RETURN_WITHIN_MS: u64 = 15_000;
 
+/// Event number, position and part.
+pub(super) type ActionKey = (u64, u32, u32);
+
 impl World<'_> {
+    /// An action that is told again is the same one, and told to the same agent: agents act once for its id.
+    pub(super) fn judge_order(&mut self, action: ActionId, order: String) {
+        let key = (action.event_number, action.position, action.part);
+        let before = self.orders.entry(key).or_insert_with(|| order.clone());
+        if *before != order {
+            let text = format!("action {key:?} is `{before}`, and `{order}` as well");
+            self.violated(text);
+        }
+    }
+
     fn violated(&mut self, text: String) {
         self.witness.violated(text);
     }

@@ -13,7 +13,7 @@ use crate::manager::core::{Core, Setting};
 use crate::manager::effect::{Effect, Input, Link, Refusal};
 use crate::preparation::prepare;
 use crate::wire::cluster::manager_message::Message as ToAgent;
-use crate::wire::cluster::{LogAcknowledge, LogChunk, ManagerMessage};
+use crate::wire::cluster::{ActionId, LogAcknowledge, LogChunk, ManagerMessage};
 use crate::wire::node_id;
 
 /// Until the engine has started the next application manager.
@@ -228,10 +228,9 @@ impl World<'_> {
 
     fn send(&mut self, position: usize, link: Link, message: ToAgent) {
         let (term, now_ms) = (self.managers[position].term, self.now_ms);
-        let Some(stream) = self.streams.get_mut(&link) else {
+        let Some(seat) = self.streams.get(&link).map(|stream| stream.seat) else {
             return;
         };
-        let seat = stream.seat;
         if matches!(message, ToAgent::Welcome(_)) && position + 1 == self.managers.len() {
             let id = self.seats[seat].id.clone();
             self.witness.given_up.retain(|given_up| *given_up != id);
@@ -240,10 +239,15 @@ impl World<'_> {
             message,
             ToAgent::Acknowledge(_) | ToAgent::LogAcknowledge(_) | ToAgent::Cluster(_)
         ) {
-            let text = brief(&message);
-            self.witness
-                .note(&format!("   {term} > {}: {text}", self.seats[seat].id));
+            let text = format!("{}: {}", self.seats[seat].id, brief(&message));
+            self.witness.note(&format!("   {term} > {text}"));
+            if let Some(action) = action_of(&message) {
+                self.judge_order(action, text);
+            }
         }
+        let Some(stream) = self.streams.get_mut(&link) else {
+            return;
+        };
         let message = ManagerMessage {
             term,
             message: Some(message),
@@ -367,6 +371,16 @@ impl World<'_> {
             stream.down.close(now_ms, notices_after_ms, Down::Closed);
         }
         self.next_term_at_ms = Some(now_ms + 50 + short(&mut self.rng, NEXT_TERM_MS));
+    }
+}
+
+fn action_of(message: &ToAgent) -> Option<ActionId> {
+    match message {
+        ToAgent::Place(place) => place.action,
+        ToAgent::Start(start) => start.action,
+        ToAgent::Stop(stop) => stop.action,
+        ToAgent::Release(release) => release.action,
+        _ => None,
     }
 }
 

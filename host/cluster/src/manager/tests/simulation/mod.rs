@@ -23,7 +23,7 @@ use self::plugins::Plugins;
 use self::world::World;
 
 /// How many seeds every run of the tests plays.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 10_000;
 /// Most broken seeds that are told of.
 const SHOWN_MAX: usize = 10;
 

@@ -196,6 +196,7 @@ fn habits(rng: &mut Rng, is_calm: bool) -> Habits {
         fails: some(60),
         passes: some(100),
         does_not_start: some(10),
+        has_no_port: some(12),
         says_done: some(40),
         finishes_job: some(8),
         signals: some(50),

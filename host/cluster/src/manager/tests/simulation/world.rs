@@ -6,6 +6,7 @@ use std::time::Instant;
 use fastrand::Rng;
 
 use super::journal::Journal;
+use super::judge::{ActionKey, LOST_AFTER_MS};
 use super::network::{Down, Stream, Up, latency};
 use super::plugins::Plugins;
 use super::process::{Mail, Manager};
@@ -66,6 +67,8 @@ pub(super) struct World<'a> {
     faults: VecDeque<(u64, Fault)>,
     pub(super) seats: Vec<Seat>,
     pub(super) streams: BTreeMap<Link, Stream>,
+    /// What each action has ordered, and of whom.
+    pub(super) orders: BTreeMap<ActionKey, String>,
     links: Link,
     calls: Vec<Call>,
     pub(super) stops_called: u64,
@@ -100,6 +103,7 @@ impl<'a> World<'a> {
                 .collect(),
             seats: Vec::new(),
             streams: BTreeMap::new(),
+            orders: BTreeMap::new(),
             links: 0,
             calls: Vec::new(),
             stops_called: 0,
@@ -430,6 +434,7 @@ impl<'a> World<'a> {
         match fault {
             Fault::Break(seat) => self.break_stream(seat, 500),
             Fault::CutOff(seat, ms) => {
+                self.witness.troubles += usize::from(ms >= LOST_AFTER_MS);
                 self.seats[seat].cut_off_until_ms = self.now_ms + ms;
                 self.break_stream(seat, KEEP_ALIVE_MS);
             }
