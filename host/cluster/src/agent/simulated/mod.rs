@@ -142,7 +142,6 @@ impl Agent {
             in_engine: self.in_engine,
             pid: self.pid,
             stream: self.streams,
-            ..Register::default()
         })
     }
 
@@ -294,7 +293,7 @@ impl Agent {
     fn free_port(&self) -> u16 {
         let of_attempts = self.held.values().flat_map(|attempt| &attempt.ports);
         let used: Vec<u16> = self.places.values().chain(of_attempts).copied().collect();
-        (FIRST_PORT..)
+        (FIRST_PORT..=u16::MAX)
             .find(|port| !used.contains(port))
             .unwrap_or(FIRST_PORT)
     }

@@ -126,7 +126,8 @@ fn acts(rng: &mut Rng, habits: &Habits, kind: Kind) -> VecDeque<(u64, Act)> {
     if percent(rng, habits.signals) {
         let signal = Signal {
             name: "epoch".into(),
-            payload: String::new(),
+            // So that it can be told from any other.
+            payload: rng.u64(..).to_string(),
         };
         some_time(rng, up::Message::Signal(signal));
     }

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use forebay_plugin::{FinishRule, NodeId};
+use forebay_plugin::{Event, FinishRule, NodeId};
 
 use super::scenario::kind;
 use super::world::World;
 use crate::agent::simulated::script::Kind;
+use crate::agent::simulated::witness::Process;
 use crate::events::{Outcome, Summary};
 use crate::exec::Ending;
+use crate::journal::Entry;
 use crate::wire::cluster::ActionId;
 
 /// As `LOST_AFTER_MS` and `RETURN_WITHIN_MS` of the manager.
@@ -21,12 +23,29 @@ pub(super) type ActionKey = (u64, u32, u32);
 
 impl World<'_> {
     /// An action that is told again is the same one, and told to the same agent: agents act once for its id.
-    pub(super) fn judge_order(&mut self, action: ActionId, order: String) {
+    pub(super) fn judge_order(&mut self, action: ActionId, order: &str) {
         let key = (action.event_number, action.position, action.part);
-        let before = self.orders.entry(key).or_insert_with(|| order.clone());
-        if *before != order {
+        let before = self.orders.entry(key).or_insert_with(|| order.to_owned());
+        if before != order {
             let text = format!("action {key:?} is `{before}`, and `{order}` as well");
             self.violated(text);
+        }
+    }
+
+    /// The state machine hears once of what happens once.
+    pub(super) fn judge_entry(&mut self, entry: &Entry) {
+        let events = entry.decision.iter().flat_map(|decision| &decision.events);
+        for event in events {
+            let news = match event {
+                Event::Custom(signal) => format!("signal {}", signal.payload),
+                Event::NodeExited(exit) => {
+                    format!("end of {}, attempt {}", exit.node, exit.attempt)
+                }
+                _ => continue,
+            };
+            if !self.news.insert(news.clone()) {
+                self.violated(format!("the state machine hears twice: {news}"));
+            }
         }
     }
 
@@ -127,7 +146,7 @@ impl World<'_> {
         let newest = processes
             .filter(|process| process.node == *id)
             .max_by_key(|process| process.attempt);
-        newest.is_some_and(|process| process.has_finished())
+        newest.is_some_and(Process::has_finished)
     }
 
     fn has_had_trouble(&self) -> bool {

@@ -192,6 +192,7 @@ impl World<'_> {
                     return false;
                 }
                 self.note_entry(&entry);
+                self.judge_entry(&entry);
             }
             Effect::Send { link, message } => self.send(position, link, message),
             Effect::Close { link, refusal } => self.close(position, link, &refusal),
@@ -242,7 +243,7 @@ impl World<'_> {
             let text = format!("{}: {}", self.seats[seat].id, brief(&message));
             self.witness.note(&format!("   {term} > {text}"));
             if let Some(action) = action_of(&message) {
-                self.judge_order(action, text);
+                self.judge_order(action, &text);
             }
         }
         let Some(stream) = self.streams.get_mut(&link) else {

@@ -11,12 +11,20 @@ use crate::wire::cluster::ManagerMessage;
 use crate::wire::cluster::agent_message::Message as FromAgent;
 
 /// What an application manager hears on a stream.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful wait at once, in a test"
+)]
 pub(super) enum Up {
     Message(FromAgent),
     Closed,
 }
 
 /// What an agent hears on a stream.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful wait at once, in a test"
+)]
 pub(super) enum Down {
     Message(ManagerMessage),
     Refused,

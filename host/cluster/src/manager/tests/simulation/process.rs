@@ -7,6 +7,10 @@ use crate::manager::effect::Input;
 use crate::wire::cluster::LogChunk;
 
 /// Something that waits for the loop.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful wait at once, in a test"
+)]
 pub(super) enum Mail {
     Input(Input),
     Log(u64, LogChunk),

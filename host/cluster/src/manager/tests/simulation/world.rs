@@ -1,6 +1,6 @@
 //! The simulated world: one thing happens after the other, on a clock that jumps from each to the next.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use fastrand::Rng;
@@ -69,6 +69,8 @@ pub(super) struct World<'a> {
     pub(super) streams: BTreeMap<Link, Stream>,
     /// What each action has ordered, and of whom.
     pub(super) orders: BTreeMap<ActionKey, String>,
+    /// What the state machine has heard.
+    pub(super) news: BTreeSet<String>,
     links: Link,
     calls: Vec<Call>,
     pub(super) stops_called: u64,
@@ -104,6 +106,7 @@ impl<'a> World<'a> {
             seats: Vec::new(),
             streams: BTreeMap::new(),
             orders: BTreeMap::new(),
+            news: BTreeSet::new(),
             links: 0,
             calls: Vec::new(),
             stops_called: 0,
@@ -174,7 +177,7 @@ impl<'a> World<'a> {
 
     fn next_ms(&mut self) -> u64 {
         let streams = self.streams.values().filter_map(Stream::next_ms).min();
-        let managers = self.managers.iter().map(|manager| manager.next_ms()).min();
+        let managers = self.managers.iter().map(Manager::next_ms).min();
         let fault = self.faults.front().map(|(at, _)| *at);
         let hears = self.managers.last().is_some_and(|manager| !manager.is_gone);
         let calls = self.calls.iter().filter(|_| hears);
@@ -343,7 +346,7 @@ impl<'a> World<'a> {
         if self.seats[seat].agent.is_none() {
             return;
         }
-        self.act(seat, |agent, scene| agent.advance(scene));
+        self.act(seat, Agent::advance);
         self.pump(seat);
         if self.seats[seat].link.is_none() && self.seats[seat].connects_at_ms <= self.now_ms {
             self.connect(seat);
@@ -364,15 +367,11 @@ impl<'a> World<'a> {
         let is_cut_off = self.seats[seat].cut_off_until_ms > now_ms;
         // Who stands still has the listener too.
         let reaches_old = percent(&mut self.rng, 15);
-        let manager = self
-            .managers
-            .iter()
-            .rev()
-            .filter(|manager| !manager.is_gone);
+        let mut there = self.managers.iter().filter(|manager| !manager.is_gone);
         let manager = if reaches_old {
-            manager.last()
+            there.next()
         } else {
-            manager.into_iter().next()
+            there.next_back()
         };
         let term = manager.map(|manager| manager.term).filter(|_| !is_cut_off);
         let Some(term) = term else {
