@@ -25,6 +25,8 @@ mod ports;
 mod preparation;
 mod probe;
 mod readiness;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod staging;
 mod tail;
 mod uplink;

@@ -31,7 +31,7 @@ impl Core {
     fn carry_out(&mut self, id: Id, action: &Action) -> Result<(), Failure> {
         match action {
             Action::Place(request) => self.place(id, request),
-            Action::Release(nodes) => self.release(Some(id), nodes),
+            Action::Release(nodes) => self.release(id, nodes),
             Action::Publish(nodes) => self.publish(nodes),
             Action::Start(nodes) => self.start(id, nodes)?,
             Action::Stop(order) => self.stop_nodes(id, order),
@@ -79,10 +79,24 @@ impl Core {
         self.settle_placings();
     }
 
-    /// Gives places back; without an action where the host itself takes back what it had asked for.
-    pub(super) fn release(&mut self, action: Option<Id>, nodes: &[NodeId]) {
+    /// Gives places back.
+    fn release(&mut self, action: Id, nodes: &[NodeId]) {
+        let by_agent = self.take_places(nodes);
+        for (part, (agent, nodes)) in (0..).zip(by_agent) {
+            self.tell(
+                agent,
+                ToAgent::Release(Release {
+                    action: Some(action_id(action, part)),
+                    nodes: nodes.iter().map(to_wire).collect(),
+                }),
+            );
+        }
+    }
+
+    /// These nodes have no place any more; the agents that held one, with their nodes, do not know it yet.
+    pub(super) fn take_places(&mut self, nodes: &[NodeId]) -> BTreeMap<usize, Vec<NodeId>> {
         self.forget_placings_of(nodes);
-        let mut by_agent: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+        let mut by_agent: BTreeMap<usize, Vec<NodeId>> = BTreeMap::new();
         for id in nodes {
             let Some(node) = self.tables.node_mut(id) else {
                 continue;
@@ -90,19 +104,11 @@ impl Core {
             node.phase = NodePhase::Absent;
             node.start_when_ended = None;
             if let Some(place) = node.place.take() {
-                by_agent.entry(place.agent).or_default().push(to_wire(id));
+                by_agent.entry(place.agent).or_default().push(id.clone());
             }
             self.show(id);
         }
-        for (part, (agent, nodes)) in (0..).zip(by_agent) {
-            self.tell(
-                agent,
-                ToAgent::Release(Release {
-                    action: action.map(|id| action_id(id, part)),
-                    nodes,
-                }),
-            );
-        }
+        by_agent
     }
 
     /// A `place` without an answer is taken back; what an agent grants later is handed back.

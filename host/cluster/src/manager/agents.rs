@@ -58,6 +58,8 @@ impl Core {
             self.effects.push(Effect::Close { link, refusal });
             return;
         }
+        self.streams
+            .insert(register.agent_id.clone(), register.stream);
         let (agent, is_new) = self.enrol(register);
         self.links.insert(link, agent);
         if !register.in_engine {
@@ -81,6 +83,10 @@ impl Core {
     }
 
     fn admit(&self, register: &Register) -> Result<(), Refusal> {
+        // What it holds was true some time ago, and nobody listens on it any more.
+        if self.streams.get(&register.agent_id) > Some(&register.stream) {
+            return Err(Refusal::Outdated);
+        }
         if register.term > self.setting.term {
             return Err(Refusal::Overtaken(register.term));
         }

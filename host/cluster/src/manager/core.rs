@@ -62,6 +62,8 @@ pub(crate) struct Core {
     due_ms: Option<u64>,
     /// When something was heard last over a link. An agent inside the engine is not in it: it ends with its process.
     pub(super) heard_ms: BTreeMap<Link, u64>,
+    /// The newest stream of each agent that has registered, as it counts them, by agent id.
+    pub(super) streams: BTreeMap<String, u64>,
     /// Of attempts of which something was heard.
     pub(super) logs: BTreeMap<(String, u32), LogRecord>,
     /// Numbers of the outboxes that are in the tables, by agent id.
@@ -78,6 +80,8 @@ pub(crate) struct Core {
     /// The last decision of the application manager before: nobody knows how much of it was carried out.
     unfinished: Vec<(Id, Action)>,
     tickets: Vec<(Ticket, u64)>,
+    /// Places that agents hold and nobody wants, by agent.
+    pub(super) unwanted: Vec<(usize, NodeId)>,
     unjournaled_since_ms: Option<u64>,
     /// Effects are held back until the entry that they follow from is written.
     is_gathering: bool,
@@ -102,6 +106,7 @@ impl Core {
             links: BTreeMap::new(),
             due_ms: None,
             heard_ms: BTreeMap::new(),
+            streams: BTreeMap::new(),
             logs: BTreeMap::new(),
             outbox: BTreeMap::new(),
             journaled_outbox: BTreeMap::new(),
@@ -112,6 +117,7 @@ impl Core {
             died_ms: 0,
             unfinished: Vec::new(),
             tickets: Vec::new(),
+            unwanted: Vec::new(),
             unjournaled_since_ms: None,
             is_gathering: false,
             is_over: false,
@@ -255,13 +261,29 @@ impl Core {
             }
         }
         let downtime_ms = self.now_ms.saturating_sub(self.died_ms);
-        for placing in &mut self.tables.placings {
-            placing.deadline_ms = placing.deadline_ms.saturating_add(downtime_ms);
-        }
+        self.put_off_deadlines(downtime_ms);
         self.changed();
         let unfinished = std::mem::take(&mut self.unfinished);
         self.carry_out_all(unfinished);
         self.happened(Event::Recovered(downtime_ms));
+    }
+
+    /// Nobody could keep them while there was no application manager; and the clock may have been set meanwhile.
+    fn put_off_deadlines(&mut self, by_ms: u64) {
+        let placings = self.tables.placings.iter_mut();
+        let placings = placings.map(|placing| &mut placing.deadline_ms);
+        let end = self.tables.end.iter_mut();
+        let end = end.flat_map(|end| {
+            [&mut end.nodes_until_ms]
+                .into_iter()
+                .chain(&mut end.logs_until_ms)
+        });
+        let quarantine = self.tables.quarantine.iter_mut();
+        let quarantine = quarantine.map(|quarantine| &mut quarantine.until_ms);
+        let stop = &mut self.tables.stop_deadline_ms;
+        for deadline_ms in placings.chain(end).chain(quarantine).chain(stop) {
+            *deadline_ms = deadline_ms.saturating_add(by_ms);
+        }
     }
 
     fn announce_self(&mut self) {
@@ -439,7 +461,7 @@ impl Core {
         let overdue = self
             .unjournaled_since_ms
             .is_some_and(|since| since + JOURNAL_WITHIN_MS <= self.now_ms);
-        if overdue || !self.tickets.is_empty() {
+        if overdue || !self.tickets.is_empty() || !self.unwanted.is_empty() {
             self.journal(None);
         }
     }
@@ -482,6 +504,7 @@ impl Core {
         })));
         self.journaled_outbox.clone_from(&self.outbox);
         self.acknowledge();
+        self.release_unwanted();
         for (ticket, event_number) in std::mem::take(&mut self.tickets) {
             self.effects.push(Effect::Answer {
                 ticket,

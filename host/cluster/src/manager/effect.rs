@@ -104,4 +104,6 @@ pub(crate) enum Refusal {
     Over,
     /// The agent has obeyed a newer term: this application manager is no longer in charge.
     Overtaken(u64),
+    /// A newer stream of the same agent is there.
+    Outdated,
 }

@@ -207,8 +207,7 @@ impl Core {
     pub(super) fn place_granted(&mut self, agent: usize, granted: PlaceGranted) {
         let action = granted.action.unwrap_or_default();
         let Some(position) = self.placing_of(agent, &action) else {
-            let places = granted.places;
-            return self.hand_back_unknown(agent, places);
+            return self.hand_back_unknown(agent, granted.places);
         };
         let mut unwanted = Vec::new();
         for held in granted.places {
@@ -226,19 +225,15 @@ impl Core {
             }
         }
         self.tables.placings[position].asked.remove(&agent);
-        self.hand_back(agent, unwanted);
+        self.hand_back(agent, &unwanted);
         self.settle_placings();
     }
 
     /// Of these places those that the tables do not have on this agent.
     pub(super) fn hand_back_unknown(&mut self, agent: usize, places: Vec<HeldPlace>) {
-        let is_unknown = |held: &HeldPlace| {
-            let node = self.tables.node(&node_id(held.node.as_ref()));
-            let place = node.and_then(|node| node.place.as_ref());
-            place.is_none_or(|place| place.agent != agent)
-        };
-        let unknown = places.into_iter().filter(is_unknown).collect();
-        self.hand_back(agent, unknown);
+        let mut unknown = places;
+        unknown.retain(|held| !self.has_place_on(agent, &node_id(held.node.as_ref())));
+        self.hand_back(agent, &unknown);
     }
 
     /// An agent holds places that an application manager before this one had asked for: they are as good as granted.
@@ -261,18 +256,30 @@ impl Core {
     }
 
     /// Places that nobody waits for any more.
-    pub(super) fn hand_back(&mut self, agent: usize, places: Vec<HeldPlace>) {
-        let nodes: Vec<_> = places.into_iter().filter_map(|held| held.node).collect();
-        if nodes.is_empty() {
-            return;
+    fn hand_back(&mut self, agent: usize, places: &[HeldPlace]) {
+        let nodes = places.iter().map(|held| node_id(held.node.as_ref()));
+        self.unwanted.extend(nodes.map(|id| (agent, id)));
+    }
+
+    /// Tells agents which places nobody wants, now that the journal does not have them any more: the next application manager
+    /// would count on them. What was asked for again meanwhile is wanted.
+    pub(super) fn release_unwanted(&mut self) {
+        let mut by_agent: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+        for (agent, id) in std::mem::take(&mut self.unwanted) {
+            if !self.has_place_on(agent, &id) {
+                by_agent.entry(agent).or_default().push(to_wire(&id));
+            }
         }
-        self.tell(
-            agent,
-            ToAgent::Release(Release {
-                action: None,
-                nodes,
-            }),
-        );
+        for (agent, nodes) in by_agent {
+            let action = None;
+            self.tell(agent, ToAgent::Release(Release { action, nodes }));
+        }
+    }
+
+    fn has_place_on(&self, agent: usize, id: &NodeId) -> bool {
+        let node = self.tables.node(id);
+        let place = node.and_then(|node| node.place.as_ref());
+        place.is_some_and(|place| place.agent == agent)
     }
 
     /// The one that this agent was asked for by exactly this order.
@@ -318,8 +325,11 @@ impl Core {
         let placing = &mut self.tables.placings[position];
         placing.asked.remove(&agent);
         for id in placing.nodes.clone() {
-            if let Some(node) = self.tables.node_mut(&id) {
-                node.place = node.place.take().filter(|place| place.agent != agent);
+            if self.has_place_on(agent, &id)
+                && let Some(node) = self.tables.node_mut(&id)
+            {
+                node.place = None;
+                self.unwanted.push((agent, id));
             }
         }
     }
@@ -335,7 +345,10 @@ impl Core {
 
     /// Nothing of it stays held. That of a node which nobody waits for would be told to nobody.
     fn give_up(&mut self, placing: &Placing, missing: String) {
-        self.release(None, &placing.nodes);
+        for (agent, nodes) in self.take_places(&placing.nodes) {
+            self.unwanted
+                .extend(nodes.into_iter().map(|id| (agent, id)));
+        }
         if placing.nodes.iter().all(|id| self.is_observer(id)) {
             self.emit(crate::events::JobEvent::Warning {
                 message: format!(

@@ -286,6 +286,7 @@ impl Shell {
                 "term {term} has taken over from term {}",
                 self.term
             )),
+            Refusal::Outdated => Status::unavailable("a newer stream of this agent is there"),
         };
         if let Some(commands) = self.commands.remove(&link) {
             // It may have gone by itself.

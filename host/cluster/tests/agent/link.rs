@@ -100,7 +100,7 @@ async fn after_a_reconnect_the_outbox_is_sent_again() {
         })
         .await;
     let register = world.talk.register.clone();
-    assert_eq!(register.term, TERM);
+    assert_eq!((register.term, register.stream), (TERM, 2));
     let inventory = register.inventory.unwrap();
     assert_eq!(
         (

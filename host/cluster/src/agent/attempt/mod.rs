@@ -3,6 +3,8 @@
 //! What happens is decided in [`life`], without I/O; here stand the process, its sockets and its output.
 
 mod life;
+#[cfg(test)]
+pub(in crate::agent) mod simulated;
 mod stacks;
 mod timers;
 mod watch;

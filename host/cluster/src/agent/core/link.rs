@@ -20,6 +20,7 @@ impl Agent {
                     outbound,
                     welcomed: false,
                 });
+                self.streams += 1;
                 self.send_now(Message::Register(self.register()));
             }
             connection::Event::Message(message) => self.command(*message),
@@ -40,6 +41,7 @@ impl Agent {
             inventory: Some(self.inventory()),
             pid: std::process::id(),
             in_engine: self.options.in_engine,
+            stream: self.streams,
         }
     }
 

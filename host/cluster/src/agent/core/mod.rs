@@ -89,6 +89,8 @@ pub(super) struct Agent {
     /// The connection and the attempts; all end with the agent.
     tasks: JoinSet<()>,
     link: Option<Link>,
+    /// Streams so far.
+    streams: u64,
     uplink: Uplink,
     heartbeat: Interval,
     term: u64,
@@ -138,6 +140,7 @@ impl Agent {
             attempt_sender,
             tasks,
             link: None,
+            streams: 0,
             uplink: Uplink::default(),
             heartbeat: heartbeat_every(HEARTBEAT_DEFAULT),
             term: 0,

@@ -4,12 +4,13 @@ use forebay_plugin::NodePhase;
 
 use super::bench::{Bench, code, worker};
 use crate::events::Outcome;
-use crate::manager::effect::{Effect, Input, Refusal};
+use crate::manager::effect::{Effect, Input, Refusal, StopWay};
 use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::outbox_entry::Event as Told;
 use crate::wire::cluster::{
-    AttemptEnded, HeldAttempt, HeldPlace, LogChunk, NodeDone, NodeReport, Register, attempt_ended,
+    AttemptEnded, HeldAttempt, HeldPlace, LogChunk, NodeDone, NodeReport, PlaceRefused, Register,
+    attempt_ended,
 };
 use crate::wire::node::value::Kind;
 use crate::wire::node::{Report, Value};
@@ -251,4 +252,78 @@ fn the_agent_of_the_engine_ends_with_it_and_needs_no_heartbeat() {
         bench.wait(1_000);
     }
     assert_eq!(bench.refused(1), None);
+}
+
+#[test]
+fn a_registration_that_a_newer_one_has_overtaken_changes_nothing() {
+    let mut bench = Bench::new(1);
+    let registration = |bench: &Bench, stream| Register {
+        stream,
+        ..bench.registration("a", 64)
+    };
+    let outdated = registration(&bench, 1);
+    let register = registration(&bench, 2);
+    bench.input(Input::Joined { link: 1, register });
+    bench.grant_all(1);
+    bench.see_started();
+    bench.effects.clear();
+    bench.input(Input::Joined {
+        link: 2,
+        register: outdated,
+    });
+    bench.input(Input::Gone { link: 2 });
+    bench.wait(10_000);
+    let closed = bench.effects.iter().filter_map(|effect| match effect {
+        Effect::Close { link, refusal } => Some((*link, refusal.clone())),
+        _ => None,
+    });
+    assert_eq!(closed.collect::<Vec<_>>(), [(2, Refusal::Outdated)]);
+    assert_eq!(bench.phase("worker:0"), NodePhase::Ready);
+    bench.stop("now", StopWay::Now);
+    assert_eq!(bench.stopped(1).len(), 2, "orders go to the newer stream");
+}
+
+#[test]
+fn a_place_is_given_back_only_once_the_journal_says_so() {
+    let mut bench = Bench::new(2);
+    bench.join(1, "a", 1);
+    bench.join(2, "b", 1);
+    bench.grant_all(1);
+    bench.input(Input::Gone { link: 2 });
+    bench.effects.clear();
+    bench.wait(3_000);
+    assert_eq!(bench.released(1), ["worker:0"], "there is no room any more");
+    let is_release = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::Send {
+                message: ToAgent::Release(_),
+                ..
+            }
+        )
+    };
+    let has_no_place = |effect: &Effect| {
+        matches!(effect, Effect::Journal(entry)
+            if entry.tables.nodes_where(|node| node.place.is_some()).is_empty())
+    };
+    let journal = bench.effects.iter().position(has_no_place);
+    assert!(journal.unwrap() < bench.effects.iter().position(is_release).unwrap());
+}
+
+#[test]
+fn what_an_agent_had_granted_before_it_refused_the_rest_is_given_back() {
+    let mut bench = Bench::new(2);
+    bench.join(1, "a", 2);
+    bench.join(2, "b", 2);
+    bench.grant_all(1);
+    bench.input(Input::Gone { link: 2 });
+    bench.wait(3_000);
+    let more = bench.orders(1).pop().unwrap();
+    bench.effects.clear();
+    let refused = PlaceRefused {
+        action: more.action,
+        reason: "no port".into(),
+    };
+    bench.tell(1, Told::PlaceRefused(refused));
+    assert_eq!(bench.released(1), ["worker:0", "worker:1"]);
 }

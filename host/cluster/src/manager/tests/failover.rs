@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use forebay_plugin::NodeId;
+use forebay_plugin::{NodeId, NodePhase};
 
-use super::bench::{START_MS, core_in_term, resumed, worker};
+use super::bench::{Bench, START_MS, core_in_term, resumed, worker};
 use crate::events::{JobEvent, Outcome, Summary};
 use crate::journal::Entry;
 use crate::manager::core::Core;
@@ -413,4 +413,21 @@ fn a_job_fails_wherever_its_application_manager_dies() {
 #[test]
 fn a_job_is_stopped_wherever_its_application_manager_dies() {
     check(Wish::Stop, Outcome::Stopped);
+}
+
+#[test]
+fn nodes_have_their_time_to_end_however_long_there_was_no_application_manager() {
+    let mut bench = Bench::running();
+    bench.stop("now", StopWay::Now);
+    let entry = bench.effects.iter().rev().find_map(|effect| match effect {
+        Effect::Journal(entry) => Some(entry.as_ref().clone()),
+        _ => None,
+    });
+    bench.core = resumed(entry.unwrap());
+    bench.effects.clear();
+    bench.now_ms += 3_600_000;
+    bench.input(Input::Recovered);
+    bench.wait(14_000);
+    assert_eq!(bench.warnings(), Vec::<String>::new());
+    assert_eq!(bench.phase("worker:0"), NodePhase::Stopping);
 }

@@ -5,6 +5,7 @@ mod bench;
 mod failover;
 mod native;
 mod quarantine;
+mod simulation;
 
 use forebay_plugin::NodePhase;
 

@@ -1,0 +1,139 @@
+//! What really happened on the simulated machines, told by the processes themselves: the judge of what an application
+//! manager believes.
+
+use std::fmt::Write;
+
+use forebay_plugin::NodeId;
+
+use crate::exec::Ending;
+use crate::wire::node::up;
+
+/// One process that existed.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) agent: String,
+    pub(crate) node: NodeId,
+    pub(crate) attempt: u32,
+    pub(crate) said_done: bool,
+    pub(crate) said_finish: bool,
+    /// How it ended, and whether somebody had told it to.
+    pub(crate) ended: Option<(Ending, bool)>,
+}
+
+impl Process {
+    pub(crate) fn is_live(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    /// It did its work: it said so, or went well and by itself.
+    pub(crate) fn has_finished(&self) -> bool {
+        self.said_done || self.ended == Some((Ending::Code(0), false))
+    }
+}
+
+/// Everything that happened so far.
+#[derive(Debug, Default)]
+pub(crate) struct Witness {
+    pub(crate) now_ms: u64,
+    /// The agent that acts at the moment, and may not be heeded any more.
+    pub(crate) agent: String,
+    /// Agents that were given up: their processes may have successors elsewhere.
+    pub(crate) given_up: Vec<String>,
+    pub(crate) processes: Vec<Process>,
+    /// Something that makes a failed end plausible.
+    pub(crate) troubles: usize,
+    pub(crate) violations: Vec<String>,
+    pub(crate) trace: String,
+}
+
+impl Witness {
+    pub(crate) fn note(&mut self, text: &str) {
+        let (seconds, ms) = (self.now_ms / 1_000, self.now_ms % 1_000);
+        let _always_fits = writeln!(self.trace, "{seconds:>6}.{ms:03}  {text}");
+    }
+
+    pub(crate) fn violated(&mut self, text: String) {
+        self.note(&format!("VIOLATION: {text}"));
+        self.violations.push(text);
+    }
+
+    /// A process begins; its number.
+    pub(crate) fn started(&mut self, node: &NodeId, attempt: u32) -> u32 {
+        let agent = self.agent.clone();
+        self.note(&format!("{agent}: process of {node}, attempt {attempt}"));
+        let of_node = |process: &&Process| process.node == *node;
+        let newest = self.processes.iter().filter(of_node);
+        let newest = newest.map(|process| process.attempt).max();
+        // One that was given up, and has not heard of it, still does what it was told before.
+        let is_heeded = !self.given_up.contains(&agent);
+        if is_heeded && newest >= Some(attempt) {
+            self.violated(format!("attempt {attempt} of {node} is not a new one"));
+        }
+        let rivals = self.live().filter(|process| process.node == *node);
+        let rivals: Vec<String> = rivals
+            .filter(|process| {
+                let rival_is_heeded = !self.given_up.contains(&process.agent);
+                process.agent == agent || is_heeded && rival_is_heeded
+            })
+            .map(|process| format!("attempt {} on {}", process.attempt, process.agent))
+            .collect();
+        if !rivals.is_empty() {
+            self.violated(format!(
+                "attempt {attempt} of {node} starts on {agent} beside {}",
+                rivals.join(", ")
+            ));
+        }
+        self.processes.push(Process {
+            agent,
+            node: node.clone(),
+            attempt,
+            said_done: false,
+            said_finish: false,
+            ended: None,
+        });
+        u32::try_from(self.processes.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn said(&mut self, node: &NodeId, attempt: u32, message: &up::Message) {
+        let word = match message {
+            up::Message::Done(_) => "done",
+            up::Message::FinishJob(_) => "finish the job",
+            up::Message::Signal(_) => "signal",
+            _ => return,
+        };
+        self.note(&format!("{}: {node} says: {word}", self.agent));
+        if let Some(process) = self.live_mut(node, attempt) {
+            process.said_done |= matches!(message, up::Message::Done(_));
+            process.said_finish |= matches!(message, up::Message::FinishJob(_));
+        }
+    }
+
+    pub(crate) fn ended(&mut self, node: &NodeId, attempt: u32, ending: Ending, was_told: bool) {
+        let by = if was_told {
+            "as it was told"
+        } else {
+            "by itself"
+        };
+        self.note(&format!(
+            "{}: end of {node}, attempt {attempt}, {by}: {ending:?}",
+            self.agent
+        ));
+        if let Some(process) = self.live_mut(node, attempt) {
+            process.ended = Some((ending, was_told));
+        }
+    }
+
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Process> {
+        self.processes.iter().filter(|process| process.is_live())
+    }
+
+    fn live_mut(&mut self, node: &NodeId, attempt: u32) -> Option<&mut Process> {
+        let agent = self.agent.clone();
+        self.processes.iter_mut().find(|process| {
+            process.is_live()
+                && process.agent == agent
+                && process.node == *node
+                && process.attempt == attempt
+        })
+    }
+}
