@@ -3,6 +3,7 @@
 //! what people ask for, and sees to it that nothing is left behind.
 
 mod agent_task;
+mod disk;
 mod listeners;
 mod manager_process;
 mod renderer;
@@ -278,10 +279,7 @@ impl Engine {
                 outcome: Outcome::Failed,
                 engine_failed: true,
                 reason: format!("application managers die again and again; the last: {cause}"),
-                hint: Some(format!(
-                    "its log is `{}`",
-                    self.run.manager_log(self.terms.term()).display()
-                )),
+                hint: Some(self.advice()),
             });
         };
         self.renderer.remark(format!(
@@ -294,6 +292,16 @@ impl Engine {
     /// The summary that a manager has written before it went, with everything before it shown.
     async fn untold_end(&mut self) -> Option<Summary> {
         let end_of = |event: &Received| match event.event() {
+    fn advice(&self) -> String {
+        disk::advice(&self.run).map_or_else(
+            || {
+                let log = self.run.manager_log(self.terms.term());
+                format!("its log is `{}`", log.display())
+            },
+            str::to_owned,
+        )
+    }
+
             JobEvent::Summary(summary) => Some(summary.clone()),
             _ => None,
         };

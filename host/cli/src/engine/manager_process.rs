@@ -13,6 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::listeners::Listeners;
+use super::disk;
 use crate::failure::Failure;
 
 /// Most lines of the manager's log that its death is explained with.
@@ -80,7 +81,9 @@ impl ManagerProcess {
         let log = std::fs::read(self.run.manager_log(self.term)).unwrap_or_default();
         let tail =
             String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL_BYTES)..]).into_owned();
-        let said = last_error(&tail).map_or(String::new(), |error| format!(": {error}"));
+        // On a full disk it had no place for its last words.
+        let said = last_error(&tail).or_else(|| disk::complaint(&self.run));
+        let said = said.map_or(String::new(), |error| format!(": {error}"));
         format!("the application manager (pid {}) {how}{said}", self.pid())
     }
 }

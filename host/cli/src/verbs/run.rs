@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use forebay_cluster::agent::processes_of;
 use forebay_cluster::events::Outcome;
+use forebay_cluster::journal::{Journal, JournalError, LocalJournal};
 use forebay_cluster::run_directory::{RUNS, RunDirectory};
 use forebay_cluster::submission::Submission;
 
@@ -178,9 +179,21 @@ async fn continued(run: &Path) -> Result<Work, Failure> {
 
 /// Nodes of the engine before may still be saving: two attempts in one folder would spoil each other.
 async fn until_gone(run: &RunDirectory) -> Result<(), Failure> {
+    LocalJournal::open(&run.journal())
+        .and_then(|journal| journal.last())
+        .map_err(|error| unreadable(&error))?;
     let deadline = Instant::now() + GONE_WITHIN;
     loop {
         let pids = processes_of(&run.output());
+/// No application manager could take up the work.
+fn unreadable(error: &JournalError) -> Failure {
+    let failure = Failure::from_input(error);
+    match error.hint() {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}
+
         if pids.is_empty() {
             return Ok(());
         }

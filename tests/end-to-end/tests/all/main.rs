@@ -12,6 +12,7 @@ mod framework_restarts;
 mod frameworks;
 mod history;
 mod jobs;
+mod machine_mishaps;
 mod mishaps;
 mod nothing_left;
 mod plugins;
