@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use forebay_cluster::events::{JobEvent, Outcome, Summary};
 use forebay_cluster::farewell;
+use forebay_cluster::manager::FaultPoint;
 use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::submission::Submission;
 use forebay_cluster::token::Token;
@@ -66,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) grants: String,
     /// Who shows what happens.
     pub(crate) view: Box<dyn View>,
+    /// Where the first application manager kills itself, for tests.
+    pub(crate) fault_point: Option<FaultPoint>,
 }
 
 /// What is to be run.
@@ -165,7 +168,7 @@ impl Engine {
     ) -> Result<Self, Failure> {
         let listeners = Listeners::bind(&run, settings.listen)?;
         let agent = agent_task::Plan::new(&run, &settings.machine, settings.listen).await?;
-        let terms = Terms::begin(&run, &listeners)?;
+        let terms = Terms::begin(&run, &listeners, settings.fault_point)?;
         let control = watching::connect(&run).await?;
         let renderer = Renderer::start(settings.view);
         if let Some(address) = listeners.tcp_address() {
@@ -289,9 +292,6 @@ impl Engine {
         Ok(None)
     }
 
-    /// The summary that a manager has written before it went, with everything before it shown.
-    async fn untold_end(&mut self) -> Option<Summary> {
-        let end_of = |event: &Received| match event.event() {
     fn advice(&self) -> String {
         disk::advice(&self.run).map_or_else(
             || {
@@ -302,6 +302,9 @@ impl Engine {
         )
     }
 
+    /// The summary that a manager has written before it went, with everything before it shown.
+    async fn untold_end(&mut self) -> Option<Summary> {
+        let end_of = |event: &Received| match event.event() {
             JobEvent::Summary(summary) => Some(summary.clone()),
             _ => None,
         };
@@ -323,7 +326,7 @@ impl Engine {
 
     fn next_term(&mut self) -> Result<(), Wreck> {
         self.terms
-            .next(&self.listeners)
+            .next(&self.listeners, None)
             .map_err(|failure| Wreck::of(&failure))
     }
 

@@ -7,13 +7,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use forebay_cluster::manager::FaultPoint;
 use forebay_cluster::run_directory::RunDirectory;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::listeners::Listeners;
 use super::disk;
+use super::listeners::Listeners;
 use crate::failure::Failure;
 
 /// Most lines of the manager's log that its death is explained with.
@@ -37,12 +38,13 @@ impl ManagerProcess {
         run: &RunDirectory,
         term: u64,
         listeners: &Listeners,
+        fault_point: Option<FaultPoint>,
     ) -> Result<Self, Failure> {
         let failed = |error: &io::Error| {
             Failure::engine("cannot start the application manager").caused_by(Some(error))
         };
         let child = command(run, term, listeners)
-            .and_then(|mut command| command.spawn())
+            .and_then(|mut command| command.args(fault_argument(fault_point)).spawn())
             .map_err(|error| failed(&error))?;
         let process = watch(&child).map_err(|error| failed(&error))?;
         Ok(Self {
@@ -118,6 +120,10 @@ fn command(run: &RunDirectory, term: u64, listeners: &Listeners) -> io::Result<C
         // Ctrl-C in a terminal is for the engine, which asks the manager.
         .process_group(0);
     Ok(command)
+}
+
+fn fault_argument(point: Option<FaultPoint>) -> Option<String> {
+    point.map(|point| format!("--fault-point={point}"))
 }
 
 #[expect(

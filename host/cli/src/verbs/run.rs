@@ -8,6 +8,7 @@ use clap::Args;
 use forebay_cluster::agent::processes_of;
 use forebay_cluster::events::Outcome;
 use forebay_cluster::journal::{Journal, JournalError, LocalJournal};
+use forebay_cluster::manager::FaultPoint;
 use forebay_cluster::run_directory::{RUNS, RunDirectory};
 use forebay_cluster::submission::Submission;
 
@@ -64,6 +65,9 @@ pub(crate) struct Run {
     machine: Machine,
     #[command(flatten)]
     format: FormatArgument,
+    /// Where the first application manager kills itself, for tests
+    #[arg(long, hide = true, value_name = "before|after:ACTION")]
+    fault_point: Option<FaultPoint>,
 }
 
 impl Run {
@@ -101,6 +105,7 @@ impl Run {
             machine: self.machine,
             grants,
             view: view::of(self.format.format, node_lines),
+            fault_point: self.fault_point,
         };
         engine::run(work, settings, signals)
             .await
@@ -174,17 +179,12 @@ async fn continued(run: &Path) -> Result<Work, Failure> {
     }
     until_gone(&run).await?;
     let (job, _) = Submission::load(&run).map_err(|error| Failure::from_input(&error))?;
-    Ok(Work::Continued(run, Box::new(job)))
-}
-
-/// Nodes of the engine before may still be saving: two attempts in one folder would spoil each other.
-async fn until_gone(run: &RunDirectory) -> Result<(), Failure> {
     LocalJournal::open(&run.journal())
         .and_then(|journal| journal.last())
         .map_err(|error| unreadable(&error))?;
-    let deadline = Instant::now() + GONE_WITHIN;
-    loop {
-        let pids = processes_of(&run.output());
+    Ok(Work::Continued(run, Box::new(job)))
+}
+
 /// No application manager could take up the work.
 fn unreadable(error: &JournalError) -> Failure {
     let failure = Failure::from_input(error);
@@ -194,6 +194,11 @@ fn unreadable(error: &JournalError) -> Failure {
     }
 }
 
+/// Nodes of the engine before may still be saving: two attempts in one folder would spoil each other.
+async fn until_gone(run: &RunDirectory) -> Result<(), Failure> {
+    let deadline = Instant::now() + GONE_WITHIN;
+    loop {
+        let pids = processes_of(&run.output());
         if pids.is_empty() {
             return Ok(());
         }

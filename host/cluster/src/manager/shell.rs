@@ -16,6 +16,7 @@ use super::ManagerError;
 use super::core::Core;
 use super::effect::{Effect, Input, Link, Refusal, StopCall, Ticket};
 use super::event_log::EventLog;
+use super::fault_point::Fuse;
 use super::log_store::LogStore;
 use super::service::{Mail, Services};
 use crate::clock;
@@ -51,6 +52,7 @@ pub(super) struct Shell {
     commands: BTreeMap<Link, mpsc::Sender<Result<ManagerMessage, Status>>>,
     answers: BTreeMap<Ticket, oneshot::Sender<u64>>,
     tickets: Ticket,
+    fuse: Fuse,
 }
 
 impl Shell {
@@ -59,6 +61,7 @@ impl Shell {
         journal: Box<dyn Journal>,
         events: EventLog,
         run: &RunDirectory,
+        fuse: Fuse,
     ) -> Self {
         let term = core.term();
         Self {
@@ -70,6 +73,7 @@ impl Shell {
             commands: BTreeMap::new(),
             answers: BTreeMap::new(),
             tickets: 0,
+            fuse,
         }
     }
 
@@ -81,11 +85,13 @@ impl Shell {
         let mut outcome = self.step(vec![begin])?;
         while outcome.is_none() {
             let mail = next_mail(&mut letters, self.core.next_wake_ms()).await;
+            self.fuse.carried_out();
             outcome = tokio::task::block_in_place(|| {
                 let inputs = self.open(mail)?;
                 self.step(inputs)
             })?;
         }
+        self.fuse.carried_out();
         Ok(outcome.unwrap_or(Outcome::Failed))
     }
 
@@ -198,7 +204,10 @@ impl Shell {
 
     fn perform(&mut self, effect: Effect) -> Result<(), ManagerError> {
         match effect {
-            Effect::Journal(entry) => self.journal.append(&entry)?,
+            Effect::Journal(entry) => {
+                self.journal.append(&entry)?;
+                self.fuse.decided(&entry);
+            }
             Effect::Send { link, message } => self.send(link, message),
             Effect::Close { link, refusal } => self.close(link, refusal),
             Effect::Emit(event) => {

@@ -7,6 +7,7 @@ mod continuing;
 mod day_one;
 mod diagnostics;
 mod failover;
+mod fault_points;
 mod finishing;
 mod framework_restarts;
 mod frameworks;

@@ -21,7 +21,7 @@ fn guests() -> &'static [Guest] {
 }
 
 /// Puts the plugin `name` beside the job file, as `NAME.wasm` and `NAME.toml`.
-fn put_plugin(machine: &Machine, name: &str) {
+pub(crate) fn put_plugin(machine: &Machine, name: &str) {
     let package = format!("forebay-guest-{name}");
     let guest = guests()
         .iter()

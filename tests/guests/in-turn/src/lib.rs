@@ -1,15 +1,19 @@
 //! A state machine with other rules than the standard one: the nodes of a job run one after the other, in the order of
 //! the job file, each when the one before it has finished.
 //!
-//! It knows no framework, and it neither restarts nor scales anything. Start from [`InTurn`].
+//! It knows no framework, and it neither restarts nor scales anything. Properties of the job: `turn-within-ms`, the longest
+//! turn that it allows (no limit), and `refuse-stop`, with which nobody stops the row. Start from [`InTurn`].
 
 use forebay_plugin_sdk::{
     Action, Decision, Event, JobEnd, JobFailure, JobSpec, JobView, Moment, NodeId, NodePhase,
-    NodeView, PlaceRequest, Plugin, PluginError, StateMachine, VerdictKind,
+    NodeView, PlaceRequest, Plugin, PluginError, Problems, Properties, Refusal, StateMachine,
+    TimerOrder, VerdictKind,
 };
 
 /// How long its nodes may wait for room.
 const PLACE_WITHIN_MS: u64 = 10_000;
+/// Runs while a node has its turn.
+const TIMER: &str = "turn";
 
 /// The plugin.
 #[derive(Debug)]
@@ -23,13 +27,15 @@ impl Plugin for InTurn {
 
 impl StateMachine for InTurn {
     fn decide(
-        _job: &JobSpec,
+        job: &JobSpec,
         _now: &Moment,
         view: &JobView,
         _state: &[u8],
         events: &[Event],
     ) -> Result<Decision, PluginError> {
-        let (phase, actions) = step(view, events);
+        let rules = Rules::read(job);
+        let (phase, mut actions) = step(&rules, view, events);
+        actions.splice(0..0, rules.before_all(events));
         Ok(Decision {
             state: b"begun".to_vec(),
             phase: phase.to_owned(),
@@ -39,9 +45,51 @@ impl StateMachine for InTurn {
     }
 }
 
-fn step(view: &JobView, events: &[Event]) -> (&'static str, Vec<Action>) {
+/// What the job says.
+struct Rules {
+    turn_within_ms: Option<u64>,
+    refuse_stop: bool,
+}
+
+impl Rules {
+    /// A property that is no number is none.
+    fn read(job: &JobSpec) -> Self {
+        let properties = Properties::of_job(job);
+        Self {
+            turn_within_ms: properties.number("turn-within-ms", &mut Problems::default()),
+            refuse_stop: properties.text("refuse-stop").is_some(),
+        }
+    }
+
+    /// What events alone ask for.
+    fn before_all(&self, events: &[Event]) -> Vec<Action> {
+        let of_event = |event: &Event| match event {
+            Event::StopRequested(stop) if self.refuse_stop => Some(Action::Refuse(Refusal {
+                request: stop.request,
+                reason: "nobody stops the row".to_owned(),
+            })),
+            Event::NodeExited(_) if self.turn_within_ms.is_some() => {
+                Some(Action::CancelTimer(TIMER.to_owned()))
+            }
+            _ => None,
+        };
+        events.iter().filter_map(of_event).collect()
+    }
+
+    fn begin_turn(&self, id: NodeId) -> Vec<Action> {
+        let timer = self.turn_within_ms.map(|after_ms| {
+            let id = TIMER.to_owned();
+            Action::SetTimer(TimerOrder { id, after_ms })
+        });
+        std::iter::once(Action::Start(vec![id]))
+            .chain(timer)
+            .collect()
+    }
+}
+
+fn step(rules: &Rules, view: &JobView, events: &[Event]) -> (&'static str, Vec<Action>) {
     let asked = |event: &Event| matches!(event, Event::StopRequested(_));
-    if events.iter().any(asked) {
+    if !rules.refuse_stop && events.iter().any(asked) {
         return ("stopping", vec![Action::Finish(JobEnd::Stopped)]);
     }
     let lack = events.iter().find_map(|event| match event {
@@ -50,6 +98,10 @@ fn step(view: &JobView, events: &[Event]) -> (&'static str, Vec<Action>) {
     });
     if let Some(reason) = lack {
         return failed(reason, None);
+    }
+    let late = |event: &Event| matches!(event, Event::Timer(id) if id == TIMER);
+    if events.iter().any(late) {
+        return failed("a turn took too long".to_owned(), None);
     }
     let absent = nodes_in(view, NodePhase::Absent);
     if !absent.is_empty() {
@@ -60,21 +112,21 @@ fn step(view: &JobView, events: &[Event]) -> (&'static str, Vec<Action>) {
     }
     if view.generation == 0 {
         let all = nodes(view).map(|(id, _)| id).collect();
-        let (phase, mut actions) = next(view);
+        let (phase, mut actions) = next(rules, view);
         actions.insert(0, Action::Publish(all));
         return (phase, actions);
     }
-    next(view)
+    next(rules, view)
 }
 
 /// What the first node that has not finished needs.
-fn next(view: &JobView) -> (&'static str, Vec<Action>) {
+fn next(rules: &Rules, view: &JobView) -> (&'static str, Vec<Action>) {
     let turn = nodes(view).find(|(_, node)| node.last != Some(VerdictKind::Finished));
     let Some((id, node)) = turn else {
         return ("succeeded", vec![Action::Finish(JobEnd::Succeeded)]);
     };
     match node.phase {
-        NodePhase::Placed => ("in-turn", vec![Action::Start(vec![id])]),
+        NodePhase::Placed => ("in-turn", rules.begin_turn(id)),
         NodePhase::Exited => failed(format!("`{id}` broke the row"), Some(id)),
         _ => ("in-turn", Vec::new()),
     }
