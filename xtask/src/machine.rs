@@ -12,6 +12,9 @@ use crate::workspace::{Workspace, output};
 /// Guests and plugins are compiled for it.
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
+/// Where Debian has the clock that tests set.
+const FAKE_TIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
 /// Prints the interpreter's path and version; fails where it is too old or cannot make environments.
 const PROBE: &str = "import sys, venv, ensurepip
 assert sys.version_info >= (3, 11)
@@ -82,6 +85,11 @@ fn missing(need: PythonNeed) -> Vec<Prerequisite> {
             what: "ip (network namespaces)",
             packages: &["iproute2"],
             missing: !runs("ip", "-V"),
+        },
+        Prerequisite {
+            what: "libfaketime (a clock that tests set)",
+            packages: &["libfaketime"],
+            missing: !Path::new(FAKE_TIME).is_file(),
         },
     ];
     all.into_iter()

@@ -45,13 +45,20 @@ pub(crate) async fn connect(run: &RunDirectory) -> Result<JobControl, Failure> {
     })
 }
 
-/// The answer, if it comes in time.
-pub(crate) async fn within<A>(call: impl Future<Output = Result<A, Status>>) -> Result<A, Failure> {
+/// The answer of the manager of this run, if it comes in time.
+pub(crate) async fn within<A>(
+    run: &RunDirectory,
+    call: impl Future<Output = Result<A, Status>>,
+) -> Result<A, Failure> {
     let silent = |_| {
         Failure::engine(format!(
-            "the application manager has not answered for {} s",
+            "the application manager of `{}` has not answered for {} s",
+            run.name(),
             ANSWER_WITHIN.as_secs()
         ))
+        .with_hint(
+            "where it stands still, Ctrl-C at `forebay run`, pressed three times, ends the run without it",
+        )
     };
     let answer = tokio::time::timeout(ANSWER_WITHIN, call)
         .await

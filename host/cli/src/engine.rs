@@ -3,6 +3,7 @@
 //! what people ask for, and sees to it that nothing is left behind.
 
 mod agent_task;
+mod disk;
 mod listeners;
 mod manager_process;
 mod pulse;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use forebay_cluster::events::{JobEvent, Outcome, Summary};
 use forebay_cluster::farewell;
+use forebay_cluster::manager::FaultPoint;
 use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::submission::Submission;
 use forebay_cluster::token::Token;
@@ -68,6 +70,8 @@ pub(crate) struct Settings {
     pub(crate) grants: String,
     /// Who shows what happens.
     pub(crate) view: Box<dyn View>,
+    /// Where the first application manager kills itself, for tests.
+    pub(crate) fault_point: Option<FaultPoint>,
 }
 
 /// What is to be run.
@@ -167,7 +171,7 @@ impl Engine {
     ) -> Result<Self, Failure> {
         let listeners = Listeners::bind(&run, settings.listen)?;
         let agent = agent_task::Plan::new(&run, &settings.machine, settings.listen).await?;
-        let terms = Terms::begin(&run, &listeners)?;
+        let terms = Terms::begin(&run, &listeners, settings.fault_point)?;
         let control = watching::connect(&run).await?;
         let renderer = Renderer::start(settings.view);
         if let Some(address) = listeners.tcp_address() {
@@ -281,10 +285,7 @@ impl Engine {
                 outcome: Outcome::Failed,
                 engine_failed: true,
                 reason: format!("application managers die again and again; the last: {cause}"),
-                hint: Some(format!(
-                    "its log is `{}`",
-                    self.run.manager_log(self.terms.term()).display()
-                )),
+                hint: Some(self.advice()),
             });
         };
         self.renderer.remark(format!(
@@ -292,6 +293,16 @@ impl Engine {
             wait.as_millis()
         ));
         Ok(None)
+    }
+
+    fn advice(&self) -> String {
+        disk::advice(&self.run).map_or_else(
+            || {
+                let log = self.run.manager_log(self.terms.term());
+                format!("its log is `{}`", log.display())
+            },
+            str::to_owned,
+        )
     }
 
     /// The summary that a manager has written before it went, with everything before it shown.
@@ -318,7 +329,7 @@ impl Engine {
 
     fn next_term(&mut self) -> Result<(), Wreck> {
         self.terms
-            .next(&self.listeners)
+            .next(&self.listeners, None)
             .map_err(|failure| Wreck::of(&failure))
     }
 

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use forebay_cluster::causes::remedy;
+
 use crate::exit::Exit;
 use crate::text::neutral;
 
@@ -65,9 +67,11 @@ impl Failure {
         self
     }
 
-    /// Adds an error and its own causes.
-    pub(crate) fn caused_by(mut self, error: Option<&dyn Error>) -> Self {
+    /// Adds an error, its own causes, and what is done about a machine that has run out of something.
+    pub(crate) fn caused_by(mut self, error: Option<&(dyn Error + 'static)>) -> Self {
         self.causes.extend(chain(error));
+        let remedy = error.and_then(remedy).map(str::to_owned);
+        self.hint = self.hint.or(remedy);
         self
     }
 

@@ -97,6 +97,21 @@ pub enum JournalError {
     },
 }
 
+impl JournalError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Damaged { .. } => {
+                Some("bring the file back from a copy; where there is none, run the job anew")
+            }
+            Self::Format { .. } => {
+                Some("go on with the version of Forebay that wrote it, or run the job anew")
+            }
+            Self::File { .. } | Self::Fenced(_) => None,
+        }
+    }
+}
+
 /// Where entries live. One author at a time, fenced by term and by entry number.
 pub trait Journal: Send {
     /// Takes the term; fails with [`JournalError::Fenced`] where somebody has it.

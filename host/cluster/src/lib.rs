@@ -8,7 +8,7 @@
 //! only [`agent`] does.
 
 pub mod agent;
-mod causes;
+pub mod causes;
 pub mod clock;
 pub mod connect;
 pub mod events;

@@ -79,7 +79,8 @@ impl Turn<'_> {
 
     /// Why there is no restart, as an addition to the reason; nothing is added where none would ever have been.
     fn refusal(&mut self, cause: &Cause) -> Option<String> {
-        if cause.rank == Rank::Certain || self.limits.restarts == 0 {
+        let is_move = self.is_mere_move(cause);
+        if cause.rank == Rank::Certain || self.limits.restarts == 0 && !is_move {
             return Some(String::new());
         }
         let progress = self.situation.core().map(|node| node.view.progress).max();
@@ -88,7 +89,7 @@ impl Turn<'_> {
         if progress > restarts.progress {
             (restarts.progress, restarts.fruitless) = (progress, 0);
         }
-        if u64::from(restarts.done) >= self.limits.restarts {
+        if u64::from(restarts.done) >= self.limits.restarts && !is_move {
             return Some(format!("; after {} restarts none is left", restarts.done));
         }
         if restarts.fruitless >= FRUITLESS_MAX {
@@ -99,10 +100,16 @@ impl Turn<'_> {
         None
     }
 
+    /// Another program has taken its port: the place was bad, not the node, and the budget is for nodes.
+    fn is_mere_move(&self, cause: &Cause) -> bool {
+        self.situation.node(&cause.node()).is_some_and(is_misplaced)
+    }
+
     fn begin_restart(&mut self, cause: &Cause) -> Step {
         let wait_ms = back_off_ms(&self.limits, self.state.restarts.fruitless, self.seed);
+        let is_restart = !self.is_mere_move(cause);
         let restarts = &mut self.state.restarts;
-        restarts.done += 1;
+        restarts.done += u32::from(is_restart);
         restarts.fruitless += 1;
         restarts.current = Some(Restart {
             reason: clip(&format!("{}: {}", cause.node(), cause.reason)),
@@ -180,11 +187,7 @@ impl Turn<'_> {
 
     /// Ports that another program has taken are given back, and others asked for.
     fn leaves_bad_places(&mut self, restart: &mut Restart) -> bool {
-        let is_bad = |node: &Node<'_>| {
-            node.view.phase == NodePhase::Exited
-                && node.view.last == Some(VerdictKind::RetryElsewhere)
-        };
-        let bad = self.ids_in(restart, is_bad);
+        let bad = self.ids_in(restart, is_misplaced);
         if bad.is_empty() {
             return false;
         }
@@ -203,6 +206,10 @@ impl Turn<'_> {
         let mut nodes = self.situation.core();
         nodes.any(|node| restart.takes(node) && wanted(node))
     }
+}
+
+fn is_misplaced(node: &Node<'_>) -> bool {
+    node.view.phase == NodePhase::Exited && node.view.last == Some(VerdictKind::RetryElsewhere)
 }
 
 /// Twice as long after each fruitless one, and up to a quarter more, so that jobs which failed together do not come back

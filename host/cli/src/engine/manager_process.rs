@@ -9,12 +9,14 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use forebay_cluster::journal::LocalJournal;
+use forebay_cluster::manager::FaultPoint;
 use forebay_cluster::run_directory::RunDirectory;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::disk;
 use super::listeners::Listeners;
 use crate::failure::Failure;
 
@@ -39,12 +41,13 @@ impl ManagerProcess {
         run: &RunDirectory,
         term: u64,
         listeners: &Listeners,
+        fault_point: Option<FaultPoint>,
     ) -> Result<Self, Failure> {
         let failed = |error: &io::Error| {
             Failure::engine("cannot start the application manager").caused_by(Some(error))
         };
         let child = command(run, term, listeners)
-            .and_then(|mut command| command.spawn())
+            .and_then(|mut command| command.args(fault_argument(fault_point)).spawn())
             .map_err(|error| failed(&error))?;
         let process = watch(&child).map_err(|error| failed(&error))?;
         Ok(Self {
@@ -83,7 +86,9 @@ impl ManagerProcess {
         let log = std::fs::read(self.run.manager_log(self.term)).unwrap_or_default();
         let tail =
             String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL_BYTES)..]).into_owned();
-        let said = last_error(&tail).map_or(String::new(), |error| format!(": {error}"));
+        // On a full disk it had no place for its last words.
+        let said = last_error(&tail).or_else(|| disk::complaint(&self.run));
+        let said = said.map_or(String::new(), |error| format!(": {error}"));
         format!("the application manager (pid {}) {how}{said}", self.pid())
     }
 }
@@ -149,6 +154,10 @@ fn ends_soon(process: &OwnedFd) -> bool {
     };
     let mut ends = [PollFd::new(process, PollFlags::IN)];
     poll(&mut ends, Some(&within)).is_ok_and(|ended| ended > 0)
+}
+
+fn fault_argument(point: Option<FaultPoint>) -> Option<String> {
+    point.map(|point| format!("--fault-point={point}"))
 }
 
 #[expect(

@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use forebay_cluster::journal::LocalJournal;
+use forebay_cluster::manager::FaultPoint;
 use forebay_cluster::run_directory::RunDirectory;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -46,7 +47,11 @@ pub(super) struct Terms {
 
 impl Terms {
     /// Starts the first one: the one after the last that the run has seen. Must be called, as [`Terms::next`], on a thread that lives as long as the engine.
-    pub(super) fn begin(run: &RunDirectory, listeners: &Listeners) -> Result<Self, Failure> {
+    pub(super) fn begin(
+        run: &RunDirectory,
+        listeners: &Listeners,
+        fault_point: Option<FaultPoint>,
+    ) -> Result<Self, Failure> {
         let last = LocalJournal::last_term(&run.journal());
         let mut terms = Self {
             run: run.clone(),
@@ -57,15 +62,20 @@ impl Terms {
             due: None,
             deaths: VecDeque::new(),
         };
-        terms.next(listeners)?;
+        terms.next(listeners, fault_point)?;
         Ok(terms)
     }
 
     /// Starts the application manager of the next term.
-    pub(super) fn next(&mut self, listeners: &Listeners) -> Result<(), Failure> {
+    pub(super) fn next(
+        &mut self,
+        listeners: &Listeners,
+        fault_point: Option<FaultPoint>,
+    ) -> Result<(), Failure> {
         self.term += 1;
         self.due = None;
-        self.process = Some(ManagerProcess::spawn(&self.run, self.term, listeners)?);
+        let process = ManagerProcess::spawn(&self.run, self.term, listeners, fault_point)?;
+        self.process = Some(process);
         self.was_silent = false;
         self.silence.abort();
         self.silence = tokio::spawn(until_silent(self.run.clone()));

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
 use clap::Args;
-use forebay_cluster::manager::{self, Options};
+use forebay_cluster::manager::{self, FaultPoint, Options};
 use forebay_cluster::run_directory::RunDirectory;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,6 +31,9 @@ pub(crate) struct Am {
     /// The process that started it, and without which it ends
     #[arg(long, value_name = "PID")]
     engine: u32,
+    /// Kills itself there, for tests
+    #[arg(long, hide = true, value_name = "before|after:ACTION")]
+    fault_point: Option<FaultPoint>,
 }
 
 impl Am {
@@ -50,6 +53,7 @@ impl Am {
             unix,
             tcp: tcp.into_iter().collect(),
             plugin_cache: folders::compiled_plugins(),
+            fault_point: self.fault_point,
         };
         let managing = tokio::spawn(manager::run(options));
         let ended = tokio::select! {

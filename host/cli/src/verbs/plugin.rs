@@ -99,7 +99,7 @@ impl Inspect {
         Ok(describe(&found, &manifest, &loaded))
     }
 
-    fn unusable(&self, error: &dyn std::error::Error) -> Failure {
+    fn unusable(&self, error: &(dyn std::error::Error + 'static)) -> Failure {
         Failure::input(format!("the plugin `{}` cannot be used", self.plugin))
             .caused_by(Some(error))
     }

@@ -52,7 +52,9 @@ impl Resume {
             manifest,
         };
         let mut manager = control::connect(&run).await?;
-        let accepted = control::within(manager.resume(request)).await?.into_inner();
+        let accepted = control::within(&run, manager.resume(request))
+            .await?
+            .into_inner();
         if let Some(reason) = still_quarantined(&run).await {
             return Err(
                 Failure::engine(format!("the plugin of `{}` failed again", run.name()))

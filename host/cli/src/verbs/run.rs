@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use forebay_cluster::agent::processes_of;
 use forebay_cluster::events::Outcome;
+use forebay_cluster::journal::{Journal, JournalError, LocalJournal};
+use forebay_cluster::manager::FaultPoint;
 use forebay_cluster::run_directory::{RUNS, RunDirectory};
 use forebay_cluster::submission::Submission;
 
@@ -65,6 +67,9 @@ pub(crate) struct Run {
     machine: Machine,
     #[command(flatten)]
     format: FormatArgument,
+    /// Where the first application manager kills itself, for tests
+    #[arg(long, hide = true, value_name = "before|after:ACTION")]
+    fault_point: Option<FaultPoint>,
 }
 
 impl Run {
@@ -102,6 +107,7 @@ impl Run {
             machine: self.machine,
             grants,
             view: view::of(self.format.format, node_lines),
+            fault_point: self.fault_point,
         };
         engine::run(work, settings, signals)
             .await
@@ -175,6 +181,9 @@ async fn continued(run: &Path) -> Result<Work, Failure> {
     }
     until_gone(&run).await?;
     let (job, _) = Submission::load(&run).map_err(|error| Failure::from_input(&error))?;
+    LocalJournal::open(&run.journal())
+        .and_then(|journal| journal.last())
+        .map_err(|error| unreadable(&error))?;
     Ok(Work::Continued(run, Box::new(job)))
 }
 
@@ -192,6 +201,15 @@ async fn settled_state(run: &RunDirectory) -> State {
             return if is_over { State::Dead } else { state };
         }
         tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// No application manager could take up the work.
+fn unreadable(error: &JournalError) -> Failure {
+    let failure = Failure::from_input(error);
+    match error.hint() {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
     }
 }
 

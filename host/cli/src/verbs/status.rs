@@ -56,7 +56,7 @@ async fn describe(run: &RunDirectory) -> Result<Map<String, Value>, Failure> {
 
 pub(super) async fn ask(run: &RunDirectory) -> Result<Map<String, Value>, Failure> {
     let mut manager = control::connect(run).await?;
-    let answer = control::within(manager.describe(DescribeRequest {})).await?;
+    let answer = control::within(run, manager.describe(DescribeRequest {})).await?;
     let damaged = |error| {
         Failure::engine("the application manager gives no valid answer").caused_by(Some(&error))
     };

@@ -62,7 +62,7 @@ async fn ask(run: &RunDirectory, now: bool) -> Result<u64, Failure> {
         reason: "`forebay stop` was called".into(),
         ..StopRequest::default()
     };
-    Ok(control::within(manager.stop(request))
+    Ok(control::within(run, manager.stop(request))
         .await?
         .into_inner()
         .event_number)

@@ -149,7 +149,7 @@ impl Sink {
     async fn finish(mut self) -> Captured {
         if self.dropped > 0 {
             let marker = format!(
-                "\nforebay: the log is full at {} bytes, {} bytes more were dropped\n",
+                "\nforebay: the log is full at {} bytes (`limits.log_bytes` of the role), {} bytes more were dropped\n",
                 self.written, self.dropped
             );
             self.write(marker.as_bytes()).await;

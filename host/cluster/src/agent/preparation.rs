@@ -11,7 +11,7 @@ use super::interpreter::NoInterpreter;
 use super::node_program::{find, install_hint};
 use super::probe::ProbeError;
 use super::staging::{StagingError, write_below, write_error};
-use crate::causes::chain;
+use crate::causes::{chain, remedy};
 use crate::exec::Plan;
 use crate::wire::cluster::{LaunchFile, NotStarted};
 
@@ -41,6 +41,8 @@ pub(super) enum Unstarted {
     NoPlace,
     #[error("attempt {0} of the node still lives")]
     StillAlive(u32),
+    #[error("`node-exec` could not be started: {0}")]
+    Launcher(io::Error),
     #[error("{0}")]
     Spawn(String),
     #[error("it was stopped before it ran")]
@@ -56,7 +58,9 @@ impl Unstarted {
             Self::NoProgram | Self::NoCommand { .. } => "program-missing",
             Self::PortTaken { .. } => "port-taken",
             Self::Staging(_) => "staging-failed",
-            Self::NoPlace | Self::StillAlive(_) | Self::Spawn(_) => "spawn-failed",
+            Self::NoPlace | Self::StillAlive(_) | Self::Launcher(_) | Self::Spawn(_) => {
+                "spawn-failed"
+            }
             Self::Stopped => "stopped",
         }
     }
@@ -74,6 +78,7 @@ impl Unstarted {
                 "end that program: the agent had leased the port, and no other program may take it"
                     .to_owned(),
             ),
+            Self::Launcher(error) => remedy(error).map(str::to_owned),
             _ => None,
         }
     }

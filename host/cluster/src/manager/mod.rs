@@ -11,6 +11,7 @@ mod core;
 mod effect;
 mod ending;
 mod event_log;
+mod fault_point;
 mod launching;
 mod log_store;
 mod mending;
@@ -35,11 +36,13 @@ use forebay_plugin::{HostError, PluginHost};
 use tokio::sync::mpsc;
 
 pub use self::event_log::read_summary;
+pub use self::fault_point::{FaultPoint, NoFaultPoint};
 pub use self::tables::Tables;
 
 use self::core::{Core, Setting};
 use self::effect::Input;
 use self::event_log::EventLog;
+use self::fault_point::Fuse;
 use self::mending::{Mended, Mending};
 use self::service::Services;
 use self::shell::{Servers, Shell};
@@ -66,6 +69,8 @@ pub struct Options {
     pub tcp: Vec<TcpListener>,
     /// Where compiled plugins are kept; absent: nowhere.
     pub plugin_cache: Option<PathBuf>,
+    /// Where it kills itself, for tests.
+    pub fault_point: Option<FaultPoint>,
 }
 
 /// Why an application manager ended without ending its job.
@@ -125,7 +130,8 @@ pub async fn run(options: Options) -> Result<Outcome, ManagerError> {
     let (mail, letters) = mpsc::channel(MAIL);
     let services = Services::new(options.term, mail, events.watcher(), &options.run);
     let servers = Servers::start(&services, &token, options.unix, options.tcp)?;
-    let shell = Shell::new(core, Box::new(journal), events, mending);
+    let fuse = Fuse::new(options.fault_point);
+    let shell = Shell::new(core, Box::new(journal), events, mending, fuse);
     let outcome = shell.run(begin, letters).await?;
     servers.stop().await;
     Ok(outcome)

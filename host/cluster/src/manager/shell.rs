@@ -16,6 +16,7 @@ use super::ManagerError;
 use super::core::Core;
 use super::effect::{Effect, Input, Link, Refusal, ResumeCall, StopCall, Ticket};
 use super::event_log::EventLog;
+use super::fault_point::Fuse;
 use super::log_store::LogStore;
 use super::mending::Mending;
 use super::service::{Answer, Mail, ResumeLetter, Services};
@@ -52,6 +53,7 @@ pub(super) struct Shell {
     mending: Mending,
     answers: BTreeMap<Ticket, Answer>,
     tickets: Ticket,
+    fuse: Fuse,
 }
 
 impl Shell {
@@ -60,6 +62,7 @@ impl Shell {
         journal: Box<dyn Journal>,
         events: EventLog,
         mending: Mending,
+        fuse: Fuse,
     ) -> Self {
         let term = core.term();
         Self {
@@ -72,6 +75,7 @@ impl Shell {
             mending,
             answers: BTreeMap::new(),
             tickets: 0,
+            fuse,
         }
     }
 
@@ -83,11 +87,13 @@ impl Shell {
         let mut outcome = self.step(vec![begin])?;
         while outcome.is_none() {
             let mail = next_mail(&mut letters, self.core.next_wake_ms()).await;
+            self.fuse.carried_out();
             outcome = tokio::task::block_in_place(|| {
                 let inputs = self.open(mail)?;
                 self.step(inputs)
             })?;
         }
+        self.fuse.carried_out();
         Ok(outcome.unwrap_or(Outcome::Failed))
     }
 
@@ -230,7 +236,10 @@ impl Shell {
 
     fn perform(&mut self, effect: Effect) -> Result<(), ManagerError> {
         match effect {
-            Effect::Journal(entry) => self.journal.append(&entry)?,
+            Effect::Journal(entry) => {
+                self.journal.append(&entry)?;
+                self.fuse.decided(&entry);
+            }
             Effect::Send { link, message } => self.send(link, message),
             Effect::Close { link, refusal } => self.close(link, refusal),
             Effect::Emit(event) => {

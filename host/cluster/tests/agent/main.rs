@@ -11,6 +11,7 @@ mod life;
 mod link;
 mod manager;
 mod output;
+mod ports;
 mod programs;
 mod world;
 
@@ -35,6 +36,7 @@ fn all() -> Vec<harness::Test> {
         link::tests(),
         output::tests(),
         programs::tests(),
+        ports::tests(),
         control::tests(),
     ]
     .concat()

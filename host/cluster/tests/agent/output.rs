@@ -70,7 +70,7 @@ async fn a_log_has_a_cap_and_says_what_is_missing() {
         .await;
     let ended = world.talk.ended().await;
     let log = world.talk.whole_log().await;
-    let marker = "\nforebay: the log is full at 100 bytes, 905 bytes more were dropped\n";
+    let marker = "\nforebay: the log is full at 100 bytes (`limits.log_bytes` of the role), 905 bytes more were dropped\n";
     assert_eq!(log, format!("{}{marker}", "x".repeat(100)));
     assert_eq!(ended.last_lines.last().unwrap(), "end");
     assert_eq!(ended.log_bytes, log.len() as u64);

@@ -63,14 +63,19 @@ pub(crate) struct World {
 impl World {
     /// An agent that has been welcomed.
     pub(crate) async fn new() -> Self {
+        Self::with_ports(PortRange::of_this_machine()).await
+    }
+
+    /// The same, which leases these ports.
+    pub(crate) async fn with_ports(ports: PortRange) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut manager = Manager::listen(folder.path());
         let (stop, stopped) = watch::channel(Stop::No);
-        let options = options(
-            folder.path(),
-            manager.address.clone(),
-            manager.token.clone(),
-        );
+        let (address, token) = (manager.address.clone(), manager.token.clone());
+        let options = Options {
+            ports,
+            ..options(folder.path(), address, token)
+        };
         let agent = tokio::spawn(agent::run(options, stopped));
         let talk = Talk::begin(manager.next().await).await;
         Self {

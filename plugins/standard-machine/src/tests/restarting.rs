@@ -221,6 +221,27 @@ fn a_taken_port_is_left() {
 }
 
 #[test]
+fn a_taken_port_uses_up_no_restart_but_is_not_left_for_ever() {
+    let mut job = running("0");
+    for _ in 0..3 {
+        job.check_exit(
+            "worker:1",
+            RetryElsewhere,
+            "[restarting] release(worker:1) place(worker:1)",
+        );
+        job.advance(NodePhase::Placed);
+        job.now_ms += 60_000;
+        let started = "[restarting] publish(worker:0 worker:1 ps:0) start(worker:1)";
+        job.check(&[], started);
+    }
+    job.check_exit(
+        "worker:1",
+        RetryElsewhere,
+        "[failed] finish(failed, worker:1: worker:1 ended; 3 restarts in a row have brought no progress)",
+    );
+}
+
+#[test]
 fn no_place_anywhere_ends_the_job() {
     let mut job = running("3");
     job.node("worker:1").phase = NodePhase::Absent;

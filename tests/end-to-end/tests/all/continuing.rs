@@ -14,7 +14,7 @@ use crate::restarts::{endings, ready_again, restarts};
 
 /// Kills the engine, waits until everything of it on this machine is gone, and gives the run directory.
 #[track_caller]
-fn kill_engine(run: Running, pids: &[u32]) -> PathBuf {
+pub(crate) fn kill_engine(run: Running, pids: &[u32]) -> PathBuf {
     let folder = run_dir(&run);
     kill(run.pid());
     run.finish();

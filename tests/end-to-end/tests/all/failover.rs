@@ -1,10 +1,11 @@
 //! Application managers die, and the job goes on under the next one.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use forebay_test_support::{
-    Running, Sandbox, Signal, WATCHDOG, environment, log_line, node_in_phase, reported_step,
-    wait_until,
+    Running, Sandbox, Signal, WATCHDOG, environment, forebay_binary, log_line, node_in_phase,
+    reported_step, wait_until,
 };
 
 use crate::jobs::{UNTIL_GO, job_with_go, ready, run_dir, run_json, shell_job, start};
@@ -152,6 +153,82 @@ fn a_node_of_another_machine_does_not_notice_either() {
     let output = run.finish();
     output.assert_code(0);
     assert_eq!(output.summary().attempt("worker:0")["pid"], pid, "{output}");
+    agent.finish().assert_code(0);
+}
+
+/// A program that stands before `forebay`: application managers wait in it until the file `back` is there.
+fn door(sandbox: &Sandbox) -> PathBuf {
+    let back = sandbox.work().join("back");
+    let wait = format!("until [ -e {} ]; do sleep 0.02; done", back.display());
+    let forebay = forebay_binary();
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = am ]; then {wait}; fi\nexec {} \"$@\"\n",
+        forebay.display()
+    );
+    sandbox.write_program("door", script)
+}
+
+/// From now on the engine, which was started from `binary` in a mount namespace of its own, starts the door instead.
+fn put_before(sandbox: &Sandbox, run: &Running, door: &Path, binary: &Path) {
+    let namespace = format!("--mount=/proc/{}/ns/mnt", run.pid());
+    let mount = sandbox.command("nsenter").args([&namespace]);
+    let mount = mount.args(["mount", "--bind"]).args([door, binary]);
+    mount.run().assert_code(0);
+}
+
+/// How often each node has gone round its loop.
+fn rounds(sandbox: &Sandbox) -> [u64; 2] {
+    [0, 1].map(|index| {
+        let path = sandbox.work().join(format!("rounds-{index}"));
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.trim().parse().unwrap_or_default()
+    })
+}
+
+#[test]
+fn nodes_train_on_while_no_application_manager_is_to_be_had() {
+    let sandbox = Sandbox::pair();
+    let file = format!("{}/rounds-$FOREBAY_INDEX", sandbox.work().display());
+    let count = format!("n=$((n + 1)); echo $n > {file}.new; mv {file}.new {file}");
+    let script = format!("while [ ! -e \"$GO\" ]; do {count}; sleep 0.02; done");
+    sandbox.write("job.toml", job_with_go(&sandbox, 2, &script));
+    let door = door(&sandbox);
+    let binary = fs::read(forebay_binary()).expect("it was built");
+    let binary = sandbox.write_program("forebay", binary);
+    let run = sandbox
+        .command(&binary)
+        .args(["run", "--format", "json", "job.toml", "--listen"])
+        .args(["10.77.0.1:4711", "--insecure", "--slots", "1"])
+        .args(["--agents", "2"])
+        .through(&["unshare", "--mount"])
+        .start();
+    let agent = crate::remote_agents::agent(sandbox.second(), "10.77.0.1", &run).start();
+    let nodes = ["worker:0", "worker:1"];
+    let pids = nodes.map(|node| ready(&run, node));
+    put_before(&sandbox, &run, &door, &binary);
+    kill(manager_of(&run, 1));
+    run.wait_stderr("another one takes over");
+    let before = rounds(&sandbox);
+    wait_until("the nodes go on for seconds", WATCHDOG, || {
+        rounds(&sandbox)
+            .iter()
+            .zip(before)
+            .all(|(now, before)| *now > before + 200)
+    });
+    let terms = run.events_so_far();
+    let terms = terms.iter().filter(|event| event["kind"] == "am");
+    assert_eq!(terms.count(), 1, "somebody was in charge");
+    sandbox.write("back", "");
+    manager_of(&run, 2);
+    sandbox.write("go", "");
+    let output = run.finish();
+    output.assert_code(0);
+    let summary = output.summary();
+    for (node, pid) in nodes.into_iter().zip(pids) {
+        let attempts = &summary.node(node)["attempts"];
+        assert_eq!(attempts.as_array().map(Vec::len), Some(1), "{output}");
+        assert_eq!(attempts[0]["pid"], pid, "{output}");
+    }
     agent.finish().assert_code(0);
 }
 

@@ -30,7 +30,7 @@ impl StateMachine for Faults {
         events: &[Event],
     ) -> Result<Decision, PluginError> {
         if is_well(job, events) {
-            let (phase, actions) = turns::step(view, events);
+            let (phase, actions) = turns::decide(job, view, events);
             return Ok(Decision {
                 state: b"turning".to_vec(),
                 phase: phase.to_owned(),

@@ -1,7 +1,8 @@
 //! A state machine with other rules than the standard one: the nodes of a job run one after the other, in the order of
 //! the job file, each when the one before it has finished.
 //!
-//! It knows no framework, and it neither restarts nor scales anything. Start from [`InTurn`].
+//! It knows no framework, and it neither restarts nor scales anything. Properties of the job: `turn-within-ms`, the longest
+//! turn that it allows (no limit), and `refuse-stop`, with which nobody stops the row. Start from [`InTurn`].
 
 mod turns;
 
@@ -21,13 +22,13 @@ impl Plugin for InTurn {
 
 impl StateMachine for InTurn {
     fn decide(
-        _job: &JobSpec,
+        job: &JobSpec,
         _now: &Moment,
         view: &JobView,
         _state: &[u8],
         events: &[Event],
     ) -> Result<Decision, PluginError> {
-        let (phase, actions) = turns::step(view, events);
+        let (phase, actions) = turns::decide(job, view, events);
         Ok(Decision {
             state: b"begun".to_vec(),
             phase: phase.to_owned(),

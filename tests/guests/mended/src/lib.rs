@@ -17,7 +17,7 @@ impl Plugin for Mended {
 
 impl StateMachine for Mended {
     fn decide(
-        _job: &JobSpec,
+        job: &JobSpec,
         _now: &Moment,
         view: &JobView,
         state: &[u8],
@@ -29,7 +29,7 @@ impl StateMachine for Mended {
                 "the state is not of format faults-2",
             ));
         }
-        let (phase, actions) = turns::step(view, events);
+        let (phase, actions) = turns::decide(job, view, events);
         Ok(Decision {
             state: b"mended".to_vec(),
             phase: phase.to_owned(),

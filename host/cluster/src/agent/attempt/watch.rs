@@ -66,9 +66,7 @@ impl Watch {
         assignment: &Assignment,
         plan: Plan,
     ) -> Result<Self, Unstarted> {
-        let failed = |error: io::Error| {
-            Unstarted::Spawn(format!("`node-exec` could not be started: {error}"))
-        };
+        let failed = Unstarted::Launcher;
         let (ours, channel) = StdUnixStream::pair().map_err(failed)?;
         let (control, control_of_node) = StdUnixStream::pair().map_err(failed)?;
         let (output, output_of_node) = io::pipe().map_err(failed)?;
