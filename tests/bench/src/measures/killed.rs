@@ -19,6 +19,9 @@ const VICTIM: &str = "worker:1";
 /// A short wait before each restart: it is taken off again, and what is left does not depend on it.
 const RESTARTS: &str = "[limits]\nrestarts = 100\n[am.properties]\nrestart-backoff-ms = 50\n";
 
+/// Times of events and decisions have whole milliseconds, counted from a whole one.
+const CLOCK_SLACK_MS: f64 = 2.0;
+
 /// One kill.
 struct Kill {
     seen_ms: f64,
