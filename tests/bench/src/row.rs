@@ -46,6 +46,8 @@ pub(crate) struct Row {
     pub(crate) judged: Judged,
     pub(crate) samples: Vec<f64>,
     pub(crate) beside: Option<Beside>,
+    /// What one has to know of it, in a sentence.
+    pub(crate) note: Option<&'static str>,
 }
 
 impl Row {
@@ -62,11 +64,17 @@ impl Row {
             judged: Judged::Median,
             samples,
             beside: None,
+            note: None,
         }
     }
 
     pub(crate) fn judged_by(mut self, judged: Judged) -> Self {
         self.judged = judged;
+        self
+    }
+
+    pub(crate) fn noted(mut self, note: &'static str) -> Self {
+        self.note = Some(note);
         self
     }
 

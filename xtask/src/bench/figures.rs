@@ -61,6 +61,8 @@ pub(super) struct Figure {
     pub(super) samples: Samples,
     /// What it should be seen beside.
     pub(super) beside: Option<(String, Samples)>,
+    /// What one has to know of it.
+    pub(super) note: Option<String>,
 }
 
 impl Figure {
@@ -79,6 +81,7 @@ impl Figure {
             judged: text(&row, "judged")?,
             samples: samples(&row)?,
             beside,
+            note: row["note"].as_str().map(str::to_owned),
         })
     }
 

@@ -104,9 +104,15 @@ Targets: {met} met, {missed} missed.
 - Everything is warm (files and compiled plugins were used before) unless it says cold. The binary has the profile of this
   repository, not that of a release.
 - Times of events have whole milliseconds.
-",
-        table = table(figures)
+{notes}",
+        table = table(figures),
+        notes = notes(figures)
     )
+}
+
+fn notes(figures: &[Figure]) -> String {
+    let note = |figure: &Figure| Some(format!("- {}: {}.\n", figure.what, figure.note.as_ref()?));
+    figures.iter().filter_map(note).collect()
 }
 
 /// The table of figures.
@@ -163,7 +169,7 @@ mod tests {
                 r#"{"what":"memory","unit":"MB","at_most":60,"judged":"max","samples":[50,61],"beside":null}"#,
             ),
             figure(
-                r#"{"what":"restarts","unit":"","at_most":0,"judged":"max","samples":[0],"beside":null}"#,
+                r#"{"what":"restarts","unit":"","at_most":0,"judged":"max","samples":[0],"beside":null,"note":"none is better"}"#,
             ),
         ]
     }
@@ -201,6 +207,7 @@ mod tests {
             "| commit | abc1234 |",
             "| command | `cargo xtask bench` |",
             "2 met, 1 missed",
+            "\n- restarts: none is better.\n",
         ];
         for fact in facts {
             assert!(page.contains(fact), "{fact} is not in\n{page}");

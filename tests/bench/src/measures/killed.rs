@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use forebay_test_support::Output;
+use forebay_test_support::{Output, Running};
 use serde_json::Value;
 
 use crate::Effort;
@@ -18,9 +18,6 @@ const NODES: u32 = 2;
 const VICTIM: &str = "worker:1";
 /// A short wait before each restart: it is taken off again, and what is left does not depend on it.
 const RESTARTS: &str = "[limits]\nrestarts = 100\n[am.properties]\nrestart-backoff-ms = 50\n";
-
-/// Times of events and decisions have whole milliseconds, counted from a whole one.
-const CLOCK_SLACK_MS: f64 = 2.0;
 
 /// One kill.
 struct Kill {
@@ -61,43 +58,46 @@ fn kill_workers(number: usize) -> Result<Vec<Kill>> {
         let seen = run.running.wait_event("its end", |event| {
             event["node"] == VICTIM && event["attempt"] == attempt && event["phase"] == "exited"
         });
-        moments.push((killed_ms, time_ms(&seen), replaced_ms));
+        moments.push((attempt, killed_ms, time_ms(&seen), replaced_ms));
     }
-    let waits = restart_waits(&run.stop())?;
-    let kill = |(killed_ms, seen_ms, replaced_ms)| {
-        let waited = waits.iter().find(|wait| wait.decided_ms >= seen_ms);
-        let wait_ms = waited
-            .context("the journal has a wait for each restart")?
-            .wait_ms;
+    let decisions = decisions(&run.stop())?;
+    let kill = |(attempt, killed_ms, seen_ms, replaced_ms)| {
+        let decision = decisions
+            .iter()
+            .find(|decision| decided_about(decision, attempt))
+            .context("the journal has the end of each attempt")?;
         Ok(Kill {
             seen_ms: seen_ms - killed_ms,
-            replaced_ms: replaced_ms - killed_ms - wait_ms,
+            replaced_ms: replaced_ms - killed_ms - back_off_ms(decision),
         })
     };
     moments.into_iter().map(kill).collect()
 }
 
-/// The state machine had a timer set before a restart.
-struct Wait {
-    decided_ms: f64,
-    wait_ms: f64,
-}
-
-/// All of a run, out of its journal.
-fn restart_waits(output: &Output) -> Result<Vec<Wait>> {
+/// Out of the journal of a run.
+fn decisions(output: &Output) -> Result<Vec<Value>> {
     let mut command = forebay(&["events", "--format", "json"])?;
     command.arg(output.summary().run_dir());
-    let decisions =
-        forebay_test_support::Running::directly(command, Duration::from_mins(1)).finish();
-    decisions.assert_code(0);
-    let wait = |decision: &Value| {
-        let actions = decision["actions"].as_array()?.iter();
-        let mut timers = actions.map(|action| &action["set-timer"]);
-        let timer = timers.find(|timer| timer["id"] == "restart")?;
-        Some(Wait {
-            decided_ms: time_ms(decision),
-            wait_ms: timer["after_ms"].as_f64()?,
-        })
-    };
-    Ok(decisions.events().iter().filter_map(wait).collect())
+    let journal = Running::directly(command, Duration::from_mins(1)).finish();
+    journal.assert_code(0);
+    Ok(journal.events())
+}
+
+/// The state machine was asked because this attempt had ended.
+fn decided_about(decision: &Value, attempt: u64) -> bool {
+    let events = decision["events"].as_array();
+    events.into_iter().flatten().any(|event| {
+        let exit = &event["node-exited"];
+        exit["node"] == VICTIM && exit["attempt"] == attempt
+    })
+}
+
+/// How long the state machine had a restart wait.
+fn back_off_ms(decision: &Value) -> f64 {
+    let actions = decision["actions"].as_array().into_iter().flatten();
+    let mut timers = actions.map(|action| &action["set-timer"]);
+    let timer = timers.find(|timer| timer["id"] == "restart");
+    timer
+        .and_then(|timer| timer["after_ms"].as_f64())
+        .unwrap_or_default()
 }
