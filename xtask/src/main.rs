@@ -1,4 +1,5 @@
-//! `cargo xtask`: what is done to this repository rather than by it: set-up, the bundled plugins, the demo, all tests, tidy.
+//! `cargo xtask`: what is done to this repository rather than by it: set-up, the bundled plugins, the demo, all tests,
+//! measurements, tidy.
 //!
 //! It is not a part of Forebay and links none of its crates, so that it builds in seconds on a bare machine.
 //! Start from [`progress::Progress`] (what the person who waits sees), [`setup`] (what is made, and when it is made again)
@@ -10,6 +11,7 @@
 )]
 
 mod bare;
+mod bench;
 mod checks;
 mod demo;
 mod machine;
@@ -69,6 +71,17 @@ enum Verb {
         #[arg(long, value_name = "CHECK", value_parser = checks::names())]
         only: Vec<String>,
     },
+    /// Measure how fast Forebay is, show the figures beside their targets, write docs/performance.md (needs root)
+    ///
+    /// Example: cargo xtask bench --quick --only submit
+    Bench {
+        /// Fewer repetitions, to see that it works; the page stays as it is
+        #[arg(long)]
+        quick: bool,
+        /// Measure this alone (may be given more than once; default: all); the page stays as it is
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
+    },
     /// Check the rules of this repository that no compiler knows
     Tidy,
     /// Run demo and test, twice each, in a fresh clone on a bare Debian 12 (a chroot; needs root and debootstrap)
@@ -99,6 +112,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Setup { only, .. } => setup::run(&workspace, &only)?,
         Verb::Plugins { out } => plugins::run(&workspace, out.as_deref())?,
         Verb::Test { only } => return test::run(&workspace, &only),
+        Verb::Bench { quick, only } => bench::run(&workspace, quick, &only)?,
         Verb::Tidy => return tidy::run(&workspace),
         Verb::Bare { at, mirror } => bare::run(&workspace, &at, mirror.as_deref())?,
     }

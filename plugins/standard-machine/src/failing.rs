@@ -1,7 +1,8 @@
 //! What a failed node means: the end of the job, or a restart, under the name of the first cause.
 //!
 //! The first exit is not always the first cause. A peer of the node that failed may notice and exit before it, so the
-//! machine waits a moment for a failure that is certainly a cause of its own; and a service that ends by itself with exit
+//! machine waits a moment for a failure that is certainly a cause of its own, unless all that follows is a restart that takes
+//! nobody else down; and a service that ends by itself with exit
 //! code 0 may only have seen the end of the job before the others' exits arrived.
 
 use std::collections::BTreeMap;
@@ -22,7 +23,8 @@ pub(crate) fn end_of(turn: &mut Turn<'_>) -> Option<Step> {
     let cause = turn.state.cause.clone()?;
     let nobody_left = !turn.situation.finishers().any(Node::is_live);
     let is_first = matches!(cause.rank, Rank::Certain | Rank::Lost);
-    if is_first || nobody_left || turn.now_ms >= cause.end_at_ms {
+    let is_over = nobody_left || turn.now_ms >= cause.end_at_ms;
+    if is_first || is_over || turn.restarts_alone(&cause) {
         return Some(turn.fail_or_restart(&cause));
     }
     let after_ms = cause.end_at_ms - turn.now_ms;

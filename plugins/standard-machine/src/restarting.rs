@@ -77,6 +77,16 @@ impl Turn<'_> {
         self.fail(Some(cause.node()), &reason)
     }
 
+    /// What has failed may start again while the others go on. That restart need not wait for a first cause: a failure that
+    /// comes later makes it wider, or ends the job, as it would without it.
+    pub(crate) fn restarts_alone(&mut self, cause: &Cause) -> bool {
+        let alone =
+            |node: &Node<'_>| node.failure().is_none() || node.recovery() == RecoveryScope::Node;
+        cause.rank == Rank::Transient
+            && self.situation.core().all(alone)
+            && self.refusal(cause).is_none()
+    }
+
     /// Why there is no restart, as an addition to the reason; nothing is added where none would ever have been.
     fn refusal(&mut self, cause: &Cause) -> Option<String> {
         let is_move = self.is_mere_move(cause);

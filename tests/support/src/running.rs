@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -50,6 +50,19 @@ struct Written {
 type Target = fn(&mut Written) -> &mut Vec<u8>;
 
 impl Running {
+    /// Starts a command as it is, in the sandbox of the caller if that one is in any. No shell, no wrapper is between the
+    /// two, so what is measured is the command's own.
+    #[track_caller]
+    pub fn directly(mut command: Command, watchdog: Duration) -> Self {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let title = format!("{command:?}");
+        let child = command.spawn();
+        Self::piped(title, child.expect("the program is there"), watchdog)
+    }
+
     pub(crate) fn piped(title: String, mut child: Child, watchdog: Duration) -> Self {
         let streams = Arc::new(Streams::default());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());

@@ -27,8 +27,8 @@ const UNSAFE_PLACES: [&str; 4] = [
     "plugins/sdk/",
 ];
 
-/// The helpers of tests, which wait for a condition with a watchdog.
-const WAITING_PLACE: &str = "tests/support/";
+/// The helpers of tests, which wait for a condition with a watchdog, and measurements, which let things be idle.
+const WAITING_PLACES: [&str; 2] = ["tests/bench/", "tests/support/"];
 
 /// These files spell the words out.
 const THIS_FOLDER: &str = "xtask/src/tidy/";
@@ -73,7 +73,7 @@ const RULES: [Rule; 6] = [
     },
     Rule {
         says: "no sleep in a test: wait for a condition with a watchdog",
-        applies: |path| is_rust(path) && is_test(path) && !path.starts_with(WAITING_PLACE),
+        applies: |path| is_rust(path) && is_test(path) && !starts_with_any(path, &WAITING_PLACES),
         finds: |line| {
             !is_comment(line)
                 && contains_any(line, &["sleep(Duration", "thread::sleep(", "time::sleep("])

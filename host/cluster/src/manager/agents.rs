@@ -78,8 +78,9 @@ impl Core {
         let places = places.unwrap_or_default();
         self.adopt_places(agent, &places);
         self.hand_back_unknown(agent, places);
-        self.repeat_orders(agent);
+        // The cluster first: no start carries it.
         self.tell_cluster_to(agent);
+        self.repeat_orders(agent);
     }
 
     fn admit(&self, register: &Register) -> Result<(), Refusal> {

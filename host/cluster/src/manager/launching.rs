@@ -218,7 +218,6 @@ impl Core {
             staged: files.iter().map(staged).collect(),
             readiness: Some(wire_readiness(policy.map(|policy| &policy.ready_when))),
             limits: Some(limits(role)),
-            cluster: Some(self.wire_cluster()),
             parameters: self.parameters(role),
             restore_checkpoint: None,
             unset: plan.unset,

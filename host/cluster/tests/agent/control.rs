@@ -16,11 +16,11 @@ use forebay_cluster::wire::node::{
 use forebay_protocol::{Decoder, PROTOCOL_VERSION, encode};
 
 use crate::harness::tests;
-use crate::world::{World, code, parent_of, shell, signal, until_gone};
+use crate::world::{Talk, World, code, parent_of, shell, signal, until_gone};
 
 tests![
     a_node_attaches_reports_and_is_done,
-    changes_of_the_cluster_and_the_stop_reach_the_node,
+    the_cluster_its_changes_and_the_stop_reach_the_node,
     a_package_of_another_version_is_refused,
     nonsense_closes_the_socket_and_nothing_else,
     a_node_that_is_done_and_stays_is_lingering,
@@ -73,15 +73,10 @@ fn node(content: Vec<u8>, arguments: &str) -> Start {
         kind: Some(readiness::Kind::Attached(cluster::Attached {})),
     });
     let parameters = [("rate".to_owned(), "0.1".to_owned())].into();
-    let cluster = Some(Cluster {
-        generation: 1,
-        ..Cluster::default()
-    });
     Start {
         files,
         readiness,
         parameters,
-        cluster,
         ..shell(&format!("exec python3 node.py {arguments}"))
     }
 }
@@ -171,23 +166,33 @@ async fn a_node_attaches_reports_and_is_done() {
     assert!(ended.was_done && ended.was_ready);
 }
 
-async fn changes_of_the_cluster_and_the_stop_reach_the_node() {
+async fn publish(talk: &Talk, generation: u64, revision: u64) {
+    let cluster = Some(Cluster {
+        generation,
+        revision,
+        ..Cluster::default()
+    });
+    talk.say(Message::Cluster(ClusterSpec { cluster })).await;
+}
+
+async fn the_cluster_its_changes_and_the_stop_reach_the_node() {
     let mut world = World::new().await;
+    publish(&world.talk, 1, 0).await;
     world
         .talk
         .run(node(frames(vec![hello(HOST_VERSION)]), ""))
         .await;
     world.talk.until(|talk| heard(&talk.log).len() == 1).await;
-    for (generation, revision) in [(1, 0), (1, 1)] {
-        let cluster = Some(Cluster {
-            generation,
-            revision,
-            ..Cluster::default()
-        });
-        world
-            .talk
-            .say(Message::Cluster(ClusterSpec { cluster }))
-            .await;
+    let down::Message::Welcome(welcome) = heard(&world.talk.log).remove(0) else {
+        panic!("no welcome")
+    };
+    assert_eq!(
+        welcome.cluster.unwrap().generation,
+        1,
+        "the agent was told it before the start"
+    );
+    for revision in 0..2 {
+        publish(&world.talk, 1, revision).await;
     }
     world.talk.until(|talk| heard(&talk.log).len() == 2).await;
     let down::Message::ClusterChange(change) = heard(&world.talk.log).remove(1) else {

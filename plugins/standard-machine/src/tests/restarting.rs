@@ -59,6 +59,39 @@ fn one_node_comes_back_after_a_while_and_the_others_stay() {
     job.check(&[], "[running]");
 }
 
+/// As [`running`], and the machine looks for the first cause as long as it does by default.
+fn looking_for_causes(restarts: &str) -> Simulation {
+    let mut job = running(restarts);
+    job.job.properties.retain(|(name, _)| name != "settle-ms");
+    job
+}
+
+#[test]
+fn a_restart_that_stops_nobody_does_not_wait_for_the_first_cause() {
+    let mut job = looking_for_causes("3");
+    job.check_exit("worker:1", Retry, "[restarting] timer(restart, 1000)");
+    job.now_ms += 300;
+    job.check_exit(
+        "worker:0",
+        Fatal,
+        "[failed] finish(failed, worker:0: worker:0 ended)",
+    );
+    let mut job = looking_for_causes("3");
+    job.check_exit("worker:1", Retry, "[restarting] timer(restart, 1000)");
+    job.now_ms += 300;
+    job.check_exit("ps:0", Retry, "[restarting] stop(worker:0)");
+}
+
+#[test]
+fn a_restart_that_stops_others_and_an_end_wait_for_the_first_cause() {
+    let mut job = looking_for_causes("3");
+    job.check_exit("ps:0", Retry, "[failing] timer(failure, 1500)");
+    job.now_ms += 300;
+    job.check_exit("worker:1", Retry, "[failing] timer(failure, 1200)");
+    let mut job = looking_for_causes("0");
+    job.check_exit("worker:1", Retry, "[failing] timer(failure, 1500)");
+}
+
 #[test]
 fn a_server_takes_everybody_down_with_it() {
     let mut job = running("3");

@@ -153,6 +153,7 @@ impl Attempt {
                 return Vec::new();
             }
             StartFault::PortTaken => {
+                scene.witness.ports_taken += 1;
                 self.fail_to_start(&Unstarted::PortTaken {
                     port: "main".into(),
                     number: self.ports.first().copied().unwrap_or_default(),

@@ -173,7 +173,7 @@ impl Agent {
             return Err(Unstarted::StillAlive(held.attempt));
         }
         let place = self.places.get(&node).ok_or(Unstarted::NoPlace)?;
-        let cluster = self.newest_cluster(start.cluster.as_ref());
+        let cluster = self.newest_cluster();
         let log = LogProgress::new(self.logs_grew.clone());
         Ok(Assignment {
             start,
@@ -185,16 +185,10 @@ impl Agent {
         })
     }
 
-    fn newest_cluster(&self, given: Option<&Cluster>) -> Cluster {
-        let published = self
-            .cluster
-            .as_ref()
-            .map(|publication| &publication.cluster);
-        let newest = given
-            .into_iter()
-            .chain(published)
-            .max_by_key(|cluster| (cluster.generation, cluster.revision));
-        newest.cloned().unwrap_or_default()
+    /// Empty where none was published yet.
+    fn newest_cluster(&self) -> Cluster {
+        let published = self.cluster.as_ref();
+        published.map_or_else(Cluster::default, |publication| publication.cluster.clone())
     }
 
     fn begin(&mut self, assignment: Assignment) {

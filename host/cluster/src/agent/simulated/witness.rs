@@ -40,6 +40,8 @@ pub(crate) struct Witness {
     /// Agents that were given up: their processes may have successors elsewhere.
     pub(crate) given_up: Vec<String>,
     pub(crate) processes: Vec<Process>,
+    /// Attempts that met a taken port: they use up no restart.
+    pub(crate) ports_taken: u32,
     /// Something that makes a failed end plausible.
     pub(crate) troubles: usize,
     pub(crate) violations: Vec<String>,

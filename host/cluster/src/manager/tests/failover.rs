@@ -42,6 +42,8 @@ struct Agent {
     places: BTreeMap<NodeId, u16>,
     live: BTreeMap<NodeId, u32>,
     ready: BTreeSet<NodeId>,
+    /// Of the newest cluster that it was told.
+    members: Vec<NodeId>,
     outbox: VecDeque<OutboxEntry>,
     numbered: u64,
     /// Every start that took effect.
@@ -133,6 +135,11 @@ impl Agent {
                     self.places.remove(&id);
                 }
             }
+            ToAgent::Cluster(spec) => {
+                let members = spec.cluster.unwrap().members;
+                let ids = members.iter().map(|member| node_id(member.node.as_ref()));
+                self.members = ids.collect();
+            }
             ToAgent::Start(start) if self.is_new(start.action) => self.start(&start),
             ToAgent::Stop(stop) if self.is_new(stop.action) => self.stop(&stop),
             _ => {}
@@ -143,6 +150,7 @@ impl Agent {
         let id = node_id(start.node.as_ref());
         let port = self.places.get(&id).expect("it has a place");
         assert_eq!(start.arguments, [format!("[{port}]")], "its own port");
+        assert!(self.members.contains(&id), "{id} is in the cluster it sees");
         let before = self.live.insert(id.clone(), start.attempt);
         assert_eq!(before, None, "two live attempts of {id}");
         self.starts.push((id, start.attempt));

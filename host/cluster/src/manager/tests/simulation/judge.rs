@@ -251,7 +251,7 @@ impl World<'_> {
             let most = if is_observer {
                 1
             } else {
-                1 + self.scenario.restarts
+                1 + self.scenario.restarts + self.witness.ports_taken
             };
             if process.attempt > most {
                 self.violated(format!(

@@ -1,0 +1,10 @@
+//! The measurements, one file each.
+
+pub(crate) mod check;
+pub(crate) mod cluster;
+pub(crate) mod failover;
+pub(crate) mod idle;
+pub(crate) mod killed;
+pub(crate) mod plugin;
+pub(crate) mod submit;
+pub(crate) mod trivial;

@@ -1,0 +1,49 @@
+//! What a process costs, as the kernel counts it.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use procfs::process::Process;
+use rustix::process::{Pid, Signal, kill_process};
+
+fn open(pid: u32) -> Result<Process> {
+    Process::new(pid.cast_signed()).with_context(|| format!("no process {pid}"))
+}
+
+/// The most memory that it had resident so far, in megabytes.
+pub(crate) fn memory_peak_mb(pid: u32) -> Result<f64> {
+    let peak_kib = open(pid)?.status()?.vmhwm.context("it has no memory")?;
+    #[expect(clippy::cast_precision_loss, reason = "no process has so much memory")]
+    let bytes = (peak_kib * 1024) as f64;
+    Ok(bytes / 1e6)
+}
+
+/// How much of one core each of these processes takes while nobody wants anything of them, in percent.
+pub(crate) fn idle_percent(pids: &[u32], during: Duration) -> Result<Vec<f64>> {
+    let begun = Instant::now();
+    let before = cpu_seconds(pids)?;
+    thread::sleep(during);
+    let took = begun.elapsed().as_secs_f64();
+    let after = cpu_seconds(pids)?;
+    let percent = |(before, after): (f64, f64)| (after - before) / took * 100.0;
+    Ok(before.into_iter().zip(after).map(percent).collect())
+}
+
+fn cpu_seconds(pids: &[u32]) -> Result<Vec<f64>> {
+    pids.iter().map(|pid| cpu_seconds_of(*pid)).collect()
+}
+
+/// Of all threads that it has or had, in user and kernel mode.
+fn cpu_seconds_of(pid: u32) -> Result<f64> {
+    let stat = open(pid)?.stat()?;
+    #[expect(clippy::cast_precision_loss, reason = "ticks of some minutes")]
+    let seconds = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
+    Ok(seconds)
+}
+
+/// SIGKILL, to it alone.
+pub(crate) fn kill(pid: u32) -> Result<()> {
+    let pid = Pid::from_raw(pid.cast_signed()).context("a pid is not 0")?;
+    kill_process(pid, Signal::KILL).context("it is there no more")
+}

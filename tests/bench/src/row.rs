@@ -1,0 +1,96 @@
+//! What a measurement gives: a row of samples for each figure, as one JSON object.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Unit of the samples of a row.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) enum Unit {
+    #[serde(rename = "ms")]
+    Milliseconds,
+    #[serde(rename = "µs")]
+    Microseconds,
+    #[serde(rename = "MB")]
+    Megabytes,
+    #[serde(rename = "%")]
+    PercentOfACore,
+    /// A number of things.
+    #[serde(rename = "")]
+    Count,
+}
+
+/// Which statistic the target is held against.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Judged {
+    Median,
+    P99,
+    Max,
+}
+
+/// The same without Forebay, or what else a figure should be seen beside.
+#[derive(Serialize)]
+pub(crate) struct Beside {
+    pub(crate) what: String,
+    pub(crate) samples: Vec<f64>,
+}
+
+/// One figure of the page.
+#[derive(Serialize)]
+pub(crate) struct Row {
+    pub(crate) what: String,
+    pub(crate) unit: Unit,
+    /// The target.
+    pub(crate) at_most: f64,
+    pub(crate) judged: Judged,
+    pub(crate) samples: Vec<f64>,
+    pub(crate) beside: Option<Beside>,
+    /// What one has to know of it, in a sentence.
+    pub(crate) note: Option<&'static str>,
+}
+
+impl Row {
+    pub(crate) fn new(
+        what: impl Into<String>,
+        unit: Unit,
+        at_most: f64,
+        samples: Vec<f64>,
+    ) -> Self {
+        Self {
+            what: what.into(),
+            unit,
+            at_most,
+            judged: Judged::Median,
+            samples,
+            beside: None,
+            note: None,
+        }
+    }
+
+    pub(crate) fn judged_by(mut self, judged: Judged) -> Self {
+        self.judged = judged;
+        self
+    }
+
+    pub(crate) fn noted(mut self, note: &'static str) -> Self {
+        self.note = Some(note);
+        self
+    }
+
+    pub(crate) fn beside(mut self, what: impl Into<String>, samples: Vec<f64>) -> Self {
+        self.beside = Some(Beside {
+            what: what.into(),
+            samples,
+        });
+        self
+    }
+}
+
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+pub(crate) fn microseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
