@@ -103,6 +103,7 @@ fn register(number: u32) -> Register {
         term: 0,
         inventory: Some(Inventory::default()),
         pid: PIDS_FROM + number,
+        stream: 1,
         in_engine: false,
     }
 }
