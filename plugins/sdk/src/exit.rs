@@ -24,6 +24,8 @@ const LINES_SEARCHED: usize = 10;
 /// The usual meaning of an exit: what the host knows comes first, then the exception, then signal and exit code. A hint of
 /// the host's own is passed on.
 ///
+/// An exception that has left the script comes before a signal: the process may have been ended because it stayed.
+///
 /// A lost peer, a signal, a lack of memory, a stall and an unexplained exit code may be tried again; an exception is the
 /// script's own and is not.
 pub fn verdict_of_exit(job: &JobSpec, report: &ExitReport, framework: &Framework) -> Verdict {
@@ -45,8 +47,10 @@ fn verdict_without_hint_of_host(
     match (&report.ending, &report.error) {
         (Ending::NotStarted(failure), _) => verdict_of_start(failure),
         (Ending::Code(0), _) => verdict_of_success(job, report),
-        (Ending::Signal(number), _) => verdict_of_signal(*number),
-        (Ending::Code(_), Some(error)) => verdict_of_error(report, error, framework),
+        (Ending::Signal(_) | Ending::Code(_), Some(error)) => {
+            verdict_of_error(report, error, framework)
+        }
+        (Ending::Signal(number), None) => verdict_of_signal(*number),
         (Ending::Code(code), None) => verdict_of_code(*code, report, framework),
     }
 }

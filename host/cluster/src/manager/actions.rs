@@ -1,11 +1,10 @@
 //! Carries out what the state machine decided. Everything here was validated as a whole before.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use forebay_plugin::{Action, JobEnd, NodeId, NodePhase, PlaceRequest, StopOrder};
 
 use super::core::Core;
-use super::quarantine::Failure;
 use super::tables::{NodeRecord, Placing, StopRecord};
 use crate::events::JobEvent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
@@ -16,24 +15,19 @@ use crate::wire::to_wire;
 pub(super) type Id = (u64, u32);
 
 impl Core {
-    /// In their order. Where a plugin fails, what is left waits for a mended one.
+    /// In their order. None needs a plugin: a start whose plan fails waits for one in the tables.
     pub(super) fn carry_out_all(&mut self, actions: Vec<(Id, Action)>) {
-        let mut left = VecDeque::from(actions);
-        while let Some((id, action)) = left.front() {
-            if let Err(failure) = self.carry_out(*id, action) {
-                self.quarantine(failure);
-                return self.keep_unfinished(left.into());
-            }
-            left.pop_front();
+        for (id, action) in actions {
+            self.carry_out(id, &action);
         }
     }
 
-    fn carry_out(&mut self, id: Id, action: &Action) -> Result<(), Failure> {
+    fn carry_out(&mut self, id: Id, action: &Action) {
         match action {
             Action::Place(request) => self.place(id, request),
             Action::Release(nodes) => self.release(id, nodes),
             Action::Publish(nodes) => self.publish(nodes),
-            Action::Start(nodes) => self.start(id, nodes)?,
+            Action::Start(nodes) => self.start(id, nodes),
             Action::Stop(order) => self.stop_nodes(id, order),
             Action::SetTimer(order) => {
                 self.tables
@@ -57,7 +51,6 @@ impl Core {
             // Refused before the decision was accepted.
             Action::Rewind(_) | Action::EndInput(_) | Action::Resize(_) | Action::Custom(_) => {}
         }
-        Ok(())
     }
 
     fn place(&mut self, action: Id, request: &PlaceRequest) {
@@ -140,7 +133,7 @@ impl Core {
     }
 
     /// As with [`Core::publish`], only nodes that still have a place.
-    fn start(&mut self, action: Id, nodes: &[NodeId]) -> Result<(), Failure> {
+    fn start(&mut self, action: Id, nodes: &[NodeId]) {
         let mut startable = self.placed(nodes);
         startable.retain(|id| match self.tables.node_mut(id) {
             Some(node) if node.phase.is_live() => {
@@ -150,7 +143,7 @@ impl Core {
             Some(_) => true,
             None => false,
         });
-        self.launch(action, &startable)
+        self.launch(action, &startable);
     }
 
     fn placed(&self, nodes: &[NodeId]) -> Vec<NodeId> {

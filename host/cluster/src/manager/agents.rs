@@ -1,6 +1,6 @@
 //! Agents come, go, come back, and say what has happened on their machine.
 
-use forebay_plugin::{Event, NodeId, NodePhase};
+use forebay_plugin::{Event, NodeId};
 
 use super::core::Core;
 use super::effect::{Effect, Link, Refusal};
@@ -391,7 +391,7 @@ impl Core {
     ) -> Option<(NodeId, &mut super::tables::NodeRecord)> {
         let id = node_id(node);
         let record = self.tables.node_mut(&id)?;
-        (record.attempt == attempt && record.phase != NodePhase::Exited).then_some((id, record))
+        (record.attempt == attempt && record.phase.is_live()).then_some((id, record))
     }
 
     fn tell_cluster_to(&mut self, agent: usize) {

@@ -27,54 +27,34 @@ const HOUR_MS: u64 = 60 * 60 * 1_000;
 type Planned = (LaunchRequest, Valid<LaunchPlan>);
 
 impl Core {
-    /// A new attempt of each of these nodes; none of them has a live one. Where a node runner has no plan, or the state
-    /// machine starts a node over and over, nothing of it happens.
-    pub(super) fn launch(&mut self, action: Id, nodes: &[NodeId]) -> Result<(), Failure> {
-        for id in nodes {
-            self.check_attempts(id)?;
-        }
-        let before: Vec<_> = nodes
-            .iter()
-            .map(|id| self.tables.node(id).cloned())
-            .collect();
+    /// A new attempt of each of these nodes; none of them has a live one. It begins here and now; its order waits where the
+    /// job is quarantined, or is so because of it. The application manager before this one may have ordered it already.
+    pub(super) fn launch(&mut self, action: Id, nodes: &[NodeId]) {
         for id in nodes {
             self.begin_attempt(action, id);
-        }
-        match self.plans(nodes) {
-            Ok(plans) => self.order_all(plans),
-            Err(error) => {
-                for (id, before) in nodes.iter().zip(before) {
-                    if let (Some(node), Some(before)) = (self.tables.node_mut(id), before) {
-                        *node = before;
-                    }
-                }
-                return Err(Failure::of(&error));
-            }
-        }
-        for id in nodes {
+            self.hold_up_endless_starts(id);
             self.show(id);
         }
-        Ok(())
+        self.order_starts(nodes);
     }
 
     /// Whatever a state machine decides, it does not spin.
-    fn check_attempts(&mut self, id: &NodeId) -> Result<(), Failure> {
+    fn hold_up_endless_starts(&mut self, id: &NodeId) {
         let since_ms = self.now_ms.saturating_sub(HOUR_MS);
         let Some(node) = self.tables.node_mut(id) else {
-            return Ok(());
+            return;
         };
         while node.started_ms.front().is_some_and(|at| *at < since_ms) {
             node.started_ms.pop_front();
         }
-        if node.started_ms.len() < ATTEMPTS_AN_HOUR_MAX {
-            return Ok(());
+        if node.started_ms.len() > ATTEMPTS_AN_HOUR_MAX {
+            self.quarantine(Failure {
+                reason: format!(
+                    "it starts node `{id}` more than {ATTEMPTS_AN_HOUR_MAX} times within an hour"
+                ),
+                hint: Some("see why its attempts end: `forebay logs`".into()),
+            });
         }
-        Err(Failure {
-            reason: format!(
-                "it starts node `{id}` more than {ATTEMPTS_AN_HOUR_MAX} times within an hour"
-            ),
-            hint: Some("see why its attempts end: `forebay logs`".into()),
-        })
     }
 
     /// As [`Core::launch`], of a start that was decided long ago: it is in no entry yet that this attempt begins now.
@@ -83,30 +63,21 @@ impl Core {
         let Some(action) = node.and_then(|node| node.start_when_ended.take()) else {
             return;
         };
-        self.journaled_first(|core| {
-            if let Err(failure) = core.launch(action, std::slice::from_ref(id)) {
-                if let Some(node) = core.tables.node_mut(id) {
-                    node.start_when_ended = Some(action);
-                }
-                core.quarantine(failure);
-            }
-        });
+        self.journaled_first(|core| core.launch(action, std::slice::from_ref(id)));
     }
 
-    /// Orders once more that the newest attempt of each of these nodes be started.
-    pub(super) fn repeat_starts(&mut self, nodes: &[NodeId]) {
+    /// Orders that the newest attempt of each of these nodes be started; agents act once.
+    pub(super) fn order_starts(&mut self, nodes: &[NodeId]) {
         if self.tables.quarantine.is_some() {
             return;
         }
         match self.plans(nodes) {
-            Ok(plans) => self.order_all(plans),
+            Ok(plans) => {
+                for (request, plan) in plans {
+                    self.order_start(&request, plan);
+                }
+            }
             Err(error) => self.quarantine(Failure::of(&error)),
-        }
-    }
-
-    fn order_all(&mut self, plans: Vec<Planned>) {
-        for (request, plan) in plans {
-            self.order_start(&request, plan);
         }
     }
 

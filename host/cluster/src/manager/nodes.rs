@@ -245,7 +245,11 @@ impl Core {
             ending: ending_text(&report.ending),
             verdict: verdict.kind.to_string(),
         });
-        node.phase = NodePhase::Exited;
+        // It may have lost its place while its end waited to be judged.
+        node.phase = match node.place {
+            Some(_) => NodePhase::Exited,
+            None => NodePhase::Absent,
+        };
         node.pid = None;
         node.last = Some(verdict.kind);
         node.ran_ms = report.ran_ms;
@@ -299,6 +303,7 @@ impl Core {
         let exit = node
             .last_exit
             .as_ref()
+            .filter(|exit| exit.report.attempt == node.attempt)
             .filter(|_| node.phase == NodePhase::Exited);
         let event = NodeEvent {
             node: id.to_string(),

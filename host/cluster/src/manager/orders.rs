@@ -12,7 +12,7 @@ impl Core {
             self.tell(agent, order);
         }
         let nodes = self.tables.nodes_on(agent);
-        self.repeat_starts(&self.unstarted(&nodes));
+        self.order_starts(&self.unstarted(&nodes));
         for stop in self.unanswered_stops(&nodes) {
             self.tell(agent, stop);
         }
@@ -26,14 +26,12 @@ impl Core {
         asked.collect()
     }
 
-    /// Of these nodes those whose process nobody has seen.
+    /// Of these nodes those whose process nobody has seen. One that is stopping is none of them: its agent answers the stop of
+    /// an attempt that it does not have.
     pub(super) fn unstarted(&self, nodes: &[NodeId]) -> Vec<NodeId> {
         let is_unstarted = |id: &&NodeId| {
             let node = self.tables.node(id);
-            node.is_some_and(|node| {
-                matches!(node.phase, NodePhase::Starting | NodePhase::Stopping)
-                    && node.pid.is_none()
-            })
+            node.is_some_and(|node| node.phase == NodePhase::Starting && node.pid.is_none())
         };
         nodes.iter().filter(is_unstarted).cloned().collect()
     }

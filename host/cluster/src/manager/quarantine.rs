@@ -1,16 +1,15 @@
-//! A plugin that fails brings nobody down: nodes go on, no plugin is asked anything, and what needed one waits, in the
-//! tables, until a person resumes the job with a mended plugin, stops it, or nobody has done either for too long.
+//! A plugin that fails brings nobody down: nodes go on, no plugin is asked anything, and what needed one (events, starts,
+//! ends) waits, in the tables, until a person resumes the job with a mended plugin, stops it, or nobody has done either for too long.
 
 use std::collections::BTreeMap;
 
-use forebay_plugin::{Action, CallError, Event, ExitReport, NodePhase, VerdictKind};
+use forebay_plugin::{CallError, Event, ExitReport, NodePhase, VerdictKind};
 
-use super::actions::Id;
 use super::core::Core;
 use super::effect::{Effect, ResumeCall};
 use super::mending::Mended;
 use super::nodes::verdict;
-use super::tables::{AgentState, Quarantine, Tables};
+use super::tables::{AgentState, Quarantine, Tables, Unjudged};
 use crate::causes::chain;
 use crate::events::JobEvent;
 use crate::preparation::Prepared;
@@ -66,7 +65,6 @@ impl Core {
             reason,
             hint,
             until_ms: self.now_ms.saturating_add(grace_ms),
-            unfinished: Vec::new(),
             unjudged: Vec::new(),
             is_full: false,
         });
@@ -85,28 +83,33 @@ impl Core {
 
     // ----------------------------------------------------------------------------------------------- what waits
 
-    pub(super) fn keep_unfinished(&mut self, actions: Vec<(Id, Action)>) {
-        if let Some(quarantine) = &mut self.tables.quarantine {
-            quarantine.unfinished.extend(actions);
-        }
-    }
-
     /// Its process is gone; what that means stays open. At the end of the job it is bad.
     pub(super) fn keep_unjudged(&mut self, report: ExitReport) {
-        let Some(quarantine) = &mut self.tables.quarantine else {
+        let Some(mut quarantine) = self.tables.quarantine.take() else {
             let bad = verdict(
                 VerdictKind::Fatal,
                 "its node runner could not judge its end",
             );
             return self.exited(report, bad);
         };
-        let id = report.node.clone();
-        quarantine.unjudged.push(report);
+        let mut unjudged = Unjudged { report, pid: None };
+        let id = unjudged.report.node.clone();
         if let Some(node) = self.tables.node_mut(&id) {
-            node.phase = NodePhase::Exited;
-            node.pid = None;
+            unjudged.pid = node.pid.take();
+            if node.phase.is_live() {
+                node.phase = NodePhase::Exited;
+            }
         }
+        quarantine.unjudged.push(unjudged);
+        self.tables.quarantine = Some(quarantine);
         self.show(&id);
+    }
+
+    fn take_up(&mut self, unjudged: Unjudged) -> ExitReport {
+        if let Some(node) = self.tables.node_mut(&unjudged.report.node) {
+            node.pid = unjudged.pid;
+        }
+        unjudged.report
     }
 
     /// Only signals may come without end.
@@ -134,7 +137,8 @@ impl Core {
         let Some(quarantine) = self.tables.quarantine.take() else {
             return;
         };
-        for report in quarantine.unjudged {
+        for unjudged in quarantine.unjudged {
+            let report = self.take_up(unjudged);
             self.keep_unjudged(report);
         }
     }
@@ -205,24 +209,21 @@ impl Core {
             node.started_ms.clear();
         }
         self.journaled_first(|core| {
-            core.repeat_all_starts();
-            for report in quarantine.unjudged {
+            core.order_all_starts();
+            for unjudged in quarantine.unjudged {
+                let report = core.take_up(unjudged);
                 core.judge(report);
             }
-            if core.tables.quarantine.is_some() {
-                return core.keep_unfinished(quarantine.unfinished);
-            }
-            core.carry_out_all(quarantine.unfinished);
             core.launch_all_deferred();
         });
     }
 
-    /// Agents that came in the meantime have not been told what to start.
-    fn repeat_all_starts(&mut self) {
+    /// What began in the meantime has not been ordered.
+    fn order_all_starts(&mut self) {
         for agent in 0..self.tables.agents.len() {
             if self.tables.agents[agent].state == AgentState::Connected {
                 let nodes = self.tables.nodes_on(agent);
-                self.repeat_starts(&self.unstarted(&nodes));
+                self.order_starts(&self.unstarted(&nodes));
             }
         }
     }

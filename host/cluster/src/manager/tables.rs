@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use forebay_plugin::{
-    Action, DataflowPhase, Event, ExitReport, JobSpec, JobView, NodeId, NodePhase, NodeView,
-    RoleView, Verdict, VerdictKind,
+    DataflowPhase, Event, ExitReport, JobSpec, JobView, NodeId, NodePhase, NodeView, RoleView,
+    Verdict, VerdictKind,
 };
 use serde::{Deserialize, Serialize};
 
@@ -196,12 +196,18 @@ pub(crate) struct Quarantine {
     pub(crate) hint: Option<String>,
     /// The job fails then.
     pub(crate) until_ms: u64,
-    /// Decided actions that were not carried out, with their ids, in their order.
-    pub(crate) unfinished: Vec<((u64, u32), Action)>,
     /// Ends that no node runner has judged, oldest first.
-    pub(crate) unjudged: Vec<ExitReport>,
+    pub(crate) unjudged: Vec<Unjudged>,
     /// Signals were dropped: there are too many.
     pub(crate) is_full: bool,
+}
+
+/// An end whose meaning is open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Unjudged {
+    pub(crate) report: ExitReport,
+    /// Of the process that ended.
+    pub(crate) pid: Option<u32>,
 }
 
 /// How the job is ending.

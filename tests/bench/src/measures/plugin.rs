@@ -22,12 +22,16 @@ const COLD: &str = "the compiler of WebAssembly takes nearly all of it, once for
     repository builds that compiler with debug assertions; without them it takes less than half";
 
 pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {
-    let cold: Result<Vec<f64>> = (0..effort.times(30, 3)).map(|_| load_cold()).collect();
-    let cache = tempfile::tempdir()?;
-    warm(cache.path())?;
-    let cached: Result<Vec<f64>> = (0..effort.times(200, 10))
-        .map(|_| load(cache.path().to_owned()))
+    let caches = tempfile::tempdir()?;
+    let cold: Result<Vec<f64>> = (0..effort.times(30, 3))
+        .map(|number| load(caches.path().join(number.to_string())))
         .collect();
+    let cache = caches.path().join("warm");
+    warm(&cache)?;
+    let cached: Result<Vec<f64>> = (0..effort.times(200, 10))
+        .map(|_| load(cache.clone()))
+        .collect();
+    discard(caches);
     let repetitions = effort.times(2_000, 100);
     let row =
         |what: &str, at_most_ms, samples| Row::new(what, Unit::Milliseconds, at_most_ms, samples);
@@ -43,16 +47,13 @@ fn standard_machine() -> Result<&'static BundledPlugin> {
     forebay_bundled::find(STANDARD_MACHINE).context("it is bundled")
 }
 
-fn load_cold() -> Result<f64> {
-    let empty = tempfile::tempdir()?;
-    let took = load(empty.path().to_owned())?;
-    discard(empty);
-    Ok(took)
-}
-
-/// The cache writes what it is given on a thread of its own, and may be at it while its folder goes away.
+/// A cache writes what it is given on a thread of its own, and may be at it while its folder goes away.
 fn discard(folder: TempDir) {
-    let _ = folder.close();
+    let folder = folder.keep();
+    while folder.exists() {
+        // It fails where a file has come in the meantime.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
 }
 
 fn load(cache: PathBuf) -> Result<f64> {

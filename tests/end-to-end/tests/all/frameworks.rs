@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// What a model has to reach that learned from all shards; each example's README states more.
 const ACCURACY_MIN: f64 = 0.9;
 
-fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     repository().join("examples").join(name)
 }
 
@@ -35,7 +35,7 @@ fn run_example(machine: &Machine, name: &str) -> Invocation {
 }
 
 #[track_caller]
-fn assert_accurate(output: &Output) {
+pub(crate) fn assert_accurate(output: &Output) {
     output.assert_code(0);
     let accuracy = output
         .summary()

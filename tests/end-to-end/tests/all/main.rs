@@ -2,6 +2,7 @@
 //!
 //! Each test runs in a sandbox, which wants nothing left when the test is over.
 
+mod bad_endings;
 mod command_line;
 mod continuing;
 mod day_one;

@@ -76,6 +76,28 @@ fn an_interpreter_that_never_gives_its_lock_back_is_shown_with_its_stacks_and_en
 }
 
 #[test]
+fn a_node_that_sleeps_in_an_import_is_shown_with_its_stacks_and_ended() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "weights.py",
+        "import time\ndef loads_for_ever():\n    time.sleep(4711)\nloads_for_ever()\n",
+    );
+    sandbox.write("train.py", "import weights, forebay\nforebay.node()\n");
+    environment("plain");
+    let role = "[roles.worker]\nscript = \"train.py\"\npython = \"plain\"\n";
+    let limits = "limits = { start_within = \"2 s\", stall_kill = \"1 s\" }\n";
+    // Its nodes are ready once they have attached.
+    let name = "name = \"still\"\nframework = \"pytorch\"\n";
+    let run = start(&sandbox, &format!("{name}{role}{limits}"));
+    let stacks = stacks(&run, "not-ready");
+    assert!(stacks.contains("loads_for_ever"), "{stacks}");
+    let output = run.finish();
+    output.assert_code(1);
+    let reason = output.summary().reason().to_owned();
+    assert_eq!(reason, "it was not ready in time and was ended", "{output}");
+}
+
+#[test]
 fn a_node_that_moves_again_is_left_alone() {
     let sandbox = Sandbox::new();
     let script = "node.report(step=1)\ntime.sleep(1)\nnode.report(step=2)\nimport os\nwhile not os.path.exists(node.parameters['go']):\n    node.report(step=3)\n    time.sleep(0.05)\n";

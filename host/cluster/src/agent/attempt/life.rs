@@ -237,6 +237,7 @@ impl Life {
             Timer::Lingering => {
                 vec![self.stalled(StallKind::Lingering, self.limits.linger_grace_ms)]
             }
+            Timer::Raised => self.end("an exception has left its script", OWN_GRACE, now),
             Timer::Ping | Timer::NoPong | Timer::NoProgress | Timer::KillStalled => {
                 self.standing_still(timer, now)
             }

@@ -20,6 +20,8 @@ pub(super) enum Timer {
     KillStalled,
     /// Its work is done and its process stays.
     Lingering,
+    /// An exception has left its script, and its process stays.
+    Raised,
     /// Its grace is over.
     Kill,
     /// Its parent should have ended everything by now.

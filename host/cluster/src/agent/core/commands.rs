@@ -224,12 +224,10 @@ impl Agent {
     fn stop_nodes(&mut self, stop: &Stop) {
         if self.actions.is_new(stop.action) {
             for StopNode { node, attempt } in &stop.nodes {
-                self.stop_node(
-                    node.as_ref(),
-                    *attempt,
-                    Duration::from_millis(stop.grace_ms),
-                    &stop.reason,
-                );
+                let grace = Duration::from_millis(stop.grace_ms);
+                if !self.stop_node(node.as_ref(), *attempt, grace, &stop.reason) {
+                    self.answer_for_nobody(node.as_ref(), *attempt);
+                }
             }
         }
     }
@@ -240,9 +238,17 @@ impl Agent {
         attempt: u32,
         grace: Duration,
         reason: &str,
-    ) {
-        if let Some(held) = self.attempt_of(node, attempt) {
-            held.stop(Asker::Manager, grace, reason);
+    ) -> bool {
+        let held = self.attempt_of(node, attempt);
+        held.map(|held| held.stop(Asker::Manager, grace, reason))
+            .is_some()
+    }
+
+    /// The attempt has ended, which was told before this, or its start never came, and does not come after its stop.
+    fn answer_for_nobody(&mut self, node: Option<&node::NodeId>, attempt: u32) {
+        if let Some(id) = from_wire(node) {
+            let ended = never_ran(&id, attempt, &Unstarted::Stopped);
+            self.uplink.outbox.push(Outgoing::AttemptEnded(ended));
         }
     }
 

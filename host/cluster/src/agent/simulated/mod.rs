@@ -368,7 +368,9 @@ impl Agent {
         if self.actions.is_new(stop.action) {
             let grace = Duration::from_millis(stop.grace_ms);
             for node in &stop.nodes {
-                self.stop_node(node.node.as_ref(), node.attempt, grace, scene);
+                if !self.stop_node(node.node.as_ref(), node.attempt, grace, scene) {
+                    self.answer_for_nobody(node.node.as_ref(), node.attempt);
+                }
             }
         }
     }
@@ -379,14 +381,24 @@ impl Agent {
         attempt: u32,
         grace: Duration,
         scene: &mut Scene<'_>,
-    ) {
-        let Some(id) = from_wire(node) else { return };
+    ) -> bool {
+        let Some(id) = from_wire(node) else {
+            return false;
+        };
         let held = self.held.get_mut(&id);
         let Some(held) = held.filter(|held| held.number == attempt) else {
-            return;
+            return false;
         };
         let told = held.stop(Asker::Manager, grace, "told to", scene);
         self.hear(&id, told);
+        true
+    }
+
+    fn answer_for_nobody(&mut self, node: Option<&node::NodeId>, attempt: u32) {
+        if let Some(id) = from_wire(node) {
+            let ended = never_ran(&id, attempt, &Unstarted::Stopped);
+            self.outbox.push(Outgoing::AttemptEnded(ended));
+        }
     }
 
     // -------------------------------------------------------------------------------------------------------- time

@@ -171,7 +171,9 @@ fn end(rng: &mut Rng, habits: &Habits) -> Vec<Act> {
     match (percent(rng, habits.passes), rng.u8(0..3)) {
         (true, 0) => vec![Act::End(Ending::Signal(11))],
         (true, 1) => vec![Act::End(Ending::Code(3))],
+        (true, _) if rng.bool() => vec![error(LOST_PEER)],
         (true, _) => vec![error(LOST_PEER), Act::End(Ending::Code(1))],
+        (false, 0) => vec![error("ValueError")],
         (false, _) => vec![error("ValueError"), Act::End(Ending::Code(1))],
     }
 }

@@ -7,7 +7,7 @@ mod native;
 mod quarantine;
 mod simulation;
 
-use forebay_plugin::NodePhase;
+use forebay_plugin::{CustomEvent, Event, NodePhase};
 
 use self::bench::{Bench, code, core, worker};
 use crate::events::Outcome;
@@ -374,7 +374,12 @@ fn a_place_that_is_released_before_it_is_granted_is_handed_back() {
     let mut bench = Bench::new(1);
     bench.join(1, "a", 64);
     let orders = bench.orders(1);
-    bench.signal("release");
+    bench.core.happened(Event::Custom(CustomEvent {
+        name: "release".into(),
+        node: None,
+        payload: String::new(),
+    }));
+    bench.wait(0);
     assert_eq!(bench.phase("worker:0"), NodePhase::Absent);
     bench.effects.clear();
     bench.grant(1, orders);

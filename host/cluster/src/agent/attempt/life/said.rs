@@ -35,6 +35,9 @@ impl Life {
     fn hello(&mut self, hello: Hello, now: Instant) -> Vec<Effect> {
         let hello = clipped(hello);
         self.speaker = Some(hello.pid);
+        // Whoever started this interpreter has passed over how the one before ended.
+        self.error = None;
+        self.timers.clear(Timer::Raised);
         let welcome = if let Some(refusal) = refusal(&hello) {
             self.talk = Talk::Refused;
             self.refused = Some(Refused {
@@ -87,15 +90,7 @@ impl Life {
                 attempt,
                 reason: head(finish.reason, TEXT_BYTES_MAX),
             }),
-            up::Message::Exception(error) => {
-                let error = bounded_error(error);
-                self.error.get_or_insert_with(|| error.clone());
-                Event::Exception(NodeException {
-                    node,
-                    attempt,
-                    error: Some(error),
-                })
-            }
+            up::Message::Exception(error) => self.raised(bounded_error(error), now),
             up::Message::GenerationTaken(taken) => Event::GenerationTaken(NodeGenerationTaken {
                 node,
                 attempt,
@@ -127,6 +122,23 @@ impl Life {
         } else {
             Vec::new()
         }
+    }
+
+    /// The script is over. Some frameworks keep its process for ever.
+    fn raised(&mut self, error: ScriptError, now: Instant) -> Event {
+        if self.ended.is_none() && !self.done {
+            self.watch_nobody();
+            self.timers.clear(Timer::NotReady);
+            self.timers.clear(Timer::KillNotReady);
+            self.timers
+                .start_unless_zero(Timer::Raised, now, self.limits.linger_grace_ms);
+        }
+        self.error.get_or_insert_with(|| error.clone());
+        Event::Exception(NodeException {
+            node: self.node.clone(),
+            attempt: self.attempt,
+            error: Some(error),
+        })
     }
 
     fn become_done(&mut self, now: Instant) -> Vec<Effect> {

@@ -55,11 +55,13 @@ impl Life {
     pub(in crate::agent::attempt) fn hung_up(&mut self) {
         self.speaker = None;
         self.watch_nobody();
+        self.timers.clear(Timer::Raised);
     }
 
-    /// Its end is wanted, or its work is done: then it may be as still as it likes.
+    /// Its end is wanted, its work is done or its script is over: then it may be as still as it likes.
     fn may_be_still(&self) -> bool {
-        self.done || self.stop_asked || !self.agent_stopped.is_empty()
+        let is_over = self.done || self.error.is_some();
+        is_over || self.stop_asked || !self.agent_stopped.is_empty()
     }
 
     pub(super) fn has_answered(&mut self, now: Instant) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::agent::attempt::Run;
 use crate::wire::cluster::{self, Readiness as WireReadiness};
-use crate::wire::node::{Attached, Done, Hello, Signal, up};
+use crate::wire::node::{Attached, Done, Hello, ScriptError, Signal, up};
 
 /// `worker:0` that is ready when attached, with these limits.
 fn life(limits: NodeLimits) -> Life {
@@ -137,6 +137,30 @@ fn a_signal_that_is_too_long_ends_the_conversation() {
     assert_eq!(say(&mut life, signal(1000)).len(), 1);
     let effects = say(&mut life, signal(65_537));
     assert!(matches!(effects[..], [Effect::HangUp(_)]), "{effects:?}");
+}
+
+/// What is due in the next ten seconds.
+fn due_soon(life: &Life) -> bool {
+    let soon = Instant::now() + Duration::from_secs(10);
+    life.timers.next().is_some_and(|at| at < soon)
+}
+
+#[test]
+fn a_process_stays_for_a_while_after_an_exception_and_another_interpreter_makes_up_for_it() {
+    let mut life = life(NodeLimits {
+        linger_grace_ms: 5_000,
+        ..NodeLimits::default()
+    });
+    say(&mut life, hello());
+    assert!(!due_soon(&life));
+    say(&mut life, up::Message::Exception(ScriptError::default()));
+    assert!(due_soon(&life));
+    say(&mut life, hello());
+    assert!(!due_soon(&life));
+    say(&mut life, up::Message::Exception(ScriptError::default()));
+    life.take(Input::SpeakerGone, Instant::now());
+    assert!(!due_soon(&life));
+    assert!(life.finish(false).error.is_some());
 }
 
 #[test]

@@ -189,9 +189,16 @@ impl World<'_> {
                 let node = tables.node(id).filter(|node| node.phase.is_live())?;
                 Some((id.clone(), node.attempt))
             };
-            let live: BTreeSet<_> = placed.iter().filter_map(is_live).collect();
+            // Without plugins, starts wait, and an agent may have one already.
+            let may_wait = |id: &NodeId| {
+                let node = tables.node(id);
+                tables.quarantine.is_some() && node.is_some_and(|node| node.pid.is_none())
+            };
+            let live = placed.iter().filter(|id| !may_wait(id));
+            let live: BTreeSet<_> = live.filter_map(is_live).collect();
             let runs: BTreeSet<_> = agent
                 .attempts()
+                .filter(|(id, _)| !may_wait(id))
                 .map(|(id, number)| (id.clone(), number))
                 .collect();
             if live != runs {

@@ -11,6 +11,7 @@ use crate::agent::simulated::script::short;
 use crate::events::{AgentPhase, JobEvent, Outcome};
 use crate::manager::core::{Core, Setting};
 use crate::manager::effect::{Effect, Input, Link, Refusal};
+use crate::manager::mending::Mended;
 use crate::preparation::prepare;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::{ActionId, LogAcknowledge, LogChunk, ManagerMessage};
@@ -40,11 +41,9 @@ impl World<'_> {
         let clock_ms = self.wall_clock_ms(last.as_ref().map(|entry| entry.time_ms));
         self.witness
             .note(&format!("-- term {term}, its clock is {clock_ms}"));
-        let plugins = self.plugins.of_job(&self.scenario.roles);
-        let text = self.scenario.job_file();
-        let document = Document::parse(&text, "job.toml", std::path::Path::new("/nowhere"));
-        let (job, _) = document.check().into_job().expect("the job is valid");
-        let prepared = prepare(&job, &plugins).expect("the job can be prepared");
+        let Mended {
+            plugins, prepared, ..
+        } = self.mended();
         let setting = self.setting(term);
         let (core, begin) = match last {
             None => (Core::new(setting, prepared, plugins), Input::Submitted),
@@ -57,6 +56,20 @@ impl World<'_> {
         let mut manager = Manager::new(term, core, self.now_ms, clock_ms, dies_after);
         manager.post(Mail::Input(begin), self.now_ms);
         self.managers.push(manager);
+    }
+
+    /// The plugins of the job, as somebody has made them.
+    pub(super) fn mended(&self) -> Mended {
+        let plugins = self.plugins.of_job(&self.scenario.roles, &self.breakdown);
+        let text = self.scenario.job_file();
+        let document = Document::parse(&text, "job.toml", std::path::Path::new("/nowhere"));
+        let (job, _) = document.check().into_job().expect("the job is valid");
+        let prepared = prepare(&job, &plugins).expect("the job can be prepared");
+        Mended {
+            plugins,
+            prepared,
+            replaced: Vec::new(),
+        }
     }
 
     /// As in `clock`: no earlier than what the journal knows. Sometimes a little earlier all the same.
@@ -303,6 +316,10 @@ impl World<'_> {
             JobEvent::Warning { message, .. } => {
                 self.witness.note(&format!("   warning: {message}"));
             }
+            JobEvent::Quarantined { reason, .. } => {
+                self.witness.note(&format!("   quarantined: {reason}"));
+            }
+            JobEvent::Resumed { .. } => self.witness.note("   resumed"),
             JobEvent::Phase { phase, note } => {
                 self.witness
                     .note(&format!("   phase {phase} {}", note.unwrap_or_default()));

@@ -50,6 +50,8 @@ pub(super) enum Fault {
     KillEngine(u64),
     /// Somebody sets the wall clock of whoever starts next.
     StepClock(i64),
+    /// The plugins fail for so many milliseconds; then somebody resumes the job.
+    FailPlugins(u64),
     Stop(StopWay),
 }
 
@@ -118,7 +120,7 @@ impl Scenario {
 
     pub(super) fn job_file(&self) -> String {
         let mut text = format!(
-            "name = \"job\"\n[limits]\nrestarts = {}\nplace_within = \"20 s\"\norphan_grace = \"25 s\"\n",
+            "name = \"job\"\n[limits]\nrestarts = {}\nplace_within = \"20 s\"\norphan_grace = \"25 s\"\nquarantine_grace = \"60 s\"\n",
             self.restarts
         );
         for (name, rule) in &self.roles {
@@ -226,7 +228,7 @@ fn faults(rng: &mut Rng, machines: usize) -> Vec<(u64, Fault)> {
 
 fn fault(rng: &mut Rng, machines: usize) -> Fault {
     let seat = rng.usize(0..machines);
-    match rng.u8(0..22) {
+    match rng.u8(0..24) {
         0..=4 => Fault::Break(seat),
         5..=7 => Fault::CutOff(seat, short(rng, 40_000)),
         8 | 9 => Fault::KillAgent(seat),
@@ -236,6 +238,7 @@ fn fault(rng: &mut Rng, machines: usize) -> Fault {
         14 | 15 => Fault::Freeze(short(rng, 30_000)),
         16 => Fault::KillEngine(away(rng)),
         17 | 18 => Fault::FreezeMachine(seat, short(rng, 20_000)),
+        20 | 21 => Fault::FailPlugins(short(rng, 90_000)),
         19 => Fault::StepClock(rng.i64(-7_200_000..3_600_000)),
         _ => Fault::Stop(match rng.u8(0..9) {
             0..=2 => StopWay::Now,

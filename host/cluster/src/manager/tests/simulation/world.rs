@@ -8,14 +8,14 @@ use fastrand::Rng;
 use super::journal::Journal;
 use super::judge::{ActionKey, LOST_AFTER_MS};
 use super::network::{Down, Stream, Up, latency};
-use super::plugins::Plugins;
+use super::plugins::{Breakdown, Plugins};
 use super::process::{Mail, Manager};
 use super::scenario::{Fault, Scenario, kind};
 use crate::agent::simulated::script::{percent, short};
 use crate::agent::simulated::witness::Witness;
 use crate::agent::simulated::{Agent, Scene};
 use crate::events::Summary;
-use crate::manager::effect::{Input, Link, StopCall, StopWay};
+use crate::manager::effect::{Input, Link, ResumeCall, StopCall, StopWay};
 use crate::wire::cluster::agent_message::Message as FromAgent;
 
 pub(super) const START_MS: u64 = 10_000_000;
@@ -47,14 +47,23 @@ pub(super) struct Seat {
 /// What a person wants, until it is answered.
 struct Call {
     request: u64,
-    way: StopWay,
+    wish: Wish,
     again_at_ms: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Wish {
+    Stop(StopWay),
+    Resume,
 }
 
 /// See the module.
 pub(super) struct World<'a> {
     pub(super) scenario: Scenario,
     pub(super) plugins: &'a Plugins,
+    pub(super) breakdown: Breakdown,
+    /// When the plugins work again.
+    mended_at_ms: Option<u64>,
     pub(super) rng: Rng,
     pub(super) epoch: Instant,
     pub(super) now_ms: u64,
@@ -75,6 +84,7 @@ pub(super) struct World<'a> {
     pub(super) news: BTreeSet<String>,
     links: Link,
     calls: Vec<Call>,
+    requests: u64,
     pub(super) stops_called: u64,
     pub(super) was_broken: bool,
     /// A new engine comes with the next term.
@@ -92,6 +102,8 @@ impl<'a> World<'a> {
         let deaths = std::mem::take(&mut scenario.deaths);
         let mut world = Self {
             plugins,
+            breakdown: Breakdown::default(),
+            mended_at_ms: None,
             rng,
             epoch: Instant::now(),
             now_ms: START_MS,
@@ -111,6 +123,7 @@ impl<'a> World<'a> {
             news: BTreeSet::new(),
             links: 0,
             calls: Vec::new(),
+            requests: 0,
             stops_called: 0,
             was_broken: false,
             engine_is_dead: false,
@@ -190,11 +203,9 @@ impl<'a> World<'a> {
         let hears = self.managers.last().is_some_and(|manager| !manager.is_gone);
         let calls = self.calls.iter().filter(|_| hears);
         let call = calls.map(|call| call.again_at_ms).min();
-        let mut next = [streams, managers, fault, call, self.next_term_at_ms]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(u64::MAX);
+        let (term, mended) = (self.next_term_at_ms, self.mended_at_ms);
+        let next = [streams, managers, fault, call, term, mended];
+        let mut next = next.into_iter().flatten().min().unwrap_or(u64::MAX);
         for seat in 0..self.seats.len() {
             next = next.min(self.seat_next_ms(seat));
         }
@@ -234,6 +245,7 @@ impl<'a> World<'a> {
         }
         self.manage();
         self.begin_term();
+        self.mend();
         self.call_again();
         if self
             .faults
@@ -483,11 +495,12 @@ impl<'a> World<'a> {
             Fault::Stop(way) => {
                 self.stops_called += 1;
                 self.was_broken |= way == StopWay::Broken;
-                self.calls.push(Call {
-                    request: self.stops_called,
-                    way,
-                    again_at_ms: self.now_ms,
-                });
+                self.call(Wish::Stop(way));
+            }
+            Fault::FailPlugins(ms) => {
+                self.was_broken = true;
+                self.breakdown.set(true);
+                self.mended_at_ms = Some(self.now_ms + ms);
             }
         }
     }
@@ -530,26 +543,55 @@ impl<'a> World<'a> {
 
     // ------------------------------------------------------------------------------------------------------- people
 
+    /// Somebody has mended the plugins.
+    fn mend(&mut self) {
+        if self.mended_at_ms.is_some_and(|at| at <= self.now_ms) {
+            self.mended_at_ms = None;
+            self.breakdown.set(false);
+            self.call(Wish::Resume);
+        }
+    }
+
+    fn call(&mut self, wish: Wish) {
+        self.requests += 1;
+        self.calls.push(Call {
+            request: self.requests,
+            wish,
+            again_at_ms: self.now_ms,
+        });
+    }
+
     fn call_again(&mut self) {
         let now_ms = self.now_ms;
         if self.summary.is_some() {
             self.calls.clear();
         }
-        let manager = self.managers.last_mut().filter(|manager| !manager.is_gone);
-        let Some(manager) = manager else {
-            return;
-        };
-        for call in &mut self.calls {
-            if call.again_at_ms <= now_ms {
-                call.again_at_ms = now_ms + CALL_AGAIN_MS;
-                let stop = StopCall {
-                    ticket: call.request,
-                    request: call.request.to_string(),
-                    way: call.way,
-                    reason: "a person wants it".into(),
-                };
-                manager.post(Mail::Input(Input::Stop(stop)), now_ms);
+        let hears = self.managers.last().is_some_and(|manager| !manager.is_gone);
+        for call in 0..self.calls.len() {
+            if hears && self.calls[call].again_at_ms <= now_ms {
+                self.calls[call].again_at_ms = now_ms + CALL_AGAIN_MS;
+                let input = self.request(&self.calls[call]);
+                if let Some(manager) = self.managers.last_mut() {
+                    manager.post(Mail::Input(input), now_ms);
+                }
             }
+        }
+    }
+
+    fn request(&self, call: &Call) -> Input {
+        let (ticket, request) = (call.request, call.request.to_string());
+        match call.wish {
+            Wish::Stop(way) => Input::Stop(StopCall {
+                ticket,
+                request,
+                way,
+                reason: "a person wants it".into(),
+            }),
+            Wish::Resume => Input::Resume(Box::new(ResumeCall {
+                ticket,
+                request,
+                mended: self.mended(),
+            })),
         }
     }
 
