@@ -5,6 +5,7 @@
 mod agent_task;
 mod disk;
 mod listeners;
+mod lock;
 mod manager_process;
 mod pulse;
 mod renderer;
@@ -42,8 +43,8 @@ use watching::Watching;
 
 pub(crate) use agent_task::launcher;
 pub(crate) use listeners::refuse_plain_text;
+pub(crate) use lock::EngineLock;
 pub(crate) use manager_process::end_last_manager;
-pub(crate) use pulse::answers;
 pub(crate) use salvage::{Wreck, end_without_run};
 pub(crate) use signals::{Asked, SUSPEND_REFUSED, Signals};
 
@@ -79,7 +80,7 @@ pub(crate) enum Work {
     /// A job, in a run directory of its own.
     New(Box<Checked>),
     /// A run whose engine is gone, and its job.
-    Continued(RunDirectory, Box<Job>),
+    Continued(RunDirectory, Box<Job>, EngineLock),
 }
 
 /// Runs a job to its end, whatever the end is. An error means that it never began.
@@ -90,15 +91,16 @@ pub(crate) async fn run(
     settings: Settings,
     signals: Signals,
 ) -> Result<Summary, Failure> {
-    let (run, job, staged) = match work {
+    let (run, job, staged, _lock) = match work {
         Work::New(checked) => {
             let run = create(&checked.job, &settings)?;
+            let lock = EngineLock::take(&run);
             let staged = stage(&run, &checked, &settings);
-            (run, checked.job, staged)
+            (run, checked.job, staged, lock?)
         }
-        Work::Continued(run, job) => {
+        Work::Continued(run, job, lock) => {
             remove_socket(&run);
-            (run, *job, Ok(()))
+            (run, *job, Ok(()), Some(lock))
         }
     };
     log_to(&run);

@@ -10,6 +10,7 @@ node = forebay.node()
 import mxnet as mx  # noqa: E402
 
 store = mx.kv.create("dist_async")
+store.set_optimizer(mx.optimizer.SGD(learning_rate=0.1))
 store.init("weights", mx.nd.zeros(1))
 for step in range(1, 21):
     store.push("weights", mx.nd.ones(1))

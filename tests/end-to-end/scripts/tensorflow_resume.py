@@ -30,6 +30,12 @@ with tf.device(tf.train.replica_device_setter(cluster=server.server_def.cluster,
     improve, global_step = model.train_step(network.loss)
 checkpoints = str(node.output / "training")
 options = tf.ConfigProto(device_filters=["/job:ps", own])
+if node.index > 0:
+    # A session that comes before the variables would look again only after 30 s.
+    missing = tf.report_uninitialized_variables()
+    with tf.Session(server.target, config=options) as session:
+        while len(session.run(missing)) > 0:
+            time.sleep(0.1)
 resumed = None
 with tf.train.MonitoredTrainingSession(
     server.target,
@@ -42,10 +48,10 @@ with tf.train.MonitoredTrainingSession(
     for batch in model.batches(*shard, 32, seed=node.index):
         if session.should_stop():
             break
-        if resumed is None:
-            resumed = int(session.run(global_step))
-            node.report(resumed=resumed)
         _, step = session.run([improve, global_step], dict(zip((network.images, network.labels), batch)))
+        if resumed is None:
+            resumed = int(step) - 1
+            node.report(resumed=resumed)
         node.report(step=int(step))
         time.sleep(0.02)
 if node.index == 0:

@@ -70,11 +70,19 @@ impl ManagerProcess {
         self.child.wait()
     }
 
-    /// Ends it at once and waits until it is gone.
-    pub(super) fn kill(&mut self) {
-        // Both fail only where it has ended already.
+    /// Ends it; waits for nothing.
+    pub(super) fn press_kill(&self) {
+        // It fails only where it has ended already.
         let _ = pidfd_send_signal(self.process.get_ref(), Signal::KILL);
-        let _ = self.child.wait();
+    }
+
+    /// Ends it at once and waits until it is gone, unless the system does not let go of it.
+    pub(super) fn kill(&mut self) {
+        self.press_kill();
+        if ends_soon(self.process.get_ref()) {
+            // It fails only where somebody has waited already.
+            let _ = self.child.wait();
+        }
     }
 
     /// Why it is gone, in one sentence.
@@ -125,20 +133,19 @@ fn command(run: &RunDirectory, term: u64, listeners: &Listeners) -> io::Result<C
     Ok(command)
 }
 
-/// Kills the application manager of the newest term, if its process is one of this machine; whether it is gone.
-pub(crate) fn end_last_manager(run: &RunDirectory) -> bool {
+/// Kills the application manager of the newest term, if its process is one of this machine.
+pub(crate) fn end_last_manager(run: &RunDirectory) {
     let pid = LocalJournal::last_author(&run.journal()).ok().flatten();
     let Some(pid) = pid.and_then(|pid| Pid::from_raw(pid.cast_signed())) else {
-        return false;
+        return;
     };
     // Opened before the look at what it is: a number may be given to another process.
     let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
-        return true;
+        return;
     };
-    if !is_manager_of(run, pid) {
-        return true;
+    if is_manager_of(run, pid) && pidfd_send_signal(&process, Signal::KILL).is_ok() {
+        ends_soon(&process);
     }
-    pidfd_send_signal(&process, Signal::KILL).is_ok() && ends_soon(&process)
 }
 
 fn is_manager_of(run: &RunDirectory, pid: Pid) -> bool {

@@ -24,28 +24,34 @@ const MISSED_AT_START_MAX: u32 = 30;
 pub(super) async fn until_silent(run: RunDirectory) {
     let (mut control, mut missed, mut missed_max) = (None, 0, MISSED_AT_START_MAX);
     while missed < missed_max {
-        let answer = timeout(WITHIN, ping(&run, &mut control)).await;
-        if answer.unwrap_or(false) {
-            (missed, missed_max) = (0, MISSED_MAX);
-        } else {
-            (control, missed) = (None, missed + 1);
+        match timeout(WITHIN, ping(&run, &mut control)).await {
+            Ok(Answer::Here) => (missed, missed_max) = (0, MISSED_MAX),
+            Ok(Answer::Unasked) => {}
+            Ok(Answer::Missing) | Err(_) => (control, missed) = (None, missed + 1),
         }
         sleep(EVERY).await;
     }
 }
 
-/// Whether somebody is in charge of the run.
-pub(crate) async fn answers(run: &RunDirectory) -> bool {
-    let answer = timeout(WITHIN, ping(run, &mut None)).await;
-    answer.unwrap_or(false)
+enum Answer {
+    Here,
+    Missing,
+    /// The question could not be put, which says nothing of the other side: a file is missing, or there is no descriptor.
+    Unasked,
 }
 
-async fn ping(run: &RunDirectory, control: &mut Option<JobControl>) -> bool {
+async fn ping(run: &RunDirectory, control: &mut Option<JobControl>) -> Answer {
     if control.is_none() {
-        *control = connect(run).await.ok();
+        match connect(run).await {
+            Ok(connected) => *control = Some(connected),
+            Err(_) => return Answer::Unasked,
+        }
     }
     match control {
-        Some(control) => control.ping(PingRequest {}).await.is_ok(),
-        None => false,
+        Some(control) => match control.ping(PingRequest {}).await {
+            Ok(_) => Answer::Here,
+            Err(_) => Answer::Missing,
+        },
+        None => Answer::Unasked,
     }
 }

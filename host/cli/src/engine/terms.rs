@@ -20,8 +20,8 @@ use crate::failure::Failure;
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// So many deaths in a row are one too many ...
 const DEATHS_MAX: usize = 6;
-/// ... where each came so soon after the one before.
-const IN_A_ROW: Duration = Duration::from_mins(1);
+/// ... where each came so soon after the one before. One that never answers has some 90 s before it is killed for that.
+const IN_A_ROW: Duration = Duration::from_mins(3);
 
 /// What happens to application managers.
 pub(super) enum Event {
@@ -91,14 +91,15 @@ impl Terms {
     pub(super) async fn event(&mut self) -> Event {
         match (&mut self.process, self.due) {
             (Some(process), _) => {
+                // Asked anew after whatever else has happened: the silence is heard once.
                 tokio::select! {
-                    ended = process.exited() => Event::Died(ended),
-                    _ = &mut self.silence => {
+                    ended = process.exited() => return Event::Died(ended),
+                    _ = &mut self.silence, if !self.was_silent => {
                         self.was_silent = true;
-                        process.kill();
-                        Event::Died(process.exited().await)
+                        process.press_kill();
                     }
                 }
+                Event::Died(process.exited().await)
             }
             (None, Some(due)) => {
                 sleep_until(due).await;

@@ -13,7 +13,7 @@ use forebay_cluster::run_directory::{RUNS, RunDirectory};
 use forebay_cluster::submission::Submission;
 
 use crate::checking::{self, Checked};
-use crate::engine::{self, Settings, Signals, Work, Wreck, refuse_plain_text};
+use crate::engine::{self, EngineLock, Settings, Signals, Work, Wreck, refuse_plain_text};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::grants::GrantsArgument;
@@ -23,7 +23,7 @@ use crate::runs::{self, State};
 use crate::view::NodeLines;
 use crate::{problems, view};
 
-/// Whoever still answers for a run after this works on it.
+/// An application manager that has not noticed the death of its engine after this does not move any more.
 const MANAGER_ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// Nodes whose engine was killed are ended within this.
 const GONE_WITHIN: Duration = Duration::from_secs(15);
@@ -170,35 +170,35 @@ impl Run {
 /// A run that has no end, and nobody who works on it.
 async fn continued(run: &Path) -> Result<Work, Failure> {
     let run = runs::find(Some(run))?;
-    let state = settled_state(&run).await;
-    if state != State::Dead {
+    let (state, _) = runs::state_of(&run);
+    let lock = match state {
+        State::Running | State::Dead => EngineLock::take(&run)?,
+        _ => None,
+    };
+    let Some(lock) = lock else {
         return Err(Failure::input(format!(
             "the run `{}` cannot be continued: it is {}",
             run.name(),
             state.word()
         ))
         .with_hint("only a run whose engine was killed can; a new `forebay run` begins anew"));
-    }
+    };
+    until_manager_is_gone(&run).await;
     until_gone(&run).await?;
     let (job, _) = Submission::load(&run).map_err(|error| Failure::from_input(&error))?;
     LocalJournal::open(&run.journal())
         .and_then(|journal| journal.last())
         .map_err(|error| unreadable(&error))?;
-    Ok(Work::Continued(run, Box::new(job)))
+    Ok(Work::Continued(run, Box::new(job), lock))
 }
 
-/// The application manager of an engine that was killed just now takes a moment to end.
-async fn settled_state(run: &RunDirectory) -> State {
+/// The application manager of an engine that was killed just now takes a moment to end. One that is stopped has not heard of
+/// that death, and keeps the sockets.
+async fn until_manager_is_gone(run: &RunDirectory) {
     let deadline = Instant::now() + MANAGER_ENDS_WITHIN;
-    loop {
-        let (state, _) = runs::state_of(run);
-        if state != State::Running {
-            return state;
-        }
+    while runs::state_of(run).0 == State::Running {
         if Instant::now() >= deadline {
-            // One that is stopped has not heard of the death of its engine, and keeps the sockets.
-            let is_over = !engine::answers(run).await && engine::end_last_manager(run);
-            return if is_over { State::Dead } else { state };
+            return engine::end_last_manager(run);
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }

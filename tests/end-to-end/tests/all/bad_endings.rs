@@ -69,7 +69,7 @@ fn an_mxnet_worker_that_never_exits_has_finished() {
         "[roles.worker]\nnodes = 2\nscript = \"train.py\"\npython = \"mxnet\"\nproperties = {{ go = \"{}\" }}\n",
         go.display()
     );
-    let limits = "limits = { linger_within = \"3 s\", stop_grace = \"1 s\" }\n";
+    let limits = "limits = { stop_grace = \"1 s\" }\n";
     let server = "[roles.server]\npython = \"mxnet\"\nlimits = { stop_grace = \"1 s\" }\n";
     let name = "name = \"leaves\"\nframework = \"mxnet\"\n";
     sandbox.write("job.toml", format!("{name}{worker}{limits}{server}"));
@@ -83,12 +83,10 @@ fn an_mxnet_worker_that_never_exits_has_finished() {
         event["node"] == "worker:1" && event["phase"] == "exited"
     });
     sandbox.write("go", "");
-    run.wait_event("the survivor does not get out", |event| {
-        event["node"] == "worker:0" && event["stall"] == "lingering"
-    });
     let output = run.finish();
     output.assert_code(0);
     assert_eq!(endings(&output, "worker:1"), ["signal 9 (SIGKILL)"]);
+    assert_eq!(endings(&output, "worker:0"), ["signal 15 (SIGTERM)"]);
 }
 
 #[test]

@@ -77,20 +77,23 @@ fn an_interpreter_that_never_gives_its_lock_back_is_shown_with_its_stacks_and_en
 
 #[test]
 fn a_node_that_sleeps_in_an_import_is_shown_with_its_stacks_and_ended() {
+    environment("plain");
     let sandbox = Sandbox::new();
     sandbox.write(
         "weights.py",
         "import time\ndef loads_for_ever():\n    time.sleep(4711)\nloads_for_ever()\n",
     );
-    sandbox.write("train.py", "import weights, forebay\nforebay.node()\n");
-    environment("plain");
-    let role = "[roles.worker]\nscript = \"train.py\"\npython = \"plain\"\n";
+    sandbox.write("train.py", "import weights\n");
+    let worker = "[roles.worker]\ncommand = [\"sleep\", \"4711\"]\n";
+    // A server is ready once it listens.
+    let server = "[roles.ps]\nscript = \"train.py\"\npython = \"plain\"\n";
     let limits = "limits = { start_within = \"2 s\", stall_kill = \"1 s\" }\n";
-    // Its nodes are ready once they have attached.
-    let name = "name = \"still\"\nframework = \"pytorch\"\n";
-    let run = start(&sandbox, &format!("{name}{role}{limits}"));
-    let stacks = stacks(&run, "not-ready");
-    assert!(stacks.contains("loads_for_ever"), "{stacks}");
+    let name = "name = \"still\"\nframework = \"tensorflow\"\n";
+    let run = start(&sandbox, &format!("{name}{worker}{server}{limits}"));
+    let stall = run.wait_event("it is not ready", |event| event["stall"] == "not-ready");
+    assert_eq!(stall["node"], "ps:0");
+    let stacks = stall["stacks"].as_str().unwrap_or_default();
+    assert!(stacks.contains("loads_for_ever"), "{stall}");
     let output = run.finish();
     output.assert_code(1);
     let reason = output.summary().reason().to_owned();
