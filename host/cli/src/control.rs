@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::runs::{self, State};
 
 /// How long an answer may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The run, if its job has not ended.
 pub(crate) fn running(run: Option<&Path>) -> Result<RunDirectory, Failure> {
@@ -48,21 +48,20 @@ pub(crate) async fn connect(run: &RunDirectory) -> Result<JobControl, Failure> {
 /// The answer of the manager of this run, if it comes in time.
 pub(crate) async fn within<A>(
     run: &RunDirectory,
+    limit: Duration,
     call: impl Future<Output = Result<A, Status>>,
 ) -> Result<A, Failure> {
     let silent = |_| {
         Failure::engine(format!(
             "the application manager of `{}` has not answered for {} s",
             run.name(),
-            ANSWER_WITHIN.as_secs()
+            limit.as_secs()
         ))
         .with_hint(
-            "where it stands still, Ctrl-C at `forebay run`, pressed three times, ends the run without it",
+            "ask again: `forebay run` replaces one that stands still; where that stands still too, end it, and go on with `forebay run --continue`",
         )
     };
-    let answer = tokio::time::timeout(ANSWER_WITHIN, call)
-        .await
-        .map_err(silent)?;
+    let answer = tokio::time::timeout(limit, call).await.map_err(silent)?;
     answer.map_err(|status| {
         Failure::engine(format!(
             "the application manager refuses: {}",

@@ -23,7 +23,7 @@ pub fn remedy(error: &(dyn Error + 'static)) -> Option<&'static str> {
         .and_then(io::Error::raw_os_error);
     match number.map(Errno::from_raw_os_error) {
         Some(Errno::NOSPC | Errno::DQUOT) => {
-            Some("free some space there, or choose another folder with `--runs DIR`")
+            Some("free some space there, or work in a folder on another disk")
         }
         Some(Errno::MFILE) => Some("raise the limit of open files with `ulimit -n NUMBER`"),
         _ => remedy(error.source()?),

@@ -11,7 +11,7 @@ use crate::state::{Cause, Rank};
 
 const TIMER: &str = "restart";
 const PHASE: &str = "restarting";
-/// So many restarts in a row without a step forward are enough.
+/// So many restarts in a row without a step forward are enough, and so many moves of one node.
 const FRUITLESS_MAX: u32 = 3;
 /// No wait before a restart is longer, in milliseconds.
 const BACK_OFF_MAX_MS: u64 = 60_000;
@@ -25,7 +25,38 @@ pub(crate) struct Restarts {
     fruitless: u32,
     /// Highest progress of a node at the last failure.
     progress: u64,
+    moves: Vec<Moves>,
     pub(crate) current: Option<Restart>,
+}
+
+/// Of one node, in a row, without a step forward of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Moves {
+    role: String,
+    index: u32,
+    progress: u64,
+    done: u32,
+}
+
+impl Restarts {
+    fn moves_of(&mut self, node: &Node<'_>) -> &mut Moves {
+        let of_node = |moves: &Moves| moves.role == node.role.name && moves.index == node.index;
+        let position = self.moves.iter().position(of_node).unwrap_or_else(|| {
+            self.moves.push(Moves {
+                role: node.role.name.clone(),
+                index: node.index,
+                progress: 0,
+                done: 0,
+            });
+            self.moves.len() - 1
+        });
+        let moves = &mut self.moves[position];
+        if node.view.progress > moves.progress {
+            (moves.progress, moves.done) = (node.view.progress, 0);
+        }
+        moves
+    }
 }
 
 /// One restart.
@@ -91,7 +122,11 @@ impl Turn<'_> {
     fn refusal(&mut self, cause: &Cause) -> Option<String> {
         let is_move = self.is_mere_move(cause);
         if cause.rank == Rank::Certain || self.limits.restarts == 0 && !is_move {
-            return Some(String::new());
+            let node = self.situation.node(&cause.node());
+            let why = node
+                .filter(|node| is_misplaced(node))
+                .map(|_| format!("; other ports, {FRUITLESS_MAX} times in a row, have not helped"));
+            return Some(why.unwrap_or_default());
         }
         let progress = self.situation.core().map(|node| node.view.progress).max();
         let progress = progress.unwrap_or_default();
@@ -110,16 +145,25 @@ impl Turn<'_> {
         None
     }
 
-    /// Another program has taken its port: the place was bad, not the node, and the budget is for nodes.
-    fn is_mere_move(&self, cause: &Cause) -> bool {
-        self.situation.node(&cause.node()).is_some_and(is_misplaced)
+    /// Another program has taken its port: the place was bad, not the node, and the budget is for nodes. Not without end: it
+    /// may be a port that the script itself has chosen.
+    fn is_mere_move(&mut self, cause: &Cause) -> bool {
+        let node = self
+            .situation
+            .node(&cause.node())
+            .filter(|node| is_misplaced(node));
+        node.is_some_and(|node| self.state.restarts.moves_of(node).done < FRUITLESS_MAX)
     }
 
     fn begin_restart(&mut self, cause: &Cause) -> Step {
         let wait_ms = back_off_ms(&self.limits, self.state.restarts.fruitless, self.seed);
-        let is_restart = !self.is_mere_move(cause);
+        let is_move = self.is_mere_move(cause);
+        let node = self.situation.node(&cause.node());
         let restarts = &mut self.state.restarts;
-        restarts.done += u32::from(is_restart);
+        match node.filter(|_| is_move) {
+            Some(node) => restarts.moves_of(node).done += 1,
+            None => restarts.done += 1,
+        }
         restarts.fruitless += 1;
         restarts.current = Some(Restart {
             reason: clip(&format!("{}: {}", cause.node(), cause.reason)),

@@ -1,6 +1,7 @@
 //! `forebay resume`
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use forebay_cluster::run_directory::RunDirectory;
@@ -14,6 +15,9 @@ use crate::failure::Failure;
 use crate::output::{Format, FormatArgument, print_json, tell, written};
 use crate::plugins::Finder;
 use crate::verbs::status;
+
+/// A large plugin takes minutes to compile.
+const LOADED_WITHIN: Duration = Duration::from_mins(5);
 
 /// Goes on with a job whose plugin failed
 #[derive(Debug, Args)]
@@ -52,7 +56,7 @@ impl Resume {
             manifest,
         };
         let mut manager = control::connect(&run).await?;
-        let accepted = control::within(&run, manager.resume(request))
+        let accepted = control::within(&run, LOADED_WITHIN, manager.resume(request))
             .await?
             .into_inner();
         if let Some(reason) = still_quarantined(&run).await {

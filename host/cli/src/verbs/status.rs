@@ -9,7 +9,7 @@ use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::wire::job::DescribeRequest;
 use serde_json::{Map, Value, json};
 
-use crate::control;
+use crate::control::{self, ANSWER_WITHIN};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Format, FormatArgument, print, print_json, written};
@@ -56,7 +56,7 @@ async fn describe(run: &RunDirectory) -> Result<Map<String, Value>, Failure> {
 
 pub(super) async fn ask(run: &RunDirectory) -> Result<Map<String, Value>, Failure> {
     let mut manager = control::connect(run).await?;
-    let answer = control::within(run, manager.describe(DescribeRequest {})).await?;
+    let answer = control::within(run, ANSWER_WITHIN, manager.describe(DescribeRequest {})).await?;
     let damaged = |error| {
         Failure::engine("the application manager gives no valid answer").caused_by(Some(&error))
     };

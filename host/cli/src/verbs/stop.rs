@@ -7,7 +7,7 @@ use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::wire::job::StopRequest;
 use serde::Serialize;
 
-use crate::control;
+use crate::control::{self, ANSWER_WITHIN};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Format, FormatArgument, print_json, tell, written};
@@ -62,7 +62,7 @@ async fn ask(run: &RunDirectory, now: bool) -> Result<u64, Failure> {
         reason: "`forebay stop` was called".into(),
         ..StopRequest::default()
     };
-    Ok(control::within(run, manager.stop(request))
+    Ok(control::within(run, ANSWER_WITHIN, manager.stop(request))
         .await?
         .into_inner()
         .event_number)

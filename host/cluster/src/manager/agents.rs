@@ -251,10 +251,15 @@ impl Core {
         }
     }
 
-    /// Time in which this application manager stood still is not silence of others.
-    pub(super) fn forgive_silence(&mut self, passed_ms: u64) {
+    /// Time in which this application manager stood still is neither silence nor absence of others.
+    pub(super) fn forgive_absence(&mut self, passed_ms: u64) {
         for heard_ms in self.heard_ms.values_mut() {
-            *heard_ms = heard_ms.saturating_add(passed_ms);
+            *heard_ms = heard_ms.saturating_add(passed_ms).min(self.now_ms);
+        }
+        for agent in &mut self.tables.agents {
+            if let AgentState::Away { lost_at_ms } = &mut agent.state {
+                *lost_at_ms = lost_at_ms.saturating_add(passed_ms);
+            }
         }
     }
 

@@ -24,6 +24,8 @@ use crate::submission::SubmittedPlugin;
 
 /// What agents told is journaled at the latest after this, also when nothing had to be decided.
 const JOURNAL_WITHIN_MS: u64 = 1_000;
+/// See [`Core::clock_due_ms`].
+const CLOCK_EVERY_MS: u64 = 60_000;
 /// Timers fire together, and no sooner than this after the ones before: each may cause a decision, and so a journal entry.
 const TIMERS_EVERY_MS: u64 = 100;
 /// Agents of an application manager that has died come to the next one within this; then they are lost.
@@ -83,6 +85,10 @@ pub(crate) struct Core {
     /// Places that agents hold and nobody wants, by agent.
     pub(super) unwanted: Vec<(usize, NodeId)>,
     unjournaled_since_ms: Option<u64>,
+    /// Of the newest entry.
+    entry_ms: u64,
+    /// See [`Core::expect_more`].
+    expects_more: bool,
     /// Effects are held back until the entry that they follow from is written.
     is_gathering: bool,
     /// The summary is out.
@@ -119,6 +125,8 @@ impl Core {
             tickets: Vec::new(),
             unwanted: Vec::new(),
             unjournaled_since_ms: None,
+            entry_ms: 0,
+            expects_more: false,
             is_gathering: false,
             is_over: false,
         }
@@ -140,6 +148,7 @@ impl Core {
         core.journaled_outbox = entry.outbox;
         core.entry_number = entry.number;
         core.died_ms = entry.time_ms;
+        core.entry_ms = entry.time_ms;
         core.unfinished = entry
             .decision
             .as_ref()
@@ -161,13 +170,14 @@ impl Core {
         let before_ms = self.tables.clock_ms;
         self.now_ms = now_ms.max(before_ms);
         self.tables.clock_ms = self.now_ms;
-        if self.has_stood_still() {
-            self.forgive_silence(self.now_ms - before_ms);
+        if self.has_stood_still(before_ms) {
+            self.forgive_absence(self.now_ms - before_ms);
         }
         for input in inputs {
             self.take(input);
         }
-        self.let_time_pass();
+        let has_heard_all = !std::mem::take(&mut self.expects_more);
+        self.let_time_pass(has_heard_all);
         self.decide_all();
         self.journal_overdue();
         self.end_when_quiet();
@@ -175,10 +185,15 @@ impl Core {
         std::mem::take(&mut self.effects)
     }
 
+    /// What others say waits behind the next inputs: nobody is silent yet.
+    pub(crate) fn expect_more(&mut self) {
+        self.expects_more = true;
+    }
+
     /// This application manager comes much too late: what others said in the meantime is still on its way.
-    fn has_stood_still(&self) -> bool {
-        self.due_ms
-            .is_some_and(|due| self.now_ms > due.saturating_add(LATE_AFTER_MS))
+    fn has_stood_still(&self, before_ms: u64) -> bool {
+        let due_ms = self.due_ms.map(|due| due.max(before_ms));
+        due_ms.is_some_and(|due| self.now_ms > due.saturating_add(LATE_AFTER_MS))
     }
 
     /// When [`Core::handle`] is due again though nothing has come, milliseconds since 1970; absent while only others can cause something.
@@ -219,6 +234,7 @@ impl Core {
                 self.unjournaled_since_ms
                     .map(|since| since + JOURNAL_WITHIN_MS),
             )
+            .chain(self.clock_due_ms())
             .chain(end)
             .min()
     }
@@ -311,9 +327,11 @@ impl Core {
         self.happened(Event::Submitted);
     }
 
-    fn let_time_pass(&mut self) {
-        self.cut_silent_links();
-        self.lose_agents();
+    fn let_time_pass(&mut self, has_heard_all: bool) {
+        if has_heard_all {
+            self.cut_silent_links();
+            self.lose_agents();
+        }
         self.fire_timers();
         self.settle_placings();
         self.enforce_stop();
@@ -457,11 +475,20 @@ impl Core {
         self.unjournaled_since_ms.get_or_insert(self.now_ms);
     }
 
+    /// While something has a deadline, the journal says what time it is: the next application manager puts deadlines off by what
+    /// it takes for a downtime.
+    fn clock_due_ms(&self) -> Option<u64> {
+        let tables = &self.tables;
+        let has_deadline = tables.quarantine.is_some() || tables.stop_deadline_ms.is_some();
+        has_deadline.then(|| self.entry_ms.saturating_add(CLOCK_EVERY_MS))
+    }
+
     fn journal_overdue(&mut self) {
         let overdue = self
             .unjournaled_since_ms
             .is_some_and(|since| since + JOURNAL_WITHIN_MS <= self.now_ms);
-        if overdue || !self.tickets.is_empty() || !self.unwanted.is_empty() {
+        let is_late = self.clock_due_ms().is_some_and(|due| due <= self.now_ms);
+        if overdue || is_late || !self.tickets.is_empty() || !self.unwanted.is_empty() {
             self.journal(None);
         }
     }
@@ -492,6 +519,7 @@ impl Core {
             return;
         }
         self.entry_number += 1;
+        self.entry_ms = self.now_ms;
         self.unjournaled_since_ms = None;
         self.effects.push(Effect::Journal(Box::new(Entry {
             number: self.entry_number,

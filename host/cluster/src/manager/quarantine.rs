@@ -14,9 +14,10 @@ use crate::causes::chain;
 use crate::events::JobEvent;
 use crate::preparation::Prepared;
 
-/// Most events that wait while a job is quarantined. Beyond this the signals of scripts are dropped; nothing else comes in
-/// such numbers.
-const UNDECIDED_MAX: usize = 10_000;
+/// Most signals of scripts that wait while a job is quarantined, and the most bytes of them: all are told in one call. Beyond
+/// this they are dropped; nothing else comes in such numbers.
+const SIGNALS_MAX: usize = 10_000;
+const SIGNAL_BYTES_MAX: usize = 4 << 20;
 
 /// What a plugin did.
 pub(super) struct Failure {
@@ -66,6 +67,8 @@ impl Core {
             hint,
             until_ms: self.now_ms.saturating_add(grace_ms),
             unjudged: Vec::new(),
+            signals: 0,
+            signal_bytes: 0,
             is_full: false,
         });
         self.journal_soon();
@@ -112,22 +115,31 @@ impl Core {
         unjudged.report
     }
 
-    /// Only signals may come without end.
+    /// Only what scripts say may come without end.
     pub(super) fn has_room_for(&mut self, event: &Event) -> bool {
-        let is_signal = matches!(event, Event::Custom(_));
         let Some(quarantine) = &mut self.tables.quarantine else {
             return true;
         };
-        if !is_signal || self.tables.undecided.len() < UNDECIDED_MAX {
-            return true;
+        match event {
+            Event::Custom(signal) => {
+                quarantine.signals += 1;
+                quarantine.signal_bytes += signal.name.len() + signal.payload.len();
+                let is_full = quarantine.signals > SIGNALS_MAX
+                    || quarantine.signal_bytes > SIGNAL_BYTES_MAX;
+                if is_full && !std::mem::replace(&mut quarantine.is_full, true) {
+                    self.emit(JobEvent::Warning {
+                        message: "too many signals wait for the plugin: those of scripts are dropped from now on".into(),
+                        hint: None,
+                    });
+                }
+                !is_full
+            }
+            // Once is enough.
+            Event::FinishRequested(again) => !self.tables.undecided.iter().any(|event| {
+                matches!(event, Event::FinishRequested(finish) if finish.node == again.node)
+            }),
+            _ => true,
         }
-        if !std::mem::replace(&mut quarantine.is_full, true) {
-            self.emit(JobEvent::Warning {
-                message: format!("more than {UNDECIDED_MAX} events wait for the plugin: signals of scripts are dropped from now on"),
-                hint: None,
-            });
-        }
-        false
     }
 
     // --------------------------------------------------------------------------------------------------------- end
@@ -168,10 +180,17 @@ impl Core {
         }
     }
 
+    /// Why nobody need load plugins for this request. One that was taken is answered again.
+    pub(crate) fn refusal_to_resume(&self, request: &str) -> Option<String> {
+        let is_known = self.tables.requests.contains_key(request);
+        let may_resume = self.tables.quarantine.is_some() || is_known;
+        (!may_resume).then(|| "the job is not quarantined".into())
+    }
+
     /// Puts the plugins of this call in charge, or nothing of them.
     fn take_plugins(&mut self, call: ResumeCall) -> Result<String, String> {
-        if self.tables.quarantine.is_none() {
-            return Err("the job is not quarantined".into());
+        if let Some(why) = self.refusal_to_resume(&call.request) {
+            return Err(why);
         }
         let Mended {
             plugins,

@@ -89,6 +89,9 @@ impl Shell {
             let mail = next_mail(&mut letters, self.core.next_wake_ms()).await;
             self.fuse.carried_out();
             outcome = tokio::task::block_in_place(|| {
+                if mail.len() == MAIL_AT_ONCE {
+                    self.core.expect_more();
+                }
                 let inputs = self.open(mail)?;
                 self.step(inputs)
             })?;
@@ -187,6 +190,10 @@ impl Shell {
             answer,
         } = letter;
         let replaced = self.core.replaced_plugins();
+        if let Some(why) = self.core.refusal_to_resume(&request) {
+            let _ = answer.send(Err(why));
+            return None;
+        }
         match self.mending.mend(replaced, &component_sha256, &manifest) {
             Ok(mended) => Some(Input::Resume(Box::new(ResumeCall {
                 ticket: self.ticket(answer),

@@ -198,6 +198,9 @@ pub(crate) struct Quarantine {
     pub(crate) until_ms: u64,
     /// Ends that no node runner has judged, oldest first.
     pub(crate) unjudged: Vec<Unjudged>,
+    /// Signals of scripts that came, and their bytes.
+    pub(crate) signals: usize,
+    pub(crate) signal_bytes: usize,
     /// Signals were dropped: there are too many.
     pub(crate) is_full: bool,
 }

@@ -270,7 +270,30 @@ fn a_taken_port_uses_up_no_restart_but_is_not_left_for_ever() {
     job.check_exit(
         "worker:1",
         RetryElsewhere,
-        "[failed] finish(failed, worker:1: worker:1 ended; 3 restarts in a row have brought no progress)",
+        "[failed] finish(failed, worker:1: worker:1 ended; other ports, 3 times in a row, have not helped)",
+    );
+}
+
+#[test]
+fn a_port_of_the_scripts_own_is_not_moved_for_ever_while_others_make_progress() {
+    let mut job = running("0");
+    for step in 1..=3 {
+        job.node("worker:0").progress = step;
+        job.check_exit(
+            "worker:1",
+            RetryElsewhere,
+            "[restarting] release(worker:1) place(worker:1)",
+        );
+        job.advance(NodePhase::Placed);
+        job.now_ms += 60_000;
+        let started = "[restarting] publish(worker:0 worker:1 ps:0) start(worker:1)";
+        job.check(&[], started);
+    }
+    job.node("worker:0").progress = 4;
+    job.check_exit(
+        "worker:1",
+        RetryElsewhere,
+        "[failed] finish(failed, worker:1: worker:1 ended; other ports, 3 times in a row, have not helped)",
     );
 }
 

@@ -22,16 +22,16 @@ const COLD: &str = "the compiler of WebAssembly takes nearly all of it, once for
     repository builds that compiler with debug assertions; without them it takes less than half";
 
 pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {
-    let caches = tempfile::tempdir()?;
+    let folder = tempfile::tempdir()?;
     let cold: Result<Vec<f64>> = (0..effort.times(30, 3))
-        .map(|number| load(caches.path().join(number.to_string())))
+        .map(|number| load(folder.path().join(number.to_string())))
         .collect();
-    let cache = caches.path().join("warm");
-    warm(&cache)?;
+    let kept = folder.path().join("warm");
+    warm(&kept)?;
     let cached: Result<Vec<f64>> = (0..effort.times(200, 10))
-        .map(|_| load(cache.clone()))
+        .map(|_| load(kept.clone()))
         .collect();
-    discard(caches);
+    discard(folder);
     let repetitions = effort.times(2_000, 100);
     let row =
         |what: &str, at_most_ms, samples| Row::new(what, Unit::Milliseconds, at_most_ms, samples);
@@ -103,7 +103,7 @@ fn decide(nodes: u32, at_most_us: f64, repetitions: u32) -> Result<Row> {
         black_box(decision);
         Ok(took)
     };
-    // The first ones fill the caches of the processor.
+    // The first ones fill the folder of the processor.
     (0..repetitions / 10).try_for_each(|number| ask(number).map(drop))?;
     let samples: Result<Vec<f64>> = (0..repetitions).map(ask).collect();
     let what = format!("fresh instance and `decide`: {nodes} nodes");

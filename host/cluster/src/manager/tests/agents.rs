@@ -291,7 +291,7 @@ fn a_place_is_given_back_only_once_the_journal_says_so() {
     bench.grant_all(1);
     bench.input(Input::Gone { link: 2 });
     bench.effects.clear();
-    bench.wait(3_000);
+    bench.wait_with(1);
     assert_eq!(bench.released(1), ["worker:0"], "there is no room any more");
     let is_release = |effect: &Effect| {
         matches!(
@@ -317,7 +317,7 @@ fn what_an_agent_had_granted_before_it_refused_the_rest_is_given_back() {
     bench.join(2, "b", 2);
     bench.grant_all(1);
     bench.input(Input::Gone { link: 2 });
-    bench.wait(3_000);
+    bench.wait_with(1);
     let more = bench.orders(1).pop().unwrap();
     bench.effects.clear();
     let refused = PlaceRefused {

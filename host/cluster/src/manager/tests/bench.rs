@@ -103,6 +103,14 @@ impl Bench {
             .extend(self.core.handle(self.now_ms, Vec::new()));
     }
 
+    /// Three seconds, in which this agent says that it lives.
+    pub(super) fn wait_with(&mut self, link: u64) {
+        for _ in 0..3 {
+            self.heartbeat(link);
+            self.wait(1_000);
+        }
+    }
+
     pub(super) fn join(&mut self, link: u64, name: &str, slots: u32) {
         let register = self.registration(name, slots);
         self.input(Input::Joined { link, register });

@@ -379,7 +379,7 @@ fn a_place_that_is_released_before_it_is_granted_is_handed_back() {
         node: None,
         payload: String::new(),
     }));
-    bench.wait(0);
+    bench.wait(1);
     assert_eq!(bench.phase("worker:0"), NodePhase::Absent);
     bench.effects.clear();
     bench.grant(1, orders);
@@ -395,7 +395,7 @@ fn what_a_lost_agent_had_granted_is_placed_elsewhere() {
     let of_b = bench.orders(2);
     bench.grant_all(1);
     bench.input(Input::Gone { link: 1 });
-    bench.wait(3_000);
+    bench.wait_with(2);
     bench.grant(2, of_b);
     assert_eq!(bench.starts(2).len(), 0, "one has no place yet");
     bench.grant_all(2);
