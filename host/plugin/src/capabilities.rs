@@ -12,12 +12,6 @@ pub struct Unsupported {
     pub why: &'static str,
 }
 
-/// A state of another format than the plugin's is refused.
-pub const MIGRATE: Unsupported = Unsupported {
-    what: "migrate",
-    why: "it cannot yet take up the state of another version",
-};
-
 /// Why this host cannot carry out a valid action, if it cannot.
 pub const fn unsupported(action: &Action) -> Option<Unsupported> {
     let why = match action {

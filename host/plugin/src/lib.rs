@@ -18,7 +18,7 @@ mod pattern;
 mod traits;
 pub mod types;
 
-pub use capabilities::{MIGRATE, Unsupported, unsupported};
+pub use capabilities::{Unsupported, unsupported};
 pub use check::{CheckedMachine, CheckedRunner, Valid, ValidDecision};
 pub use error::{Call, CallError, Denied, Fault, InvalidAnswer};
 pub use grants::Grants;

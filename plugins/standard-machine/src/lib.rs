@@ -1,11 +1,10 @@
 //! The standard state machine, for any framework, and the node runner `command`, for any program: one plugin like any
 //! other, which the host carries.
 //!
-//! The machine knows no framework; it is driven by the role policies that node runners answer. It is *not* yet one that
-//! recovers: the first failure of a node that somebody waits for ends the job, by name.
+//! The machine knows no framework; it is driven by the role policies that node runners answer.
 //!
 //! Start from [`Standard`]; `machine` has the order of its questions, `situation` what it reads from the view, `failing` what
-//! a failure means.
+//! a failure means, `restarting` what is done about one that may pass.
 
 mod command;
 mod failing;

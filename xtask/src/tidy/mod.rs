@@ -1,11 +1,12 @@
 //! `cargo xtask tidy`: the rules of this repository that no compiler knows.
 //!
 //! [`arrows`] holds which crate may depend on which, [`lines`] what may not stand in a line, [`files`] what each file,
-//! link and folder must be. A rule is a sentence that one can defend; each finding names place and rule.
+//! link and folder must be, [`named_tests`] whether a test that a document names is there. A rule is a sentence that one can defend; each finding names place and rule.
 
 mod arrows;
 mod files;
 mod lines;
+mod named_tests;
 
 use std::fs;
 use std::process::ExitCode;
@@ -69,6 +70,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     let mut findings = arrows::check(&metadata)?;
     findings.extend(lines::check(&tree));
     findings.extend(files::check(&tree));
+    findings.extend(named_tests::check(&tree));
     for finding in &findings {
         println!("{finding}");
     }

@@ -104,10 +104,8 @@ fn facts(status: &Map<String, Value>) -> Vec<Vec<String>> {
                 .unwrap_or(0),
         ));
         rows.push(fact("job", word(status, "job")));
-        rows.push(fact(
-            "phase",
-            format!("{}, for {running}", word(status, "phase")),
-        ));
+        rows.push(fact("phase", word(status, "phase")));
+        rows.push(fact("running", format!("for {running}")));
         if let Some(quarantine) = status.get("quarantine").and_then(Value::as_object) {
             rows.push(fact("plugin", quarantined(quarantine)));
         }

@@ -103,7 +103,7 @@ fn decide(nodes: u32, at_most_us: f64, repetitions: u32) -> Result<Row> {
         black_box(decision);
         Ok(took)
     };
-    // The first ones fill the folder of the processor.
+    // The first ones fill the caches of the processor.
     (0..repetitions / 10).try_for_each(|number| ask(number).map(drop))?;
     let samples: Result<Vec<f64>> = (0..repetitions).map(ask).collect();
     let what = format!("fresh instance and `decide`: {nodes} nodes");

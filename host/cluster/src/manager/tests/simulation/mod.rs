@@ -11,6 +11,7 @@ mod journal;
 mod judge;
 mod managing;
 mod network;
+mod people;
 mod plugins;
 mod process;
 mod scenario;

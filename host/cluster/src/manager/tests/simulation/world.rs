@@ -8,6 +8,7 @@ use fastrand::Rng;
 use super::journal::Journal;
 use super::judge::{ActionKey, LOST_AFTER_MS};
 use super::network::{Down, Stream, Up, latency};
+use super::people::{Call, Wish};
 use super::plugins::{Breakdown, Plugins};
 use super::process::{Mail, Manager};
 use super::scenario::{Fault, Scenario, kind};
@@ -15,7 +16,7 @@ use crate::agent::simulated::script::{percent, short};
 use crate::agent::simulated::witness::Witness;
 use crate::agent::simulated::{Agent, Scene};
 use crate::events::Summary;
-use crate::manager::effect::{Input, Link, ResumeCall, StopCall, StopWay};
+use crate::manager::effect::{Input, Link, StopWay};
 use crate::wire::cluster::agent_message::Message as FromAgent;
 
 pub(super) const START_MS: u64 = 10_000_000;
@@ -26,8 +27,6 @@ const STEPS_MAX: usize = 200_000;
 const BACK_OFF_MS: (u64, u64) = (100, 2_000);
 /// Until a side notices that the other is cut off, at most.
 const KEEP_ALIVE_MS: u64 = 15_000;
-/// A person whose call is not answered calls again.
-const CALL_AGAIN_MS: u64 = 1_000;
 
 /// Where an agent works.
 pub(super) struct Seat {
@@ -44,26 +43,13 @@ pub(super) struct Seat {
     pub(super) frozen_until_ms: u64,
 }
 
-/// What a person wants, until it is answered.
-struct Call {
-    request: u64,
-    wish: Wish,
-    again_at_ms: u64,
-}
-
-#[derive(Clone, Copy)]
-enum Wish {
-    Stop(StopWay),
-    Resume,
-}
-
 /// See the module.
 pub(super) struct World<'a> {
     pub(super) scenario: Scenario,
     pub(super) plugins: &'a Plugins,
     pub(super) breakdown: Breakdown,
     /// When the plugins work again.
-    mended_at_ms: Option<u64>,
+    pub(super) mended_at_ms: Option<u64>,
     pub(super) rng: Rng,
     pub(super) epoch: Instant,
     pub(super) now_ms: u64,
@@ -83,8 +69,8 @@ pub(super) struct World<'a> {
     /// What the state machine has heard.
     pub(super) news: BTreeSet<String>,
     links: Link,
-    calls: Vec<Call>,
-    requests: u64,
+    pub(super) calls: Vec<Call>,
+    pub(super) requests: u64,
     pub(super) stops_called: u64,
     pub(super) was_broken: bool,
     /// A new engine comes with the next term.
@@ -539,64 +525,6 @@ impl<'a> World<'a> {
             let machine = self.scenario.machines[0].clone();
             self.seat(&machine.name, machine.slots, true, self.now_ms);
         }
-    }
-
-    // ------------------------------------------------------------------------------------------------------- people
-
-    /// Somebody has mended the plugins.
-    fn mend(&mut self) {
-        if self.mended_at_ms.is_some_and(|at| at <= self.now_ms) {
-            self.mended_at_ms = None;
-            self.breakdown.set(false);
-            self.call(Wish::Resume);
-        }
-    }
-
-    fn call(&mut self, wish: Wish) {
-        self.requests += 1;
-        self.calls.push(Call {
-            request: self.requests,
-            wish,
-            again_at_ms: self.now_ms,
-        });
-    }
-
-    fn call_again(&mut self) {
-        let now_ms = self.now_ms;
-        if self.summary.is_some() {
-            self.calls.clear();
-        }
-        let hears = self.managers.last().is_some_and(|manager| !manager.is_gone);
-        for call in 0..self.calls.len() {
-            if hears && self.calls[call].again_at_ms <= now_ms {
-                self.calls[call].again_at_ms = now_ms + CALL_AGAIN_MS;
-                let input = self.request(&self.calls[call]);
-                if let Some(manager) = self.managers.last_mut() {
-                    manager.post(Mail::Input(input), now_ms);
-                }
-            }
-        }
-    }
-
-    fn request(&self, call: &Call) -> Input {
-        let (ticket, request) = (call.request, call.request.to_string());
-        match call.wish {
-            Wish::Stop(way) => Input::Stop(StopCall {
-                ticket,
-                request,
-                way,
-                reason: "a person wants it".into(),
-            }),
-            Wish::Resume => Input::Resume(Box::new(ResumeCall {
-                ticket,
-                request,
-                mended: self.mended(),
-            })),
-        }
-    }
-
-    pub(super) fn answered(&mut self, request: u64) {
-        self.calls.retain(|call| call.request != request);
     }
 
     /// The engine ends its own agent once the job is over.
