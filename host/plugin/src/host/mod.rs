@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use wasmtime::component::Component;
-use wasmtime::{Cache, CacheConfig, Config, Engine};
+use wasmtime::{Cache, CacheConfig, Config, Engine, OptLevel};
 
 use self::worker::Worker;
 use crate::limits::Limits;
@@ -84,7 +84,9 @@ fn config(cache: Option<PathBuf>, limits: &Limits) -> Result<Config, HostError> 
     config
         .consume_fuel(true)
         .epoch_interruption(true)
-        .max_wasm_stack(limits.stack_bytes);
+        .max_wasm_stack(limits.stack_bytes)
+        // Plugins compute little: compiling fast is worth more than what the optimiser gains.
+        .cranelift_opt_level(OptLevel::None);
     // The same answer on every machine, or a replay would differ.
     config
         .cranelift_nan_canonicalization(true)

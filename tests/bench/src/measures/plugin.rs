@@ -18,8 +18,8 @@ use crate::engine::sleepers;
 use crate::row::{Row, Unit, microseconds, milliseconds};
 
 /// Where the time goes, as a profiler shows it.
-const COLD: &str = "the compiler of WebAssembly takes nearly all of it, once for each plugin and user. The profile of this \
-    repository builds that compiler with debug assertions; without them it takes less than half";
+const COLD: &str = "the compiler of WebAssembly takes nearly all of it, once for each plugin and user, and already without \
+    its optimisations. Its other allocator of registers would halve what is left and make each decision slower";
 
 pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
