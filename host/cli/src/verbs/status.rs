@@ -207,7 +207,8 @@ mod tests {
         run      /runs/digits-1
         state    running
         job      digits
-        phase    running, for 12.3 s
+        phase    running
+        running  for 12.3 s
         plugin   failed: it has no water; the job fails in 1 min 0 s unless it is resumed or stopped
         manager  term 1, pid 11
         agent    mill (127.0.0.1), connected
