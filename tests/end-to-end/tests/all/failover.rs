@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use forebay_test_support::{
     Running, Sandbox, Signal, WATCHDOG, environment, forebay_binary, log_line, node_in_phase,
@@ -190,7 +191,7 @@ fn nodes_train_on_while_no_application_manager_is_to_be_had() {
     let sandbox = Sandbox::pair();
     let file = format!("{}/rounds-$FOREBAY_INDEX", sandbox.work().display());
     let count = format!("n=$((n + 1)); echo $n > {file}.new; mv {file}.new {file}");
-    let script = format!("while [ ! -e \"$GO\" ]; do {count}; sleep 0.02; done");
+    let script = format!("while [ ! -e \"$GO\" ]; do {count}; sleep 0.2; done");
     sandbox.write("job.toml", job_with_go(&sandbox, 2, &script));
     let door = door(&sandbox);
     let binary = fs::read(forebay_binary()).expect("it was built");
@@ -200,20 +201,25 @@ fn nodes_train_on_while_no_application_manager_is_to_be_had() {
         .args(["run", "--format", "json", "job.toml", "--listen"])
         .args(["10.77.0.1:4711", "--insecure", "--slots", "1"])
         .args(["--agents", "2"])
+        .within(5 * WATCHDOG)
         .through(&["unshare", "--mount"])
         .start();
-    let agent = crate::remote_agents::agent(sandbox.second(), "10.77.0.1", &run).start();
+    let agent = crate::remote_agents::agent(sandbox.second(), "10.77.0.1", &run);
+    let agent = agent.within(5 * WATCHDOG).start();
     let nodes = ["worker:0", "worker:1"];
     let pids = nodes.map(|node| ready(&run, node));
     put_before(&sandbox, &run, &door, &binary);
     kill(manager_of(&run, 1));
     run.wait_stderr("another one takes over");
     let before = rounds(&sandbox);
-    wait_until("the nodes go on for seconds", WATCHDOG, || {
-        rounds(&sandbox)
+    let alone = Instant::now();
+    wait_until("the nodes go on for a minute", 3 * WATCHDOG, || {
+        let now = rounds(&sandbox);
+        let go_on = now
             .iter()
             .zip(before)
-            .all(|(now, before)| *now > before + 200)
+            .all(|(now, before)| *now > before + 50);
+        go_on && alone.elapsed() >= Duration::from_mins(1)
     });
     let terms = run.events_so_far();
     let terms = terms.iter().filter(|event| event["kind"] == "am");
