@@ -171,8 +171,10 @@ fn door(sandbox: &Sandbox) -> PathBuf {
 
 /// From now on the engine, which was started from `binary` in a mount namespace of its own, starts the door instead.
 fn put_before(sandbox: &Sandbox, run: &Running, door: &Path, binary: &Path) {
-    let namespace = format!("--mount=/proc/{}/ns/mnt", run.pid());
-    let mount = sandbox.command("nsenter").args([&namespace]);
+    let engine = run.pid().to_string();
+    // With its root: the tests may run in another one than the machine's.
+    let mount = sandbox.command("nsenter");
+    let mount = mount.args(["--target", &engine, "--mount", "--root"]);
     let mount = mount.args(["mount", "--bind"]).args([door, binary]);
     mount.run().assert_code(0);
 }
