@@ -11,13 +11,10 @@ const OWN_KINDS: [&str; 9] = [
 
 /// Names of the variants of `JobEvent`, as serde writes them.
 fn kinds() -> BTreeSet<String> {
-    let body = EVENTS_SOURCE
-        .split("pub enum JobEvent {")
-        .nth(1)
-        .unwrap()
-        .split("\n}")
-        .next()
-        .unwrap();
+    let (_, from_here) = EVENTS_SOURCE
+        .split_once("pub enum JobEvent {")
+        .expect("it is declared");
+    let (body, _) = from_here.split_once("\n}").expect("it ends");
     let variant = |line: &str| {
         let name = line
             .strip_prefix("    ")

@@ -271,6 +271,12 @@ impl RoleBuilder {
         );
         set_duration(
             table,
+            "attach_within",
+            limits.attach_within,
+            default.attach_within,
+        );
+        set_duration(
+            table,
             "linger_within",
             limits.linger_within,
             default.linger_within,

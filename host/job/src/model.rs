@@ -174,7 +174,12 @@ pub struct RoleLimits {
     /// How long a Python interpreter may leave pings unanswered; later it is stalled (`unresponsive`). Default: 60 s.
     #[serde(rename = "respond_within_ms", with = "milliseconds")]
     pub respond_within: Duration,
-    /// How long a process may stay after its work is done; later it is ended, as finished. Default: 30 s.
+    /// From the start of the process until its script has asked for its node; later it is stalled (`not-ready`). Default: zero,
+    /// for ever, because scripts need not ask.
+    #[serde(rename = "attach_within_ms", with = "milliseconds")]
+    pub attach_within: Duration,
+    /// How long a process may stay after its work is done, or after an exception has left its script; later it is ended, as
+    /// finished or as failed. Default: 30 s.
     #[serde(rename = "linger_within_ms", with = "milliseconds")]
     pub linger_within: Duration,
     /// How long a stalled node is left alone after its stacks were saved; then it is killed. Default: 10 min.
@@ -193,6 +198,7 @@ impl Default for RoleLimits {
             start_within: Duration::from_mins(10),
             report_within: Duration::from_mins(10),
             respond_within: Duration::from_mins(1),
+            attach_within: Duration::ZERO,
             linger_within: Duration::from_secs(30),
             stall_kill: Duration::from_mins(10),
             stop_grace: Duration::from_secs(10),

@@ -70,6 +70,7 @@ pub(crate) const ROLE_LIMITS: Table = Table {
         "start_within",
         "report_within",
         "respond_within",
+        "attach_within",
         "linger_within",
         "stall_kill",
         "stop_grace",

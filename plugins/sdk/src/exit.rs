@@ -111,14 +111,14 @@ fn verdict_of_error(report: &ExitReport, error: &ScriptError, framework: &Framew
     if let Some(module) = missing_module(error) {
         return Verdict::fatal(reason).hint(install_hint(report, module, framework));
     }
-    verdict_of_text(&reason.to_lowercase(), &reason, framework)
+    verdict_of_text(&reason.to_ascii_lowercase(), &reason, framework)
         .unwrap_or_else(|| Verdict::fatal(reason))
 }
 
 fn verdict_of_code(code: i32, report: &ExitReport, framework: &Framework) -> Verdict {
     let reason = format!("exit code {code}");
     let skipped = report.last_lines.len().saturating_sub(LINES_SEARCHED);
-    let last = report.last_lines[skipped..].join("\n").to_lowercase();
+    let last = report.last_lines[skipped..].join("\n").to_ascii_lowercase();
     verdict_of_text(&last, &reason, framework).unwrap_or_else(|| match code {
         126 | 127 => {
             Verdict::fatal(reason).hint("a program that it runs is missing or not executable")

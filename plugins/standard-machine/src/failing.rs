@@ -5,8 +5,6 @@
 //! nobody else down; and a service that ends by itself with exit
 //! code 0 may only have seen the end of the job before the others' exits arrived.
 
-use std::collections::BTreeMap;
-
 use forebay_plugin_sdk::{Action, Event, NodeId, TimerOrder, clip};
 
 use crate::machine::{Step, Turn};
@@ -17,9 +15,7 @@ const TIMER: &str = "failure";
 
 /// The next step if something has failed.
 pub(crate) fn end_of(turn: &mut Turn<'_>) -> Option<Step> {
-    for cause in causes(turn) {
-        hold(&mut turn.state.cause, cause);
-    }
+    hold_causes(turn);
     let cause = turn.state.cause.clone()?;
     let nobody_left = !turn.situation.finishers().any(Node::is_live);
     let is_first = matches!(cause.rank, Rank::Certain | Rank::Lost);
@@ -35,45 +31,37 @@ pub(crate) fn end_of(turn: &mut Turn<'_>) -> Option<Step> {
     Some(Step::because("failing", cause.reason))
 }
 
-/// What has failed, in the order in which it failed as far as the events tell it.
-fn causes(turn: &Turn<'_>) -> Vec<Cause> {
-    let failed = || {
-        turn.situation
-            .core()
-            .filter_map(|node| Some((node.id(), node.failure()?)))
-    };
-    if failed().next().is_none() {
-        return Vec::new();
-    }
-    let told = told(turn.events);
-    let mut causes: Vec<_> = failed()
-        .map(|(node, failure)| {
-            let (position, reason) = told.get(&node).copied().unwrap_or((usize::MAX, None));
-            (position, cause(turn, node, failure, reason))
-        })
-        .collect();
-    causes.sort_by_key(|(position, _)| *position);
-    causes.into_iter().map(|(_, cause)| cause).collect()
-}
-
-/// Where the events first tell of the end of a node, and why it ended.
-fn told(events: &[Event]) -> BTreeMap<&NodeId, (usize, Option<&str>)> {
-    let mut told = BTreeMap::new();
-    for (position, event) in events.iter().enumerate() {
-        match event {
-            Event::NodeExited(exit) => {
-                told.entry(&exit.node)
-                    .or_insert((position, Some(exit.verdict.reason.as_str())));
+/// Holds what has failed, in the order in which it failed as far as the events tell it.
+fn hold_causes(turn: &mut Turn<'_>) {
+    let failed = turn.situation.core();
+    let failed = failed.filter_map(|node| Some((node.id(), node.failure()?)));
+    let mut failed: Vec<_> = failed.collect();
+    for event in turn.events {
+        let (nodes, reason) = ended(event);
+        for id in nodes {
+            if let Some(position) = failed.iter().position(|(node, _)| node == id) {
+                let (node, failure) = failed.remove(position);
+                let cause = cause(turn, node, failure, reason);
+                hold(&mut turn.state.cause, cause);
             }
-            Event::NodesLost(nodes) => {
-                for node in nodes {
-                    told.entry(node).or_insert((position, None));
-                }
-            }
-            _ => {}
         }
     }
-    told
+    for (node, failure) in failed {
+        let cause = cause(turn, node, failure, None);
+        hold(&mut turn.state.cause, cause);
+    }
+}
+
+/// Whose end an event tells, and why they ended.
+fn ended(event: &Event) -> (&[NodeId], Option<&str>) {
+    match event {
+        Event::NodeExited(exit) => (
+            std::slice::from_ref(&exit.node),
+            Some(exit.verdict.reason.as_str()),
+        ),
+        Event::NodesLost(nodes) => (nodes, None),
+        _ => (&[], None),
+    }
 }
 
 /// The first cause stays, unless another one is certain.

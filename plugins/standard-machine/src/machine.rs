@@ -2,8 +2,6 @@
 //! of the view, in the same order, at every call: is the job done? is it to stop? has something failed? who has no place?
 //! who is not started? Late, double and lost events do no harm, and a recovered application manager needs no special case.
 
-use std::collections::BTreeMap;
-
 use forebay_plugin_sdk::{
     Action, DataflowPhase, Decision, Event, JobEnd, JobFailure, JobSpec, JobView, Moment, NodeId,
     NodePhase, NodeStall, PluginError, Problems, Refusal, StallKind, StateMachine, StopOrder, clip,
@@ -187,20 +185,21 @@ impl Turn<'_> {
 
     /// Each node has the grace of its role, within the deadline.
     pub(crate) fn stop(&mut self, nodes: Vec<NodeId>, deadline_ms: u64) {
-        let mut by_grace: BTreeMap<u64, Vec<NodeId>> = BTreeMap::new();
+        let mut orders: Vec<StopOrder> = Vec::new();
         for id in nodes {
             let role = self.situation.node(&id).map(|node| node.role);
             // What is wrong with it was reported when the limits were read.
             let grace_ms = role.map_or(0, |role| stop_grace_ms(role, &mut Problems::default()));
-            by_grace
-                .entry(grace_ms.min(deadline_ms))
-                .or_default()
-                .push(id);
+            let grace_ms = grace_ms.min(deadline_ms);
+            match orders.iter_mut().find(|order| order.grace_ms == grace_ms) {
+                Some(order) => order.nodes.push(id),
+                None => orders.push(StopOrder {
+                    nodes: vec![id],
+                    grace_ms,
+                }),
+            }
         }
-        let orders = by_grace
-            .into_iter()
-            .map(|(grace_ms, nodes)| Action::Stop(StopOrder { nodes, grace_ms }));
-        self.actions.extend(orders);
+        self.actions.extend(orders.into_iter().map(Action::Stop));
     }
 
     pub(crate) fn finish(&mut self, phase: &'static str, end: JobEnd) -> Step {

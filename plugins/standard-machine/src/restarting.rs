@@ -18,7 +18,6 @@ const BACK_OFF_MAX_MS: u64 = 60_000;
 
 /// The restarts of a job so far, and the one that is under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Restarts {
     done: u32,
     /// In a row, without progress of any node.
@@ -31,7 +30,6 @@ pub(crate) struct Restarts {
 
 /// Of one node, in a row, without a step forward of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Moves {
     role: String,
     index: u32,
@@ -61,7 +59,6 @@ impl Restarts {
 
 /// One restart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Restart {
     /// Why, for people.
     reason: String,

@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::restarting::Restarts;
 
 /// Name of the layout of the bytes.
-pub(crate) const FORMAT: &str = "standard-1";
+pub(crate) const FORMAT: &str = "standard-2";
 
-/// As bytes: JSON. The default is the state of a job that has just been submitted.
+/// As bytes: postcard, whose code is small. The default is the state of a job that has just been submitted.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct State {
     /// Observers have been asked for; that is done once, whatever becomes of it.
     pub(crate) observers_asked: bool,
@@ -26,7 +25,6 @@ pub(crate) struct State {
 
 /// An orderly end before the job is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub(crate) enum Stop {
     /// Wanted; nothing has been done yet.
     Asked { deadline_ms: u64 },
@@ -38,7 +36,6 @@ pub(crate) enum Stop {
 
 /// A failure, kept while it is not certain that it is the first cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub(crate) struct Cause {
     pub(crate) rank: Rank,
     pub(crate) role: String,
@@ -50,7 +47,6 @@ pub(crate) struct Cause {
 
 /// What kind of failure it is; the later ones are more certainly a first cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub(crate) enum Rank {
     /// A service ended with exit code 0: perhaps because the job is as good as done.
     ServiceEnded,
@@ -74,16 +70,17 @@ impl State {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
-        serde_json::from_slice(bytes).map_err(|error| {
-            PluginError::new(
+        match postcard::take_from_bytes(bytes) {
+            Ok((state, [])) => Ok(state),
+            _ => Err(PluginError::new(
                 "bad-state",
-                format!("the state is not of format `{FORMAT}`: {error}"),
-            )
-        })
+                format!("the state is not of format `{FORMAT}`"),
+            )),
+        }
     }
 
     pub(crate) fn write(&self) -> Result<Vec<u8>, PluginError> {
-        serde_json::to_vec(self).map_err(|error| {
+        postcard::to_allocvec(self).map_err(|error| {
             PluginError::new("bad-state", format!("the state cannot be written: {error}"))
         })
     }

@@ -262,6 +262,7 @@ fn limits(role: &Role) -> NodeLimits {
         report_within_ms: ms(role.limits.report_within),
         respond_within_ms: ms(role.limits.respond_within),
         stall_kill_ms: ms(role.limits.stall_kill),
+        attach_within_ms: ms(role.limits.attach_within),
         linger_grace_ms: ms(role.limits.linger_within),
         log_bytes: role.limits.log_bytes,
     }

@@ -238,6 +238,7 @@ fn limits(section: &Section, findings: &mut Findings) -> RoleLimits {
         start_within: limit("start_within", SHORTEST, default.start_within),
         report_within: limit("report_within", SHORTEST, default.report_within),
         respond_within: limit("respond_within", SHORTEST, default.respond_within),
+        attach_within: limit("attach_within", Duration::ZERO, default.attach_within),
         linger_within: limit("linger_within", Duration::ZERO, default.linger_within),
         stall_kill: limit("stall_kill", Duration::ZERO, default.stall_kill),
         stop_grace: limit("stop_grace", Duration::ZERO, default.stop_grace),

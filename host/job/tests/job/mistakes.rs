@@ -114,7 +114,7 @@ job.toml:6:1: error[job/unknown-key]: `propertis` is not a key of `[am]` (am.pro
 job.toml:9:1: error[job/unknown-key]: `replicas` is not a key of `[roles.a]` (roles.a.replicas); hint: did you mean `nodes`?
 job.toml:10:1: error[job/unknown-key]: `nodse` is not a key of `[roles.a]` (roles.a.nodse); hint: did you mean `nodes`?
 job.toml:11:1: error[job/unknown-key]: `colour` is not a key of `[roles.a]` (roles.a.colour); hint: known keys: nodes, nodes_min, nodes_max, plugin, properties, script, command, python, arguments, environment, files, cores, memory, gpus, limits
-job.toml:12:12: error[job/unknown-key]: `grace` is not a key of `[roles.a.limits]` (roles.a.limits.grace); hint: known keys: start_within, report_within, respond_within, linger_within, stall_kill, stop_grace, log_bytes
+job.toml:12:12: error[job/unknown-key]: `grace` is not a key of `[roles.a.limits]` (roles.a.limits.grace); hint: known keys: start_within, report_within, respond_within, attach_within, linger_within, stall_kill, stop_grace, log_bytes
 job.toml:12:27: error[job/unknown-key]: `stop_grase` is not a key of `[roles.a.limits]` (roles.a.limits.stop_grase); hint: did you mean `stop_grace`?
 ");
 }

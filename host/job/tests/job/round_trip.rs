@@ -49,6 +49,7 @@ gpus = 1
 start_within = "5 min"
 report_within = "90 s"
 respond_within = "20 s"
+attach_within = "7 s"
 linger_within = "3 s"
 stall_kill = "1 min"
 stop_grace = "500 ms"

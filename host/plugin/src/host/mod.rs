@@ -86,7 +86,11 @@ fn config(cache: Option<PathBuf>, limits: &Limits) -> Result<Config, HostError> 
         .epoch_interruption(true)
         .max_wasm_stack(limits.stack_bytes)
         // Plugins compute little: compiling fast is worth more than what the optimiser gains.
-        .cranelift_opt_level(OptLevel::None);
+        .cranelift_opt_level(OptLevel::None)
+        .generate_address_map(false)
+        .native_unwind_info(false)
+        .wasm_backtrace_max_frames(None)
+        .memory_init_cow(false);
     // The same answer on every machine, or a replay would differ.
     config
         .cranelift_nan_canonicalization(true)

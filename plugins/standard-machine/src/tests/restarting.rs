@@ -237,41 +237,32 @@ fn a_node_that_has_finished_and_lost_its_machine_is_no_member_any_more() {
     job.check(&[], "[restarting] publish(worker:1 ps:0) start(worker:1)");
 }
 
+const MOVED_ENOUGH: &str = "[failed] finish(failed, worker:1: worker:1 ended; other ports, 3 times in a row, have not helped)";
+
+/// Worker 1 meets a taken port, and starts at another one after so long.
+#[track_caller]
+fn leaves_its_port(job: &mut Simulation, after_ms: u64) {
+    let left = "[restarting] release(worker:1) place(worker:1)";
+    job.check_exit("worker:1", RetryElsewhere, left);
+    job.advance(NodePhase::Placed);
+    job.now_ms += after_ms;
+    let started = "[restarting] publish(worker:0 worker:1 ps:0) start(worker:1)";
+    job.check(&[], started);
+}
+
 #[test]
 fn a_taken_port_is_left() {
     let mut job = running("3");
-    job.check_exit(
-        "worker:1",
-        RetryElsewhere,
-        "[restarting] release(worker:1) place(worker:1)",
-    );
-    job.advance(NodePhase::Placed);
-    job.now_ms += 1_000;
-    job.check(
-        &[],
-        "[restarting] publish(worker:0 worker:1 ps:0) start(worker:1)",
-    );
+    leaves_its_port(&mut job, 1_000);
 }
 
 #[test]
 fn a_taken_port_uses_up_no_restart_but_is_not_left_for_ever() {
     let mut job = running("0");
     for _ in 0..3 {
-        job.check_exit(
-            "worker:1",
-            RetryElsewhere,
-            "[restarting] release(worker:1) place(worker:1)",
-        );
-        job.advance(NodePhase::Placed);
-        job.now_ms += 60_000;
-        let started = "[restarting] publish(worker:0 worker:1 ps:0) start(worker:1)";
-        job.check(&[], started);
+        leaves_its_port(&mut job, 60_000);
     }
-    job.check_exit(
-        "worker:1",
-        RetryElsewhere,
-        "[failed] finish(failed, worker:1: worker:1 ended; other ports, 3 times in a row, have not helped)",
-    );
+    job.check_exit("worker:1", RetryElsewhere, MOVED_ENOUGH);
 }
 
 #[test]
@@ -279,22 +270,10 @@ fn a_port_of_the_scripts_own_is_not_moved_for_ever_while_others_make_progress() 
     let mut job = running("0");
     for step in 1..=3 {
         job.node("worker:0").progress = step;
-        job.check_exit(
-            "worker:1",
-            RetryElsewhere,
-            "[restarting] release(worker:1) place(worker:1)",
-        );
-        job.advance(NodePhase::Placed);
-        job.now_ms += 60_000;
-        let started = "[restarting] publish(worker:0 worker:1 ps:0) start(worker:1)";
-        job.check(&[], started);
+        leaves_its_port(&mut job, 60_000);
     }
     job.node("worker:0").progress = 4;
-    job.check_exit(
-        "worker:1",
-        RetryElsewhere,
-        "[failed] finish(failed, worker:1: worker:1 ended; other ports, 3 times in a row, have not helped)",
-    );
+    job.check_exit("worker:1", RetryElsewhere, MOVED_ENOUGH);
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn bytes_that_are_no_state_are_an_error() {
         seed: 1,
     };
     let mut cut = Simulation::running(TRAINING).state;
-    cut.truncate(20);
+    cut.pop();
     for state in [cut.as_slice(), b"\xff\x00", b"{}", b"{\"other\":1}", b"[1]"] {
         let error = Standard::decide(&job.job, &now, &job.view, state, &[]).unwrap_err();
         assert_eq!(error.code, "bad-state");

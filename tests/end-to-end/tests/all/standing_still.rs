@@ -101,6 +101,25 @@ fn a_node_that_sleeps_in_an_import_is_shown_with_its_stacks_and_ended() {
 }
 
 #[test]
+fn a_script_that_does_not_get_to_its_node_is_shown_with_its_stacks_and_ended() {
+    environment("plain");
+    let sandbox = Sandbox::new();
+    let script = "def loads_for_ever():\n    import time\n    time.sleep(4711)\nloads_for_ever()\n";
+    sandbox.write("train.py", script);
+    let role = "[roles.worker]\nscript = \"train.py\"\npython = \"plain\"\n";
+    let limits = "limits = { attach_within = \"2 s\", stall_kill = \"1 s\" }\n";
+    // Its nodes are ready once they run.
+    let name = "name = \"still\"\nframework = \"pytorch\"\n";
+    let run = start(&sandbox, &format!("{name}{role}{limits}"));
+    let stacks = stacks(&run, "not-ready");
+    assert!(stacks.contains("loads_for_ever"), "{stacks}");
+    let output = run.finish();
+    output.assert_code(1);
+    let reason = output.summary().reason().to_owned();
+    assert_eq!(reason, "it was not ready in time and was ended", "{output}");
+}
+
+#[test]
 fn a_node_that_moves_again_is_left_alone() {
     let sandbox = Sandbox::new();
     let script = "node.report(step=1)\ntime.sleep(1)\nnode.report(step=2)\nimport os\nwhile not os.path.exists(node.parameters['go']):\n    node.report(step=3)\n    time.sleep(0.05)\n";

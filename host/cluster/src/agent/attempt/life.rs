@@ -199,6 +199,8 @@ impl Life {
         self.pid = Some(pid);
         self.timers
             .start_unless_zero(Timer::NotReady, now, self.limits.start_within_ms);
+        self.timers
+            .start_unless_zero(Timer::NotAttached, now, self.limits.attach_within_ms);
         let started = AttemptStarted {
             node: self.node.clone(),
             attempt: self.attempt,
@@ -225,11 +227,8 @@ impl Life {
 
     fn due(&mut self, timer: Timer, now: Instant) -> Vec<Effect> {
         match timer {
-            Timer::NotReady => {
-                self.timers
-                    .start_unless_zero(Timer::KillNotReady, now, self.limits.stall_kill_ms);
-                vec![self.stalled(StallKind::NotReady, self.limits.start_within_ms)]
-            }
+            Timer::NotReady => self.is_not_ready(self.limits.start_within_ms, now),
+            Timer::NotAttached => self.is_not_ready(self.limits.attach_within_ms, now),
             Timer::KillNotReady => {
                 self.cause = KnownCause::StartTimeout;
                 self.end("it did not become ready", OWN_GRACE, now)
@@ -243,6 +242,19 @@ impl Life {
             }
             Timer::Kill => self.kill(now),
             Timer::GiveUp => vec![Effect::KillParent],
+        }
+    }
+
+    fn is_not_ready(&mut self, for_ms: u64, now: Instant) -> Vec<Effect> {
+        self.timers
+            .start_unless_zero(Timer::KillNotReady, now, self.limits.stall_kill_ms);
+        vec![self.stalled(StallKind::NotReady, for_ms)]
+    }
+
+    /// Nobody asks any more when it begins.
+    fn may_begin_late(&mut self) {
+        for timer in [Timer::NotReady, Timer::NotAttached, Timer::KillNotReady] {
+            self.timers.clear(timer);
         }
     }
 
@@ -260,8 +272,7 @@ impl Life {
         match order {
             Order::Stop { by, grace, reason } => {
                 self.watch_nobody();
-                self.timers.clear(Timer::NotReady);
-                self.timers.clear(Timer::KillNotReady);
+                self.may_begin_late();
                 match by {
                     Asker::Manager => self.stop_asked = true,
                     Asker::Agent => self.agent_stopped.clone_from(&reason),

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 pub(super) enum Timer {
     /// It should be ready by now.
     NotReady,
+    /// Its script should have asked for its node by now.
+    NotAttached,
     /// It has stalled before it was ready, for too long.
     KillNotReady,
     /// It is time to ask its interpreter for a sign of life.

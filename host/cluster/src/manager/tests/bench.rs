@@ -369,7 +369,7 @@ pub(super) fn resumed(entry: Entry) -> Core {
     Core::resumed(setting(2, 2), prepared, plugins, entry)
 }
 
-fn setting(term: u64, agents: u32) -> Setting {
+pub(super) fn setting(term: u64, agents: u32) -> Setting {
     Setting {
         run: "job-1".into(),
         run_dir: "/nowhere/job-1".into(),

@@ -117,6 +117,10 @@ impl Life {
     }
 
     fn attached(&mut self) -> Vec<Effect> {
+        self.timers.clear(Timer::NotAttached);
+        if self.ready {
+            self.timers.clear(Timer::KillNotReady);
+        }
         if matches!(self.readiness, Readiness::Attached(_)) {
             self.become_ready()
         } else {
@@ -128,8 +132,7 @@ impl Life {
     fn raised(&mut self, error: ScriptError, now: Instant) -> Event {
         if self.ended.is_none() && !self.done {
             self.watch_nobody();
-            self.timers.clear(Timer::NotReady);
-            self.timers.clear(Timer::KillNotReady);
+            self.may_begin_late();
             self.timers
                 .start_unless_zero(Timer::Raised, now, self.limits.linger_grace_ms);
         }

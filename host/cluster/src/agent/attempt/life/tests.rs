@@ -139,6 +139,25 @@ fn a_signal_that_is_too_long_ends_the_conversation() {
     assert!(matches!(effects[..], [Effect::HangUp(_)]), "{effects:?}");
 }
 
+#[test]
+fn a_script_has_so_long_to_ask_for_its_node() {
+    let asked_for = || {
+        let mut life = life(NodeLimits {
+            attach_within_ms: 5_000,
+            ..NodeLimits::default()
+        });
+        say(&mut life, hello());
+        life
+    };
+    let mut life = asked_for();
+    assert!(due_soon(&life));
+    say(&mut life, up::Message::Attached(Attached {}));
+    assert!(!due_soon(&life));
+    let mut life = asked_for();
+    let effects = life.take(Input::Due(Timer::NotAttached), Instant::now());
+    assert!(matches!(effects[..], [Effect::Stalled(_)]), "{effects:?}");
+}
+
 /// What is due in the next ten seconds.
 fn due_soon(life: &Life) -> bool {
     let soon = Instant::now() + Duration::from_secs(10);

@@ -1,17 +1,16 @@
 //! Application managers in the simulated world: they begin, work, stand still, and die between two effects.
 
-use std::collections::BTreeMap;
-
 use forebay_job::Document;
 
 use super::network::{Down, Up, latency};
 use super::process::{Mail, Manager};
-use super::world::{START_MS, World};
+use super::world::World;
 use crate::agent::simulated::script::short;
 use crate::events::{AgentPhase, JobEvent, Outcome};
-use crate::manager::core::{Core, Setting};
+use crate::manager::core::Core;
 use crate::manager::effect::{Effect, Input, Link, Refusal};
 use crate::manager::mending::Mended;
+use crate::manager::tests::bench::setting;
 use crate::preparation::prepare;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::{ActionId, LogAcknowledge, LogChunk, ManagerMessage};
@@ -44,7 +43,7 @@ impl World<'_> {
         let Mended {
             plugins, prepared, ..
         } = self.mended();
-        let setting = self.setting(term);
+        let setting = setting(term, self.scenario.awaited_agents);
         let (core, begin) = match last {
             None => (Core::new(setting, prepared, plugins), Input::Submitted),
             Some(entry) => (
@@ -80,19 +79,6 @@ impl World<'_> {
             return known_ms.saturating_sub(self.rng.u64(0..UNCORRECTED_MS));
         }
         wall_ms.max(known_ms)
-    }
-
-    fn setting(&self, term: u64) -> Setting {
-        Setting {
-            run: "job-1".into(),
-            run_dir: "/nowhere/job-1".into(),
-            term,
-            pid: 42,
-            listen: vec![],
-            submitted_ms: START_MS,
-            awaited_agents: self.scenario.awaited_agents,
-            files: BTreeMap::new(),
-        }
     }
 
     // --------------------------------------------------------------------------------------------------------- work

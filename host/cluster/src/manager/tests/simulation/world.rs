@@ -17,9 +17,9 @@ use crate::agent::simulated::witness::Witness;
 use crate::agent::simulated::{Agent, Scene};
 use crate::events::Summary;
 use crate::manager::effect::{Input, Link, StopWay};
+use crate::manager::tests::bench::START_MS;
 use crate::wire::cluster::agent_message::Message as FromAgent;
 
-pub(super) const START_MS: u64 = 10_000_000;
 /// A job that takes longer, or more steps, hangs.
 const LONGEST_MS: u64 = 3 * 3_600_000;
 const STEPS_MAX: usize = 200_000;
