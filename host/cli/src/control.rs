@@ -1,5 +1,6 @@
 //! Calls of people's commands to the application manager of a run.
 
+use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,13 +37,16 @@ pub(crate) fn request_id(verb: &str) -> String {
 /// Connects to a manager that should be there.
 pub(crate) async fn connect(run: &RunDirectory) -> Result<JobControl, Failure> {
     let token = Token::read_file(&run.token_file()).map_err(|error| Failure::from_input(&error))?;
-    job_control(&run.address(), &token).await.map_err(|error| {
-        Failure::engine(format!(
-            "cannot reach the application manager of `{}`",
-            run.name()
-        ))
-        .caused_by(Some(&error))
-    })
+    job_control(&run.address(), &token)
+        .await
+        .map_err(|error| unreachable_manager(run).caused_by(Some(&error)))
+}
+
+fn unreachable_manager(run: &RunDirectory) -> Failure {
+    Failure::engine(format!(
+        "cannot reach the application manager of `{}`",
+        run.name()
+    ))
 }
 
 /// The answer of the manager of this run, if it comes in time.
@@ -63,6 +67,10 @@ pub(crate) async fn within<A>(
     };
     let answer = tokio::time::timeout(limit, call).await.map_err(silent)?;
     answer.map_err(|status| {
+        // It has one where the connection broke, and not where somebody answered.
+        if let Some(broken) = status.source() {
+            return unreachable_manager(run).caused_by(Some(broken));
+        }
         Failure::engine(format!(
             "the application manager refuses: {}",
             status.message()

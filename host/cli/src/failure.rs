@@ -81,6 +81,14 @@ impl Failure {
         self
     }
 
+    /// As [`Failure::with_hint`], where there is one.
+    pub(crate) fn hinted(self, hint: Option<impl Into<String>>) -> Self {
+        match hint {
+            Some(hint) => self.with_hint(hint),
+            None => self,
+        }
+    }
+
     /// Names the run that it ended.
     pub(crate) fn of_run(mut self, run_dir: &Path) -> Self {
         self.run_dir = Some(run_dir.into());

@@ -38,22 +38,27 @@ struct Moves {
 }
 
 impl Restarts {
-    fn moves_of(&mut self, node: &Node<'_>) -> &mut Moves {
-        let of_node = |moves: &Moves| moves.role == node.role.name && moves.index == node.index;
-        let position = self.moves.iter().position(of_node).unwrap_or_else(|| {
-            self.moves.push(Moves {
-                role: node.role.name.clone(),
-                index: node.index,
-                progress: 0,
-                done: 0,
-            });
-            self.moves.len() - 1
+    fn moves_of(&self, node: &Node<'_>) -> u32 {
+        let moves = self.moves.iter().find(|moves| moves.are_of(node));
+        let in_vain = moves.filter(|moves| node.view.progress <= moves.progress);
+        in_vain.map_or(0, |moves| moves.done)
+    }
+
+    fn count_move(&mut self, node: &Node<'_>) {
+        let done = self.moves_of(node) + 1;
+        self.moves.retain(|moves| !moves.are_of(node));
+        self.moves.push(Moves {
+            role: node.role.name.clone(),
+            index: node.index,
+            progress: node.view.progress,
+            done,
         });
-        let moves = &mut self.moves[position];
-        if node.view.progress > moves.progress {
-            (moves.progress, moves.done) = (node.view.progress, 0);
-        }
-        moves
+    }
+}
+
+impl Moves {
+    fn are_of(&self, node: &Node<'_>) -> bool {
+        self.index == node.index && self.role == node.role.name
     }
 }
 
@@ -144,12 +149,12 @@ impl Turn<'_> {
 
     /// Another program has taken its port: the place was bad, not the node, and the budget is for nodes. Not without end: it
     /// may be a port that the script itself has chosen.
-    fn is_mere_move(&mut self, cause: &Cause) -> bool {
+    fn is_mere_move(&self, cause: &Cause) -> bool {
         let node = self
             .situation
             .node(&cause.node())
             .filter(|node| is_misplaced(node));
-        node.is_some_and(|node| self.state.restarts.moves_of(node).done < FRUITLESS_MAX)
+        node.is_some_and(|node| self.state.restarts.moves_of(node) < FRUITLESS_MAX)
     }
 
     fn begin_restart(&mut self, cause: &Cause) -> Step {
@@ -158,7 +163,7 @@ impl Turn<'_> {
         let node = self.situation.node(&cause.node());
         let restarts = &mut self.state.restarts;
         match node.filter(|_| is_move) {
-            Some(node) => restarts.moves_of(node).done += 1,
+            Some(node) => restarts.count_move(node),
             None => restarts.done += 1,
         }
         restarts.fruitless += 1;

@@ -25,8 +25,8 @@ pub(crate) enum Unit {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Judged {
     Median,
-    P99,
-    Max,
+    /// The 99th percentile; of a few samples, the largest.
+    Worst,
 }
 
 /// The same without Forebay, or what else a figure should be seen beside.

@@ -8,6 +8,7 @@ use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::submission::stage_component;
 use forebay_cluster::wire::job::ResumeRequest;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::control;
 use crate::exit::Exit;
@@ -59,11 +60,8 @@ impl Resume {
         let accepted = control::within(&run, LOADED_WITHIN, manager.resume(request))
             .await?
             .into_inner();
-        if let Some(reason) = still_quarantined(&run).await {
-            return Err(
-                Failure::engine(format!("the plugin of `{}` failed again", run.name()))
-                    .with_hint(reason),
-            );
+        if let Some(again) = failed_again(&run).await {
+            return Err(again);
         }
         written(match self.format.format {
             Format::Json => print_json(&Resuming {
@@ -77,20 +75,23 @@ impl Resume {
 
 /// Puts the plugin among those of the run, where its application manager finds it.
 fn add_to(run: &RunDirectory, plugin: &str) -> Result<(String, String), Failure> {
-    let found = Finder::new(Path::new(".")).find(plugin).map_err(|error| {
-        error
-            .hint()
-            .into_iter()
-            .fold(Failure::from_input(&error), Failure::with_hint)
-    })?;
+    let found = Finder::new(Path::new("."))
+        .find(plugin)
+        .map_err(|error| Failure::from_input(&error).hinted(error.hint()))?;
     let sha256 = stage_component(run, &found.source.component)
         .map_err(|error| Failure::from_input(&error))?;
     Ok((sha256, found.source.manifest))
 }
 
-/// Why it is, if it is. Whoever cannot be asked any more has ended.
-async fn still_quarantined(run: &RunDirectory) -> Option<String> {
+/// Whoever cannot be asked any more has ended.
+async fn failed_again(run: &RunDirectory) -> Option<Failure> {
     let described = status::ask(run).await.ok()?;
-    let reason = described.get("quarantine")?.get("reason")?.as_str()?;
-    Some(reason.to_owned())
+    let quarantine = described.get("quarantine")?.as_object()?;
+    let text = |key: &str| quarantine.get(key).and_then(Value::as_str);
+    let reason = text("reason")?;
+    let failure = Failure::engine(format!(
+        "the plugin of `{}` failed again: {reason}",
+        run.name()
+    ));
+    Some(failure.hinted(text("hint")))
 }

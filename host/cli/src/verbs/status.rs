@@ -132,10 +132,15 @@ fn facts(status: &Map<String, Value>) -> Vec<Vec<String>> {
 fn quarantined(quarantine: &Map<String, Value>) -> String {
     let left = quarantine.get("fails_in_ms").and_then(Value::as_u64);
     let left = duration(Duration::from_millis(left.unwrap_or(0)));
-    format!(
+    let mut text = format!(
         "failed: {}; the job fails in {left} unless it is resumed or stopped",
         word(quarantine, "reason")
-    )
+    );
+    let hint = word(quarantine, "hint");
+    if !hint.is_empty() {
+        text = format!("{text}; {hint}");
+    }
+    text
 }
 
 fn node_row(node: &Map<String, Value>) -> Vec<String> {

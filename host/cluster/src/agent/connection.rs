@@ -12,8 +12,8 @@ use crate::wire::cluster::{AgentMessage, ManagerMessage};
 
 /// Messages that wait for the network; more wait in the agent's loop.
 const QUEUE_MAX: usize = 64;
-const BACK_OFF_MIN: Duration = Duration::from_millis(100);
-const BACK_OFF_MAX: Duration = Duration::from_secs(2);
+pub(crate) const BACK_OFF_MIN: Duration = Duration::from_millis(100);
+pub(crate) const BACK_OFF_MAX: Duration = Duration::from_secs(2);
 
 /// What happened to the connection.
 #[derive(Debug)]

@@ -8,7 +8,7 @@
 mod actions;
 mod attempt;
 mod capture;
-mod connection;
+pub(crate) mod connection;
 mod control;
 mod core;
 mod environment;

@@ -5,6 +5,7 @@ use forebay_plugin::{Event, NodeId};
 use super::core::Core;
 use super::effect::{Effect, Link, Refusal};
 use super::tables::{AgentRecord, AgentState, Room};
+use crate::clock::milliseconds;
 use crate::events::{AgentPhase, JobEvent};
 use crate::submission::HOST_VERSION;
 use crate::wire::cluster::agent_message::Message as FromAgent;
@@ -188,7 +189,7 @@ impl Core {
                 .get(&register.agent_id)
                 .copied()
                 .unwrap_or_default(),
-            orphan_grace_ms: u64::try_from(limits.orphan_grace.as_millis()).unwrap_or(u64::MAX),
+            orphan_grace_ms: milliseconds(limits.orphan_grace),
             unknown: held(register)
                 .filter(|held| !self.is_live(held))
                 .cloned()
@@ -237,17 +238,16 @@ impl Core {
 
     /// How long an agent may be away, or silent, before its nodes are given up.
     pub(super) fn lost_after_ms(&self) -> u64 {
-        let lost_after = self.prepared.job.limits.agent_lost_after;
-        u64::try_from(lost_after.as_millis()).unwrap_or(u64::MAX)
+        milliseconds(self.prepared.job.limits.agent_lost_after)
     }
 
     fn heartbeat_interval_ms(&self) -> u64 {
         (self.lost_after_ms() / HEARTBEATS).clamp(1, HEARTBEAT_INTERVAL_MAX_MS)
     }
 
-    pub(crate) fn heard(&mut self, link: Link, now_ms: u64) {
+    pub(super) fn heard(&mut self, link: Link) {
         if let Some(heard_ms) = self.heard_ms.get_mut(&link) {
-            *heard_ms = now_ms;
+            *heard_ms = self.now_ms;
         }
     }
 
@@ -329,7 +329,7 @@ impl Core {
         let Some(agent) = self.agent_of(link) else {
             return;
         };
-        self.heard(link, self.now_ms);
+        self.heard(link);
         match message {
             FromAgent::Outbox(entry) => self.outbox_entry(agent, entry),
             FromAgent::Report(report) => self.reported(report),

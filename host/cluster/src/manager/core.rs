@@ -24,12 +24,13 @@ use crate::submission::SubmittedPlugin;
 
 /// What agents told is journaled at the latest after this, also when nothing had to be decided.
 const JOURNAL_WITHIN_MS: u64 = 1_000;
+const JOURNAL_WITHIN_QUARANTINED_MS: u64 = 15_000;
 /// See [`Core::clock_due_ms`].
 const CLOCK_EVERY_MS: u64 = 60_000;
 /// Timers fire together, and no sooner than this after the ones before: each may cause a decision, and so a journal entry.
 const TIMERS_EVERY_MS: u64 = 100;
 /// Agents of an application manager that has died come to the next one within this; then they are lost.
-const RETURN_WITHIN_MS: u64 = 15_000;
+pub(super) const RETURN_WITHIN_MS: u64 = 15_000;
 /// An application manager that looks so much later than it wanted to has stood still itself.
 const LATE_AFTER_MS: u64 = 500;
 /// A state machine whose decisions cause new events at once, over and over, is wrong.
@@ -77,8 +78,6 @@ pub(crate) struct Core {
     /// When timers fired last.
     timers_fired_ms: u64,
     entry_number: u64,
-    /// When the application manager before wrote its last entry.
-    died_ms: u64,
     /// The last decision of the application manager before: nobody knows how much of it was carried out.
     unfinished: Vec<(Id, Action)>,
     tickets: Vec<(Ticket, u64)>,
@@ -120,7 +119,6 @@ impl Core {
             effects: Vec::new(),
             state: Vec::new(),
             entry_number: 0,
-            died_ms: 0,
             unfinished: Vec::new(),
             tickets: Vec::new(),
             unwanted: Vec::new(),
@@ -147,7 +145,6 @@ impl Core {
         core.outbox.clone_from(&entry.outbox);
         core.journaled_outbox = entry.outbox;
         core.entry_number = entry.number;
-        core.died_ms = entry.time_ms;
         core.entry_ms = entry.time_ms;
         core.unfinished = entry
             .decision
@@ -232,7 +229,7 @@ impl Core {
             )
             .chain(
                 self.unjournaled_since_ms
-                    .map(|since| since + JOURNAL_WITHIN_MS),
+                    .map(|since| since + self.journal_within_ms()),
             )
             .chain(self.clock_due_ms())
             .chain(end)
@@ -247,11 +244,20 @@ impl Core {
             Input::Agent { link, message } => self.agent_said(link, message),
             Input::Gone { link } => self.gone(link),
             Input::LogGrew {
+                link,
                 node,
                 attempt,
                 length,
-            } => self.log_grew(node, attempt, length),
-            Input::LogClosed { node, attempt } => {
+            } => {
+                self.heard(link);
+                self.log_grew(node, attempt, length);
+            }
+            Input::LogClosed {
+                link,
+                node,
+                attempt,
+            } => {
+                self.heard(link);
                 self.logs.entry((node, attempt)).or_default().is_closed = true;
             }
             Input::Stop(call) => self.stop_called(call),
@@ -276,7 +282,7 @@ impl Core {
                     .insert((id.to_string(), node.attempt), LogRecord::default());
             }
         }
-        let downtime_ms = self.now_ms.saturating_sub(self.died_ms);
+        let downtime_ms = self.now_ms.saturating_sub(self.entry_ms);
         self.put_off_deadlines(downtime_ms);
         self.changed();
         let unfinished = std::mem::take(&mut self.unfinished);
@@ -367,7 +373,7 @@ impl Core {
 
     /// An event for the state machine. Nobody asks it once the job is ending.
     pub(super) fn happened(&mut self, event: Event) {
-        if self.tables.end.is_none() && self.has_room_for(&event) {
+        if self.tables.end.is_none() && self.takes_in(&event) {
             self.tables.undecided.push(event);
         }
     }
@@ -483,10 +489,18 @@ impl Core {
         has_deadline.then(|| self.entry_ms.saturating_add(CLOCK_EVERY_MS))
     }
 
+    /// What waits in a quarantine is written with each entry.
+    fn journal_within_ms(&self) -> u64 {
+        match self.tables.quarantine {
+            Some(_) => JOURNAL_WITHIN_QUARANTINED_MS,
+            None => JOURNAL_WITHIN_MS,
+        }
+    }
+
     fn journal_overdue(&mut self) {
         let overdue = self
             .unjournaled_since_ms
-            .is_some_and(|since| since + JOURNAL_WITHIN_MS <= self.now_ms);
+            .is_some_and(|since| since + self.journal_within_ms() <= self.now_ms);
         let is_late = self.clock_due_ms().is_some_and(|due| due <= self.now_ms);
         if overdue || is_late || !self.tickets.is_empty() || !self.unwanted.is_empty() {
             self.journal(None);

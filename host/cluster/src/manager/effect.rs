@@ -27,12 +27,17 @@ pub(crate) enum Input {
     Gone { link: Link },
     /// So many bytes of an attempt's log are here.
     LogGrew {
+        link: Link,
         node: String,
         attempt: u32,
         length: u64,
     },
     /// The whole log of an attempt is here.
-    LogClosed { node: String, attempt: u32 },
+    LogClosed {
+        link: Link,
+        node: String,
+        attempt: u32,
+    },
     /// A person wants the end of the job.
     Stop(StopCall),
     /// A person wants a quarantined job to go on.

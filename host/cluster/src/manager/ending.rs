@@ -6,6 +6,7 @@ use forebay_plugin::{Event, JobFailure, NodeId, NodePhase, StopRequest};
 use super::core::Core;
 use super::effect::{StopCall, StopWay};
 use super::tables::{AgentState, End, StopRecord};
+use crate::clock::milliseconds;
 use crate::events::{JobEvent, Outcome};
 use crate::wire::cluster::JobEnded;
 use crate::wire::cluster::manager_message::Message as ToAgent;
@@ -105,8 +106,7 @@ impl Core {
     }
 
     fn stop_within_ms(&self) -> u64 {
-        let within = self.prepared.job.limits.stop_within;
-        u64::try_from(within.as_millis()).unwrap_or(u64::MAX)
+        milliseconds(self.prepared.job.limits.stop_within)
     }
 
     /// The deadline of an orderly stop has passed.
@@ -190,9 +190,7 @@ impl Core {
 
     fn grace_ms(&self, id: &NodeId, grace: Grace) -> u64 {
         match (grace, self.prepared.job.role(&id.role)) {
-            (Grace::OfRole, Some(role)) => {
-                u64::try_from(role.limits.stop_grace.as_millis()).unwrap_or(u64::MAX)
-            }
+            (Grace::OfRole, Some(role)) => milliseconds(role.limits.stop_grace),
             (Grace::None, _) | (_, None) => 0,
         }
     }

@@ -10,6 +10,7 @@ use forebay_plugin::{
 use super::actions::{Id, action_id};
 use super::core::Core;
 use super::quarantine::Failure;
+use crate::clock::milliseconds;
 use crate::preparation::spec_of_runner;
 use crate::submission::{SubmittedFile, script_path};
 use crate::wire::cluster::manager_message::Message as ToAgent;
@@ -255,15 +256,13 @@ fn wire_readiness(ready_when: Option<&Readiness>) -> cluster::Readiness {
 }
 
 fn limits(role: &Role) -> NodeLimits {
-    let ms =
-        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     NodeLimits {
-        start_within_ms: ms(role.limits.start_within),
-        report_within_ms: ms(role.limits.report_within),
-        respond_within_ms: ms(role.limits.respond_within),
-        stall_kill_ms: ms(role.limits.stall_kill),
-        attach_within_ms: ms(role.limits.attach_within),
-        linger_grace_ms: ms(role.limits.linger_within),
+        start_within_ms: milliseconds(role.limits.start_within),
+        report_within_ms: milliseconds(role.limits.report_within),
+        respond_within_ms: milliseconds(role.limits.respond_within),
+        stall_kill_ms: milliseconds(role.limits.stall_kill),
+        attach_within_ms: milliseconds(role.limits.attach_within),
+        linger_grace_ms: milliseconds(role.limits.linger_within),
         log_bytes: role.limits.log_bytes,
     }
 }

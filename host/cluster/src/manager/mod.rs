@@ -128,7 +128,7 @@ pub async fn run(options: Options) -> Result<Outcome, ManagerError> {
     let token = Token::read_file(&options.run.token_file())?;
     let events = EventLog::open(&options.run).map_err(ManagerError::io("open the events"))?;
     let (mail, letters) = mpsc::channel(MAIL);
-    let services = Services::new(options.term, mail, events.watcher(), &options.run);
+    let services = Services::new(mail, events.watcher(), &options.run);
     let servers = Servers::start(&services, &token, options.unix, options.tcp)?;
     let fuse = Fuse::new(options.fault_point);
     let shell = Shell::new(core, Box::new(journal), events, mending, fuse);

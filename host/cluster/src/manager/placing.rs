@@ -35,10 +35,9 @@ impl Core {
             return self.complete(&placing);
         }
         let awaited = self.awaited();
-        let candidates = self.candidates(&placing);
         let assigned = match &awaited {
             Some(awaited) => Err(awaited.clone()),
-            None => self.assign(&unplaced, &candidates),
+            None => self.assign(&unplaced, &self.candidates(&placing)),
         };
         match assigned {
             Ok(chosen) => self.ask(placing, unplaced, &chosen),

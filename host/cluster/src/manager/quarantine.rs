@@ -11,6 +11,7 @@ use super::mending::Mended;
 use super::nodes::verdict;
 use super::tables::{AgentState, Quarantine, Tables, Unjudged};
 use crate::causes::chain;
+use crate::clock::milliseconds;
 use crate::events::JobEvent;
 use crate::preparation::Prepared;
 
@@ -18,6 +19,12 @@ use crate::preparation::Prepared;
 /// this they are dropped; nothing else comes in such numbers.
 const SIGNALS_MAX: usize = 10_000;
 const SIGNAL_BYTES_MAX: usize = 4 << 20;
+
+impl Quarantine {
+    fn is_full(&self) -> bool {
+        self.signals > SIGNALS_MAX || self.signal_bytes > SIGNAL_BYTES_MAX
+    }
+}
 
 /// What a plugin did.
 pub(super) struct Failure {
@@ -69,19 +76,16 @@ impl Core {
             unjudged: Vec::new(),
             signals: 0,
             signal_bytes: 0,
-            is_full: false,
         });
         self.journal_soon();
         if self.tables.stop_deadline_ms.is_some() {
             return self.stopped();
         }
-        let note = "a plugin failed; nodes go on, and the job waits for `forebay resume` or `forebay stop`";
-        self.enter_phase("quarantined", Some(note));
+        self.enter_phase("quarantined", None);
     }
 
     fn quarantine_grace_ms(&self) -> u64 {
-        let grace = self.prepared.job.limits.quarantine_grace;
-        u64::try_from(grace.as_millis()).unwrap_or(u64::MAX)
+        milliseconds(self.prepared.job.limits.quarantine_grace)
     }
 
     // ----------------------------------------------------------------------------------------------- what waits
@@ -115,21 +119,21 @@ impl Core {
         unjudged.report
     }
 
-    /// Only what scripts say may come without end.
-    pub(super) fn has_room_for(&mut self, event: &Event) -> bool {
+    /// Whether the event may wait with the others. Only what scripts say may come without end.
+    pub(super) fn takes_in(&mut self, event: &Event) -> bool {
         let Some(quarantine) = &mut self.tables.quarantine else {
             return true;
         };
         match event {
             Event::Custom(signal) => {
+                let was_full = quarantine.is_full();
                 quarantine.signals += 1;
                 quarantine.signal_bytes += signal.name.len() + signal.payload.len();
-                let is_full = quarantine.signals > SIGNALS_MAX
-                    || quarantine.signal_bytes > SIGNAL_BYTES_MAX;
-                if is_full && !std::mem::replace(&mut quarantine.is_full, true) {
+                let is_full = quarantine.is_full();
+                if is_full && !was_full {
                     self.emit(JobEvent::Warning {
-                        message: "too many signals wait for the plugin: those of scripts are dropped from now on".into(),
-                        hint: None,
+                        message: "too many signals of scripts wait for the plugin: they are dropped from now on".into(),
+                        hint: Some("`forebay resume` or `forebay stop`".into()),
                     });
                 }
                 !is_full

@@ -76,7 +76,6 @@ pub(crate) struct ResumeLetter {
 /// Both services. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Services {
-    term: u64,
     mail: mpsc::Sender<Mail>,
     watcher: Watcher,
     staged: PathBuf,
@@ -86,14 +85,8 @@ pub(crate) struct Services {
 type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Services {
-    pub(crate) fn new(
-        term: u64,
-        mail: mpsc::Sender<Mail>,
-        watcher: Watcher,
-        run: &RunDirectory,
-    ) -> Self {
+    pub(crate) fn new(mail: mpsc::Sender<Mail>, watcher: Watcher, run: &RunDirectory) -> Self {
         Self {
-            term,
             mail,
             watcher,
             staged: run.staged(),
@@ -210,7 +203,7 @@ impl JobControl for Services {
     }
 
     async fn ping(&self, _request: Request<PingRequest>) -> Result<Response<Pong>, Status> {
-        Ok(Response::new(Pong { term: self.term }))
+        Ok(Response::new(Pong {}))
     }
 
     async fn describe(

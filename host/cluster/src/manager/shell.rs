@@ -145,10 +145,7 @@ impl Shell {
             Mail::Agent {
                 link,
                 message: FromAgent::Log(chunk),
-            } => {
-                self.core.heard(link, clock::now_ms());
-                Some(self.store_log(link, &chunk)?)
-            }
+            } => Some(self.store_log(link, &chunk)?),
             Mail::Agent { link, message } => Some(Input::Agent { link, message }),
             Mail::Gone { link } => {
                 self.commands.remove(&link);
@@ -229,9 +226,14 @@ impl Shell {
         self.send(link, ToAgent::LogAcknowledge(held));
         let (node, attempt) = (stored.node, chunk.attempt);
         Ok(if stored.is_closed {
-            Input::LogClosed { node, attempt }
+            Input::LogClosed {
+                link,
+                node,
+                attempt,
+            }
         } else {
             Input::LogGrew {
+                link,
                 node,
                 attempt,
                 length: stored.length,

@@ -201,8 +201,6 @@ pub(crate) struct Quarantine {
     /// Signals of scripts that came, and their bytes.
     pub(crate) signals: usize,
     pub(crate) signal_bytes: usize,
-    /// Signals were dropped: there are too many.
-    pub(crate) is_full: bool,
 }
 
 /// An end whose meaning is open.
@@ -351,10 +349,13 @@ impl Tables {
 
     /// Nodes that fulfil a condition.
     pub(crate) fn nodes_where(&self, condition: impl Fn(&NodeRecord) -> bool) -> Vec<NodeId> {
-        self.nodes()
-            .filter(|(_, node)| condition(node))
-            .map(|(id, _)| id)
-            .collect()
+        let of_role = |role: &RoleRecord| {
+            let nodes = (0..).zip(&role.nodes);
+            let found = nodes.filter(|(_, node)| condition(node));
+            let ids = found.map(|(index, _)| NodeId::new(role.name.clone(), index));
+            ids.collect::<Vec<_>>()
+        };
+        self.roles.iter().flat_map(of_role).collect()
     }
 
     /// Nodes that have a place on this agent.

@@ -60,14 +60,14 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {
             60.0,
             memory,
         )
-        .judged_by(Judged::Max),
+        .judged_by(Judged::Worst),
         Row::new(
             format!("idle CPU of the application manager: {of}"),
             Unit::PercentOfACore,
             0.5,
             idle.collect(),
         )
-        .judged_by(Judged::Max),
+        .judged_by(Judged::Worst),
     ])
 }
 

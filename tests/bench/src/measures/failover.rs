@@ -39,7 +39,7 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {
             served_ms,
         ),
         Row::new("node restarts that this caused", Unit::Count, 0.0, restarts)
-            .judged_by(Judged::Max),
+            .judged_by(Judged::Worst),
     ])
 }
 

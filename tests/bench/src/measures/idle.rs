@@ -42,7 +42,7 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {
     let [manager, agent] = samples;
     let row = |who: &str, samples| {
         let what = format!("idle CPU of {who}, {NODES} nodes that sleep");
-        Row::new(what, Unit::PercentOfACore, 0.5, samples).judged_by(Judged::Max)
+        Row::new(what, Unit::PercentOfACore, 0.5, samples).judged_by(Judged::Worst)
     };
     Ok(vec![
         row("the application manager", manager),

@@ -13,6 +13,7 @@ use self::standing_still::Watchfulness;
 use super::timers::{Timer, Timers};
 use super::{Asker, Order, Publication, Run};
 use crate::agent::control::{Frame, frame};
+use crate::clock::milliseconds;
 use crate::exec::{self, Ending, Status};
 use crate::submission::HOST_VERSION;
 use crate::wire::cluster::outbox_entry::Event;
@@ -290,7 +291,7 @@ impl Life {
             return self.kill(now);
         }
         self.timers.start_earlier(Timer::Kill, now, grace);
-        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        let grace_ms = milliseconds(grace);
         let mut effects = self.send(down::Message::StopNotice(StopNotice {
             grace_ms,
             reason: reason.to_owned(),

@@ -11,6 +11,7 @@ use super::{Asker, Order, Run, Told, never_ran};
 use crate::agent::preparation::Unstarted;
 use crate::agent::simulated::Scene;
 use crate::agent::simulated::script::{Act, OnTerminate, Script, StartFault};
+use crate::clock::milliseconds;
 use crate::exec::{self, Ending, Status};
 use crate::wire::cluster::{AttemptEnded, Start};
 use crate::wire::node::{Cluster, Pong, Up, up};
@@ -296,6 +297,6 @@ impl Scene<'_> {
 
     fn ms_of(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.epoch);
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        milliseconds(since)
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{Agent, GRACE, Held, Link, host_name};
 use crate::agent::{AgentError, connection};
+use crate::clock::milliseconds;
 use crate::submission::HOST_VERSION;
 use crate::wire::cluster::agent_message::Message;
 use crate::wire::cluster::{AgentMessage, HeldAttempt, Inventory, Register};
@@ -52,7 +53,7 @@ impl Agent {
             pid: held.pid,
             ready: held.ready,
             stopping: held.stopping,
-            running_ms: u64::try_from(held.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            running_ms: milliseconds(held.since.elapsed()),
             generation: held.generation,
         };
         Inventory {

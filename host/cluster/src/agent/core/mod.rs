@@ -32,12 +32,12 @@ use crate::wire::cluster::outbox_entry::Event as Outgoing;
 use crate::wire::cluster::{AgentMessage, Heartbeat};
 
 /// From SIGTERM to SIGKILL when nobody states a grace.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long the last events are waited for after the last node, when the owner stops the agent.
-const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 /// Events that wait for the loop; then their senders wait.
 const EVENTS_MAX: usize = 256;
-const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(1);
+pub(super) const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(1);
 /// Heartbeats come at least so often, whatever an AM asks.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 

@@ -16,9 +16,11 @@ use self::witness::Witness;
 use super::actions::Actions;
 use super::attempt::simulated::Attempt;
 use super::attempt::{Asker, Told, never_ran};
+use super::core::{FLUSH_WITHIN, GRACE, HEARTBEAT_DEFAULT};
 use super::outbox::Outbox;
 use super::places::from_wire;
 use super::preparation::Unstarted;
+use crate::clock::milliseconds;
 use crate::submission::HOST_VERSION;
 use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
@@ -30,13 +32,7 @@ use crate::wire::cluster::{
 use crate::wire::node::{self, Port, Report};
 use crate::wire::to_wire;
 
-/// As in `agent/core`: from SIGTERM to SIGKILL when nobody states a grace.
-const GRACE: Duration = Duration::from_secs(5);
-/// How long the last events are waited for when the owner stops the agent.
-const FLUSH_WITHIN_MS: u64 = 2_000;
 const CONNECT_WITHIN_MS: u64 = 10_000;
-/// Before an application manager has said how often.
-const HEARTBEAT_DEFAULT_MS: u64 = 1_000;
 const FIRST_PORT: u16 = 20_000;
 
 /// What an agent sees of the simulated world while it acts.
@@ -101,7 +97,7 @@ impl Agent {
             link: None,
             streams: 0,
             alone_until_ms: Some(now_ms + CONNECT_WITHIN_MS),
-            heartbeat_interval_ms: HEARTBEAT_DEFAULT_MS,
+            heartbeat_interval_ms: milliseconds(HEARTBEAT_DEFAULT),
             beats_at_ms: now_ms,
             has_to_beat: false,
             orphan_grace_ms: CONNECT_WITHIN_MS,
@@ -481,7 +477,9 @@ impl Agent {
         if self.link != Some(true) || ending != Ending::Stopped || told_all {
             return true;
         }
-        let until = self.flush_until_ms.get_or_insert(now_ms + FLUSH_WITHIN_MS);
+        let until = self
+            .flush_until_ms
+            .get_or_insert(now_ms + milliseconds(FLUSH_WITHIN));
         now_ms >= *until
     }
 

@@ -52,6 +52,7 @@ fn the_end_waits_for_logs_while_they_come_and_says_what_is_missing() {
         );
     }
     bench.input(Input::LogClosed {
+        link: 1,
         node: "worker:1".into(),
         attempt: 1,
     });
@@ -59,6 +60,7 @@ fn the_end_waits_for_logs_while_they_come_and_says_what_is_missing() {
         bench.wait(2_500);
         assert_eq!(bench.summary(), None);
         bench.input(Input::LogGrew {
+            link: 1,
             node: "worker:0".into(),
             attempt: 1,
             length,
@@ -79,6 +81,7 @@ fn a_log_that_is_complete_before_its_attempt_is_known_keeps_nobody_waiting() {
     bench.grant_all(1);
     for index in 0..2 {
         bench.input(Input::LogClosed {
+            link: 1,
             node: format!("worker:{index}"),
             attempt: 1,
         });
@@ -203,6 +206,7 @@ fn a_node_that_its_agent_ended_is_not_one_that_was_told_to_stop() {
     bench.tell(1, Told::AttemptEnded(ended));
     bench.end(1, attempt_ended::Ending::Signal(15));
     bench.input(Input::LogClosed {
+        link: 1,
         node: "worker:0".into(),
         attempt: 1,
     });

@@ -212,6 +212,7 @@ impl Bench {
     pub(super) fn end(&mut self, index: u32, ending: attempt_ended::Ending) {
         self.end_attempt(index, 1, ending);
         self.input(Input::LogClosed {
+            link: 1,
             node: format!("worker:{index}"),
             attempt: 1,
         });

@@ -31,6 +31,7 @@ fn end(bench: &mut Bench, index: u32, ending: attempt_ended::Ending) {
 fn close_logs(bench: &mut Bench) {
     for index in 0..2 {
         bench.input(Input::LogClosed {
+            link: 1,
             node: format!("worker:{index}"),
             attempt: 1,
         });
@@ -167,7 +168,7 @@ fn the_next_application_manager_keeps_the_quarantine_and_what_waits() {
     let mut bench = without_a_plan();
     bench.signal("lost-on-the-way");
     end(&mut bench, 1, code(0));
-    bench.wait(1_000);
+    bench.wait(15_000);
     let mut next = bench.next_term();
     assert!(next.quarantine().is_some());
     next.join(1, "a", 64);

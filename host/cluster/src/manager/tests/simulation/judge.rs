@@ -12,11 +12,11 @@ use crate::agent::simulated::witness::Process;
 use crate::events::{Outcome, Summary};
 use crate::exec::Ending;
 use crate::journal::Entry;
+use crate::manager::core::RETURN_WITHIN_MS;
 use crate::wire::cluster::ActionId;
 
-/// As the limit `agent_lost_after` of the jobs, and `RETURN_WITHIN_MS` of the manager.
+/// The limit `agent_lost_after` of the jobs.
 pub(super) const LOST_AFTER_MS: u64 = 3_000;
-const RETURN_WITHIN_MS: u64 = 15_000;
 
 /// Event number, position and part.
 pub(super) type ActionKey = (u64, u32, u32);
@@ -96,7 +96,7 @@ impl World<'_> {
         }
         let is_plausible = match summary.outcome {
             Outcome::Succeeded => self.work_is_done(),
-            Outcome::Stopped => self.stops_called > 0,
+            Outcome::Stopped => self.was_stopped,
             Outcome::Failed => self.has_had_trouble(),
         };
         if !is_plausible {
@@ -166,7 +166,6 @@ impl World<'_> {
         let Some(manager) = self.managers.last().filter(|_| self.is_quiet()) else {
             return;
         };
-        self.quiet_moments += 1;
         let tables = &manager.core.tables;
         let mut wrong = Vec::new();
         for seat in &self.seats {

@@ -4,7 +4,7 @@ use forebay_job::Document;
 
 use super::network::{Down, Up, latency};
 use super::process::{Mail, Manager};
-use super::world::World;
+use super::world::{KEEP_ALIVE_MS, World};
 use crate::agent::simulated::script::short;
 use crate::events::{AgentPhase, JobEvent, Outcome};
 use crate::manager::core::Core;
@@ -18,8 +18,6 @@ use crate::wire::node_id;
 
 /// Until the engine has started the next application manager.
 const NEXT_TERM_MS: u64 = 1_500;
-/// A cut stream of one that stands still is noticed within this.
-const KEEP_ALIVE_MS: u64 = 15_000;
 /// A wall clock that is behind this much is not corrected for: the core itself must cope.
 const UNCORRECTED_MS: u64 = 20_000;
 
@@ -146,7 +144,7 @@ impl World<'_> {
                     .or_default()
                     .join(*link, register.stream, now_ms);
             }
-            Input::Agent { link, .. } => {
+            Input::Agent { link, .. } | Input::LogClosed { link, .. } => {
                 let mut contacts = contacts.values_mut();
                 if let Some(contact) = contacts.find(|contact| contact.link == *link) {
                     contact.heard_ms = now_ms;
@@ -178,6 +176,7 @@ impl World<'_> {
         };
         self.send(position, link, ToAgent::LogAcknowledge(held));
         Some(Input::LogClosed {
+            link,
             node: node_id(chunk.node.as_ref()).to_string(),
             attempt: chunk.attempt,
         })
@@ -297,7 +296,6 @@ impl World<'_> {
                     .note(&format!("== {:?}: {}", summary.outcome, summary.reason));
                 self.judge_summary(&summary);
                 self.summary = Some(summary);
-                self.summed_up_ms = self.now_ms;
             }
             JobEvent::Warning { message, .. } => {
                 self.witness.note(&format!("   warning: {message}"));

@@ -12,9 +12,11 @@ use super::people::{Call, Wish};
 use super::plugins::{Breakdown, Plugins};
 use super::process::{Mail, Manager};
 use super::scenario::{Fault, Scenario, kind};
+use crate::agent::connection::{BACK_OFF_MAX, BACK_OFF_MIN};
 use crate::agent::simulated::script::{percent, short};
 use crate::agent::simulated::witness::Witness;
 use crate::agent::simulated::{Agent, Scene};
+use crate::clock::milliseconds;
 use crate::events::Summary;
 use crate::manager::effect::{Input, Link, StopWay};
 use crate::manager::tests::bench::START_MS;
@@ -23,10 +25,8 @@ use crate::wire::cluster::agent_message::Message as FromAgent;
 /// A job that takes longer, or more steps, hangs.
 const LONGEST_MS: u64 = 3 * 3_600_000;
 const STEPS_MAX: usize = 200_000;
-/// Between two tries to reach the application manager, as in `agent/connection`.
-const BACK_OFF_MS: (u64, u64) = (100, 2_000);
 /// Until a side notices that the other is cut off, at most.
-const KEEP_ALIVE_MS: u64 = 15_000;
+pub(super) const KEEP_ALIVE_MS: u64 = 15_000;
 
 /// Where an agent works.
 pub(super) struct Seat {
@@ -71,13 +71,11 @@ pub(super) struct World<'a> {
     links: Link,
     pub(super) calls: Vec<Call>,
     pub(super) requests: u64,
-    pub(super) stops_called: u64,
+    pub(super) was_stopped: bool,
     pub(super) was_broken: bool,
     /// A new engine comes with the next term.
     engine_is_dead: bool,
     pub(super) summary: Option<Summary>,
-    pub(super) summed_up_ms: u64,
-    pub(super) quiet_moments: u64,
 }
 
 impl<'a> World<'a> {
@@ -110,12 +108,10 @@ impl<'a> World<'a> {
             links: 0,
             calls: Vec::new(),
             requests: 0,
-            stops_called: 0,
+            was_stopped: false,
             was_broken: false,
             engine_is_dead: false,
             summary: None,
-            summed_up_ms: 0,
-            quiet_moments: 0,
             scenario,
         };
         world.witness.note(&format!("{:?}", world.scenario));
@@ -141,7 +137,7 @@ impl<'a> World<'a> {
             agent: Some(agent),
             link: None,
             connects_at_ms,
-            back_off_ms: BACK_OFF_MS.0,
+            back_off_ms: milliseconds(BACK_OFF_MIN),
             cut_off_until_ms: 0,
             frozen_until_ms: 0,
         });
@@ -295,7 +291,7 @@ impl<'a> World<'a> {
                 // It hangs up on an application manager that was overtaken.
                 let agent = self.seats[seat].agent.as_ref();
                 match agent.map(|agent| agent.link) {
-                    Some(Some(true)) => self.seats[seat].back_off_ms = BACK_OFF_MS.0,
+                    Some(Some(true)) => self.seats[seat].back_off_ms = milliseconds(BACK_OFF_MIN),
                     Some(None) => self.hang_up(seat),
                     _ => {}
                 }
@@ -333,7 +329,7 @@ impl<'a> World<'a> {
             agent.disconnected(now_ms);
         }
         seat.connects_at_ms = now_ms + seat.back_off_ms;
-        seat.back_off_ms = (2 * seat.back_off_ms).min(BACK_OFF_MS.1);
+        seat.back_off_ms = (2 * seat.back_off_ms).min(milliseconds(BACK_OFF_MAX));
     }
 
     /// Everything that an agent has to say goes on its way.
@@ -479,7 +475,7 @@ impl<'a> World<'a> {
             Fault::KillEngine(back_after_ms) => self.kill_engine(back_after_ms),
             Fault::StepClock(ms) => self.clock_step_ms = ms,
             Fault::Stop(way) => {
-                self.stops_called += 1;
+                self.was_stopped = true;
                 self.was_broken |= way == StopWay::Broken;
                 self.call(Wish::Stop(way));
             }
