@@ -331,7 +331,7 @@ impl Engine {
 
     fn next_term(&mut self) -> Result<(), Wreck> {
         self.terms
-            .next(&self.listeners, None)
+            .next(&self.listeners)
             .map_err(|failure| Wreck::of(&failure))
     }
 

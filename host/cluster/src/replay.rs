@@ -1,14 +1,14 @@
 //! Makes the decisions of a recorded job again and says where they differ: a plugin that is a pure function decides the
 //! same. Nothing is carried out, and the run is not touched.
 
-use forebay_plugin::{CallError, JobSpec, PluginHost};
+use forebay_plugin::{CallError, PluginHost};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::journal::{DecisionRecord, Entry, JournalError, LocalJournal};
-use crate::preparation::{PluginSet, PluginSetError, PrepareError, prepare};
+use crate::manager::{LoadError, Mending};
 use crate::run_directory::RunDirectory;
-use crate::submission::{Submission, SubmissionError, SubmittedPlugin};
+use crate::submission::{Submission, SubmissionError};
 
 /// What making all decisions again has shown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,12 +40,9 @@ pub enum ReplayError {
     /// The submission cannot be read.
     #[error(transparent)]
     Submission(#[from] SubmissionError),
-    /// The plugins of the run cannot be used.
+    /// The plugins of the run cannot decide.
     #[error(transparent)]
-    Plugins(#[from] PluginSetError),
-    /// The job cannot be prepared.
-    #[error(transparent)]
-    Prepare(#[from] PrepareError),
+    Load(#[from] LoadError),
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -64,33 +61,30 @@ pub enum ReplayError {
 /// Makes every decision of the run again, until one differs.
 pub fn verify(run: &RunDirectory, host: &PluginHost) -> Result<Replay, ReplayError> {
     let (job, submission) = Submission::load(run)?;
-    let load = |replaced: &[SubmittedPlugin]| -> Result<(PluginSet, JobSpec), ReplayError> {
-        let submission = submission.with(replaced);
-        let sources = submission.plugin_sources(run)?;
-        let plugins = PluginSet::load(host, &job, &sources, &submission.grants)?;
-        let spec = prepare(&job, &plugins)?.spec;
-        Ok((plugins, spec))
+    let mending = Mending {
+        run: run.clone(),
+        job,
+        submission,
+        host: host.clone(),
     };
-    let (mut plugins, mut spec) = load(&[])?;
-    let (mut state, mut decisions, mut replaced) = (Vec::new(), 0, Vec::new());
+    let mut mended = mending.load(Vec::new())?;
+    let (mut state, mut decisions) = (Vec::new(), 0);
     for entry in LocalJournal::entries(&run.journal())? {
         let entry = entry?;
-        if entry.tables.replaced != replaced {
-            replaced.clone_from(&entry.tables.replaced);
-            (plugins, spec) = load(&replaced)?;
+        if entry.tables.replaced != mended.replaced {
+            mended = mending.load(entry.tables.replaced.clone())?;
         }
+        let machine = &mended.plugins.machine;
         if let Some(record) = &entry.decision {
-            if record.plugin != plugins.machine_sha256 {
+            if record.plugin != mended.plugins.machine_sha256 {
                 return Err(ReplayError::OtherPlugin {
                     entry: entry.number,
                     theirs: record.plugin.clone(),
-                    ours: plugins.machine_sha256,
+                    ours: mended.plugins.machine_sha256,
                 });
             }
-            let again =
-                plugins
-                    .machine
-                    .decide(&spec, &record.now, &record.view, &state, &record.events);
+            let spec = &mended.prepared.spec;
+            let again = machine.decide(spec, &record.now, &record.view, &state, &record.events);
             let again = again.map(|decision| (*decision).clone());
             decisions += 1;
             if let Some((field, recorded, now)) = first_difference(record, &entry, again) {

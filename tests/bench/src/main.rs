@@ -13,6 +13,7 @@
 )]
 
 mod agents;
+mod asking;
 mod engine;
 mod measures;
 mod process;

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::Pin;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use forebay_cluster::journal::LocalJournal;
 use forebay_cluster::manager::FaultPoint;
 use forebay_cluster::run_directory::RunDirectory;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::listeners::Listeners;
@@ -31,17 +31,21 @@ pub(super) enum Event {
     Due,
 }
 
+type Silence = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// The terms of one run.
 pub(super) struct Terms {
     run: RunDirectory,
     term: u64,
     /// Absent between two terms.
     process: Option<ManagerProcess>,
-    /// Ends when the process lives and yet says nothing.
-    silence: JoinHandle<()>,
+    /// Ready when the process lives and yet says nothing.
+    silence: Silence,
     /// The newest was killed for its silence.
     was_silent: bool,
     due: Option<Instant>,
+    /// Of the first application manager alone, for tests.
+    fault_point: Option<FaultPoint>,
     deaths: VecDeque<Instant>,
 }
 
@@ -57,28 +61,25 @@ impl Terms {
             run: run.clone(),
             term: last.map_err(|error| Failure::from_engine(&error))?,
             process: None,
-            silence: tokio::spawn(std::future::pending()),
+            silence: Box::pin(std::future::pending()),
             was_silent: false,
             due: None,
+            fault_point,
             deaths: VecDeque::new(),
         };
-        terms.next(listeners, fault_point)?;
+        terms.next(listeners)?;
         Ok(terms)
     }
 
     /// Starts the application manager of the next term.
-    pub(super) fn next(
-        &mut self,
-        listeners: &Listeners,
-        fault_point: Option<FaultPoint>,
-    ) -> Result<(), Failure> {
+    pub(super) fn next(&mut self, listeners: &Listeners) -> Result<(), Failure> {
         self.term += 1;
         self.due = None;
+        let fault_point = self.fault_point.take();
         let process = ManagerProcess::spawn(&self.run, self.term, listeners, fault_point)?;
         self.process = Some(process);
         self.was_silent = false;
-        self.silence.abort();
-        self.silence = tokio::spawn(until_silent(self.run.clone()));
+        self.silence = Box::pin(until_silent(self.run.clone()));
         Ok(())
     }
 
@@ -94,7 +95,7 @@ impl Terms {
                 // Asked anew after whatever else has happened: the silence is heard once.
                 tokio::select! {
                     ended = process.exited() => return Event::Died(ended),
-                    _ = &mut self.silence, if !self.was_silent => {
+                    () = &mut self.silence, if !self.was_silent => {
                         self.was_silent = true;
                         process.press_kill();
                     }
@@ -154,11 +155,5 @@ impl Terms {
         {
             process.kill();
         }
-    }
-}
-
-impl Drop for Terms {
-    fn drop(&mut self) {
-        self.silence.abort();
     }
 }

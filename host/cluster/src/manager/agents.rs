@@ -2,7 +2,7 @@
 
 use forebay_plugin::{Event, NodeId};
 
-use super::core::Core;
+use super::core::{Connection, Core};
 use super::effect::{Effect, Link, Refusal};
 use super::tables::{AgentRecord, AgentState, Room};
 use crate::clock::milliseconds;
@@ -26,13 +26,13 @@ const NAME_BYTES_MAX: usize = 128;
 impl Core {
     /// The agent that speaks on this link.
     fn agent_of(&self, link: Link) -> Option<usize> {
-        self.links.get(&link).copied()
+        self.links.get(&link).map(|connection| connection.agent)
     }
 
     fn link_of(&self, agent: usize) -> Option<Link> {
         self.links
             .iter()
-            .find(|(_, index)| **index == agent)
+            .find(|(_, connection)| connection.agent == agent)
             .map(|(link, _)| *link)
     }
 
@@ -62,10 +62,8 @@ impl Core {
         self.streams
             .insert(register.agent_id.clone(), register.stream);
         let (agent, is_new) = self.enrol(register);
-        self.links.insert(link, agent);
-        if !register.in_engine {
-            self.heard_ms.insert(link, self.now_ms);
-        }
+        let heard_ms = (!register.in_engine).then_some(self.now_ms);
+        self.links.insert(link, Connection { agent, heard_ms });
         if register.in_engine {
             self.lose_engine_before(&register.agent_id);
         }
@@ -159,9 +157,7 @@ impl Core {
             .position(|agent| agent.id == register.agent_id)
         {
             self.tables.agents[index].state = AgentState::Connected;
-            self.links.retain(|_, agent| *agent != index);
-            self.heard_ms
-                .retain(|link, _| self.links.contains_key(link));
+            self.links.retain(|_, connection| connection.agent != index);
             return (index, false);
         }
         self.tables.agents.push(AgentRecord {
@@ -246,14 +242,16 @@ impl Core {
     }
 
     pub(super) fn heard(&mut self, link: Link) {
-        if let Some(heard_ms) = self.heard_ms.get_mut(&link) {
+        let connection = self.links.get_mut(&link);
+        if let Some(heard_ms) = connection.and_then(|connection| connection.heard_ms.as_mut()) {
             *heard_ms = self.now_ms;
         }
     }
 
     /// Time in which this application manager stood still is neither silence nor absence of others.
     pub(super) fn forgive_absence(&mut self, passed_ms: u64) {
-        for heard_ms in self.heard_ms.values_mut() {
+        let connections = self.links.values_mut();
+        for heard_ms in connections.filter_map(|connection| connection.heard_ms.as_mut()) {
             *heard_ms = heard_ms.saturating_add(passed_ms).min(self.now_ms);
         }
         for agent in &mut self.tables.agents {
@@ -267,7 +265,8 @@ impl Core {
     pub(super) fn cut_silent_links(&mut self) {
         let lost_after_ms = self.lost_after_ms();
         let is_silent = |heard: u64| heard.saturating_add(lost_after_ms) <= self.now_ms;
-        let silent = self.heard_ms.iter().filter(|(_, heard)| is_silent(**heard));
+        let links = self.links.iter();
+        let silent = links.filter(|(_, connection)| connection.heard_ms.is_some_and(is_silent));
         let silent: Vec<Link> = silent.map(|(link, _)| *link).collect();
         for link in silent {
             self.effects.push(Effect::Close {
@@ -283,8 +282,7 @@ impl Core {
     }
 
     fn away(&mut self, link: Link, lost_at_ms: u64) {
-        self.heard_ms.remove(&link);
-        if let Some(agent) = self.links.remove(&link) {
+        if let Some(Connection { agent, .. }) = self.links.remove(&link) {
             self.tables.agents[agent].state = AgentState::Away { lost_at_ms };
         }
     }
@@ -375,8 +373,9 @@ impl Core {
 
     /// Tells each agent what it need not keep any more.
     pub(super) fn acknowledge(&mut self) {
-        for (link, agent) in &self.links {
-            if let Some(number) = self.outbox.get(&self.tables.agents[*agent].id) {
+        for (link, connection) in &self.links {
+            let agent = &self.tables.agents[connection.agent];
+            if let Some(number) = self.outbox.get(&agent.id) {
                 let message = ToAgent::Acknowledge(Acknowledge {
                     outbox_number: *number,
                 });

@@ -52,6 +52,15 @@ pub(crate) struct Setting {
     pub(crate) files: BTreeMap<String, Vec<crate::submission::SubmittedFile>>,
 }
 
+/// The open stream of an agent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Connection {
+    /// Its index.
+    pub(super) agent: usize,
+    /// When something was heard last. Absent for an agent inside the engine: it ends with its process.
+    pub(super) heard_ms: Option<u64>,
+}
+
 /// See the module.
 pub(crate) struct Core {
     pub(super) setting: Setting,
@@ -59,12 +68,10 @@ pub(crate) struct Core {
     pub(super) plugins: PluginSet,
     pub(super) tables: Tables,
     pub(super) now_ms: u64,
-    /// Agents with an open stream, by link.
-    pub(super) links: BTreeMap<Link, usize>,
+    /// Open streams.
+    pub(super) links: BTreeMap<Link, Connection>,
     /// When this application manager wanted to look again.
     due_ms: Option<u64>,
-    /// When something was heard last over a link. An agent inside the engine is not in it: it ends with its process.
-    pub(super) heard_ms: BTreeMap<Link, u64>,
     /// The newest stream of each agent that has registered, as it counts them, by agent id.
     pub(super) streams: BTreeMap<String, u64>,
     /// Of attempts of which something was heard.
@@ -110,7 +117,6 @@ impl Core {
             now_ms: 0,
             links: BTreeMap::new(),
             due_ms: None,
-            heard_ms: BTreeMap::new(),
             streams: BTreeMap::new(),
             logs: BTreeMap::new(),
             outbox: BTreeMap::new(),
@@ -210,7 +216,7 @@ impl Core {
             .map(|end| end.logs_until_ms.unwrap_or(end.nodes_until_ms));
         let timers = self.tables.timers.values().min();
         let timers = timers.map(|at| self.timers_due_ms().max(*at));
-        let silent = self.heard_ms.values();
+        let silent = self.links.values().filter_map(|link| link.heard_ms);
         let silent = silent.map(|heard| heard.saturating_add(self.lost_after_ms()));
         away.chain(timers)
             .chain(silent)

@@ -5,11 +5,10 @@ use std::fmt;
 use forebay_job::Job;
 use forebay_plugin::{Manifest, PluginHost};
 
-use super::ManagerError;
 use crate::causes::chain;
-use crate::preparation::{PluginSet, Prepared, prepare};
+use crate::preparation::{PluginSet, PluginSetError, PrepareError, Prepared, prepare};
 use crate::run_directory::RunDirectory;
-use crate::submission::{Submission, SubmittedPlugin};
+use crate::submission::{Submission, SubmissionError, SubmittedPlugin};
 
 /// Plugins ready to be called, with the job as they prepare it.
 pub(crate) struct Mended {
@@ -26,6 +25,20 @@ impl fmt::Debug for Mended {
     }
 }
 
+/// Why the plugins of a run cannot go on with it.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A plugin of the run cannot be read.
+    #[error(transparent)]
+    Submission(#[from] SubmissionError),
+    /// The plugins cannot be used.
+    #[error(transparent)]
+    Plugins(#[from] PluginSetError),
+    /// The job cannot be prepared any more.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+}
+
 /// Where plugins of a run come from.
 pub(crate) struct Mending {
     pub(crate) run: RunDirectory,
@@ -36,7 +49,7 @@ pub(crate) struct Mending {
 
 impl Mending {
     /// The plugins of the run, but for those that were replaced.
-    pub(crate) fn load(&self, replaced: Vec<SubmittedPlugin>) -> Result<Mended, ManagerError> {
+    pub(crate) fn load(&self, replaced: Vec<SubmittedPlugin>) -> Result<Mended, LoadError> {
         let submission = self.submission.with(&replaced);
         let sources = submission.plugin_sources(&self.run)?;
         let plugins = PluginSet::load(&self.host, &self.job, &sources, &submission.grants)?;

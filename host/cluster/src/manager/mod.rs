@@ -37,19 +37,20 @@ use tokio::sync::mpsc;
 
 pub use self::event_log::read_summary;
 pub use self::fault_point::{FaultPoint, NoFaultPoint};
+pub use self::mending::LoadError;
+pub(crate) use self::mending::Mending;
 pub use self::tables::Tables;
 
 use self::core::{Core, Setting};
 use self::effect::Input;
 use self::event_log::EventLog;
 use self::fault_point::Fuse;
-use self::mending::{Mended, Mending};
+use self::mending::Mended;
 use self::service::Services;
 use self::shell::{Servers, Shell};
 use crate::clock;
 use crate::events::Outcome;
 use crate::journal::{Entry, Journal, JournalError, LocalJournal};
-use crate::preparation::{PluginSetError, PrepareError};
 use crate::run_directory::RunDirectory;
 use crate::submission::{Submission, SubmissionError};
 use crate::token::{Token, TokenError};
@@ -85,12 +86,9 @@ pub enum ManagerError {
     /// There is no WebAssembly to be had.
     #[error("cannot set up the plugin host")]
     PluginHost(#[source] HostError),
-    /// The plugins cannot be used.
+    /// The plugins cannot go on with the job.
     #[error(transparent)]
-    Plugins(#[from] PluginSetError),
-    /// The job cannot be prepared any more.
-    #[error(transparent)]
-    Prepare(#[from] PrepareError),
+    Load(#[from] LoadError),
     /// The journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),

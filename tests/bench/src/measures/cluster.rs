@@ -4,16 +4,15 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use forebay_cluster::connect::ManagerAddress;
 use forebay_cluster::token::Token;
 use forebay_test_conformance::RING;
 use tokio::runtime::Runtime;
-use tokio::time::sleep;
 
-use super::failover::describe;
 use crate::Effort;
 use crate::agents::{Played, play};
+use crate::asking::{self, all};
 use crate::engine::Run;
 use crate::process::{idle_percent, memory_peak_mb};
 use crate::row::{Judged, Row, Unit, milliseconds};
@@ -96,7 +95,10 @@ fn start_cluster(runtime: &Runtime, idle: Option<Duration>) -> Result<Sample> {
         for agent in &mut agents {
             moments.push(agent.all_started().await?);
         }
-        until_running(&directory).await?;
+        asking::until(&directory, |answer| {
+            all(answer, "nodes", |node| node["phase"] == "ready")
+        })
+        .await?;
         anyhow::Ok(moments)
     })?;
     let last = |of: fn(&(Instant, Instant)) -> Instant| moments.iter().map(of).max();
@@ -121,18 +123,4 @@ fn idle_cpu(pid: u32, window: Duration) -> Result<f64> {
     std::thread::sleep(REST);
     let percents = idle_percent(&[pid], window)?;
     percents.first().copied().context("one process, one figure")
-}
-
-/// Until the application manager knows that all nodes are ready.
-async fn until_running(run: &forebay_cluster::run_directory::RunDirectory) -> Result<()> {
-    let given_up = Instant::now() + Duration::from_mins(1);
-    loop {
-        let answer = describe(run).await?;
-        let nodes = answer["nodes"].as_array().context("a job has nodes")?;
-        if nodes.iter().all(|node| node["phase"] == "ready") {
-            return Ok(());
-        }
-        ensure!(Instant::now() < given_up, "the nodes never were ready");
-        sleep(Duration::from_millis(50)).await;
-    }
 }

@@ -3,25 +3,16 @@
 use std::fs;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
-use forebay_cluster::connect;
-use forebay_cluster::run_directory::RunDirectory;
-use forebay_cluster::token::Token;
-use forebay_cluster::wire::job::DescribeRequest;
-use serde_json::Value;
+use anyhow::{Context, Result, ensure};
 use tokio::runtime::Runtime;
-use tokio::time::{Duration, sleep};
 
 use crate::Effort;
+use crate::asking::{self, all};
 use crate::engine::{Run, sleepers};
 use crate::process::kill;
 use crate::row::{Judged, Row, Unit, milliseconds};
 
 const NODES: u32 = 2;
-/// The next application manager is asked for so long.
-const SERVES_WITHIN: Duration = Duration::from_mins(1);
-/// Between two questions.
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {
     let runtime = Runtime::new()?;
@@ -50,7 +41,9 @@ fn lose_manager(runtime: &Runtime) -> Result<(f64, f64)> {
     let manager = run.manager_pid();
     let begun = Instant::now();
     kill(manager)?;
-    runtime.block_on(until_served(&directory, 2))?;
+    runtime.block_on(asking::until(&directory, |answer| {
+        answer["term"] == 2 && all(answer, "agents", |agent| agent["state"] == "connected")
+    }))?;
     let took = milliseconds(begun.elapsed());
     ensure!(
         pids.iter()
@@ -67,27 +60,4 @@ fn lose_manager(runtime: &Runtime) -> Result<(f64, f64)> {
         .sum();
     let restarts = u32::try_from(attempts)?.saturating_sub(NODES);
     Ok((took, f64::from(restarts)))
-}
-
-/// Asks as `forebay status` does, until the application manager of this term answers and has its agents.
-async fn until_served(run: &RunDirectory, term: u64) -> Result<()> {
-    let given_up = Instant::now() + SERVES_WITHIN;
-    while Instant::now() < given_up {
-        let answer = describe(run).await.unwrap_or_default();
-        let agents = answer["agents"].as_array().cloned().unwrap_or_default();
-        let all_are_back = agents.iter().all(|agent| agent["state"] == "connected");
-        if answer["term"] == term && !agents.is_empty() && all_are_back {
-            return Ok(());
-        }
-        sleep(ASK_AGAIN_AFTER).await;
-    }
-    bail!("term {term} never served")
-}
-
-/// What an application manager says of its job.
-pub(super) async fn describe(run: &RunDirectory) -> Result<Value> {
-    let token = Token::read_file(&run.token_file())?;
-    let mut control = connect::job_control(&run.address(), &token).await?;
-    let description = control.describe(DescribeRequest {}).await?;
-    Ok(serde_json::from_str(&description.into_inner().json)?)
 }

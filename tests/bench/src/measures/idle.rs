@@ -11,7 +11,7 @@ use crate::process::idle_percent;
 use crate::row::{Judged, Row, Unit};
 
 const NODES: u32 = 16;
-/// The processes have come to rest by then.
+/// The processes have come to rest by then. A measurement waits, a test does not.
 const REST: Duration = Duration::from_secs(3);
 
 pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {

@@ -7,9 +7,9 @@ use forebay_test_support::{
 };
 
 use crate::command_line::snapshot;
-use crate::failover::{lives, manager_of};
+use crate::failover::manager_of;
 use crate::jobs::{UNTIL_GO, job_with_go, ready, run, run_dir, shell_job, start};
-use crate::processes::{kill, stop};
+use crate::processes::{kill, lives, stop};
 use crate::restarts::{endings, ready_again, restarts};
 
 /// Kills the engine, waits until everything of it on this machine is gone, and gives the run directory.
@@ -19,8 +19,7 @@ pub(crate) fn kill_engine(run: Running, pids: &[u32]) -> PathBuf {
     kill(run.pid());
     run.finish();
     wait_until("nothing of it lives", WATCHDOG, || {
-        pids.iter()
-            .all(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).is_err())
+        !pids.iter().any(|pid| lives(*pid))
     });
     folder
 }
@@ -86,7 +85,7 @@ fn a_node_of_another_machine_outlives_the_engine() {
     sandbox.write("job.toml", job_with_go(sandbox.second(), 1, UNTIL_GO));
     let listen = ["--listen", "10.77.0.1:4711", "--insecure", "--slots", "0"];
     let first = crate::remote_agents::listening(&sandbox, "10.77.0.1", 1).start();
-    let agent = crate::remote_agents::agent(sandbox.second(), "10.77.0.1", &first).start();
+    let agent = crate::remote_agents::agent(sandbox.second(), &first).start();
     let pid = ready(&first, "worker:0");
     let manager = manager_of(&first, 1);
     let folder = kill_engine(first, &[manager]);
@@ -113,14 +112,8 @@ fn an_engine_that_dies_while_it_places_is_followed_too() {
     let second = continue_run(&sandbox, &folder)
         .args(["--listen", "127.0.0.1:0"])
         .start();
-    let event = second.wait_event("term 2", |event| {
-        event["kind"] == "am" && event["term"] == 2
-    });
-    let agent = sandbox.forebay(["agent", "--name", "second", "--am"]);
-    let agent = agent
-        .args([event["listen"][0].as_str().expect("it listens")])
-        .args(["--token-file".as_ref(), folder.join("token").as_os_str()])
-        .start();
+    let agent = crate::remote_agents::agent(&sandbox, &second);
+    let agent = agent.args(["--name", "second"]).start();
     second.finish().assert_code(0);
     agent.finish().assert_code(0);
 }
@@ -150,7 +143,7 @@ fn an_application_manager_that_stands_still_commands_nobody_any_more() {
     let sandbox = Sandbox::pair();
     sandbox.write("job.toml", job_with_go(sandbox.second(), 1, UNTIL_GO));
     let run = crate::remote_agents::listening(&sandbox, "10.77.0.1", 1).start();
-    let agent = crate::remote_agents::agent(sandbox.second(), "10.77.0.1", &run).start();
+    let agent = crate::remote_agents::agent(sandbox.second(), &run).start();
     let node = ready(&run, "worker:0");
     let old = manager_of(&run, 1);
     stop(old);

@@ -184,11 +184,7 @@ fn a_proxy_does_not_come_between_the_processes_of_a_job() {
     let address = "127.0.0.1:4711";
     let run = run_json(&sandbox).args(["--listen", address, "--slots", "0", "--agents", "1"]);
     let run = proxied(run).start();
-    run.wait_event("an application manager", |event| event["kind"] == "am");
-    let agent = sandbox
-        .forebay(["agent", "--am", address, "--token-file"])
-        .args([run_dir(&run).join("token")]);
-    let agent = proxied(agent).start();
+    let agent = proxied(crate::remote_agents::agent(&sandbox, &run)).start();
     let output = run.finish();
     output.assert_code(0);
     let events = output.events();

@@ -9,8 +9,8 @@ use forebay_test_support::{
     reported_step, wait_until,
 };
 
-use crate::jobs::{UNTIL_GO, job_with_go, ready, run_dir, run_json, shell_job, start};
-use crate::processes::{kill, stop};
+use crate::jobs::{UNTIL_GO, job_with_go, ready, run_json, shell_job, start};
+use crate::processes::{kill, lives, stop};
 
 /// So many deaths in a row are too many.
 const DEATHS_MAX: u64 = 6;
@@ -30,10 +30,6 @@ pub(crate) fn kill_all_managers(run: &Running) {
     for term in 1..=DEATHS_MAX {
         kill(manager_of(run, term));
     }
-}
-
-pub(crate) fn lives(pid: u32) -> bool {
-    fs::read_link(format!("/proc/{pid}/exe")).is_ok()
 }
 
 #[test]
@@ -99,15 +95,10 @@ fn a_job_that_waits_for_room_is_placed_by_the_next_term() {
         .args(["--listen", "127.0.0.1:0", "--slots", "1", "--agents", "2"])
         .start();
     run.wait_event("it waits", node_in_phase("worker:0", "waiting"));
-    let address = run.wait_event("term 1", |event| event["kind"] == "am")["listen"][0].clone();
     kill(manager_of(&run, 1));
     manager_of(&run, 2);
-    let token = run_dir(&run).join("token");
-    let agent = sandbox.forebay(["agent", "--slots", "1", "--am"]);
-    let agent = agent
-        .args([address.as_str().expect("it listens")])
-        .args(["--token-file".as_ref(), token.as_os_str()])
-        .start();
+    let agent = crate::remote_agents::agent(&sandbox, &run);
+    let agent = agent.args(["--slots", "1"]).start();
     run.finish().assert_code(0);
     agent.finish().assert_code(0);
 }
@@ -146,7 +137,7 @@ fn a_node_of_another_machine_does_not_notice_either() {
     let sandbox = Sandbox::pair();
     sandbox.write("job.toml", job_with_go(sandbox.second(), 1, UNTIL_GO));
     let run = crate::remote_agents::listening(&sandbox, "10.77.0.1", 1).start();
-    let agent = crate::remote_agents::agent(sandbox.second(), "10.77.0.1", &run).start();
+    let agent = crate::remote_agents::agent(sandbox.second(), &run).start();
     let pid = ready(&run, "worker:0");
     kill(manager_of(&run, 1));
     manager_of(&run, 2);
@@ -206,7 +197,7 @@ fn nodes_train_on_while_no_application_manager_is_to_be_had() {
         .within(5 * WATCHDOG)
         .through(&["unshare", "--mount"])
         .start();
-    let agent = crate::remote_agents::agent(sandbox.second(), "10.77.0.1", &run);
+    let agent = crate::remote_agents::agent(sandbox.second(), &run);
     let agent = agent.within(5 * WATCHDOG).start();
     let nodes = ["worker:0", "worker:1"];
     let pids = nodes.map(|node| ready(&run, node));

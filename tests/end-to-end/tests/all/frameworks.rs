@@ -9,7 +9,7 @@ use forebay_test_support::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::jobs::{heavy, machines, ready, run_dir, run_json};
+use crate::jobs::{heavy, machines, ready, run_json};
 
 /// A framework takes seconds to import, on two cores many.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -98,20 +98,7 @@ fn digits_pytorch_trains_over_two_machines() {
     let (variable, folder) = compile_cache(&sandbox);
     let run = run_example(&sandbox, "digits-pytorch").env(variable, folder);
     let run = run.args(listen).start();
-    run.wait_event("an application manager", |event| event["kind"] == "am");
-    let agent = [
-        "agent",
-        "--insecure",
-        "--am",
-        "10.77.0.1:4711",
-        "--slots",
-        "1",
-        "--token-file",
-    ];
-    let agent = sandbox
-        .second()
-        .forebay(agent)
-        .args([run_dir(&run).join("token")]);
+    let agent = crate::remote_agents::agent(sandbox.second(), &run).args(["--slots", "1"]);
     let (variable, folder) = compile_cache(sandbox.second());
     let agent = agent.env(variable, folder).within(PATIENCE).start();
     let output = run.finish();

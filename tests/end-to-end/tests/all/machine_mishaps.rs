@@ -4,13 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use forebay_test_support::{Invocation, Output, Running, Sandbox, Signal, log_line};
-use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
 use crate::command_line::{last_screen, snapshot};
 use crate::continuing::kill_engine;
 use crate::failover::manager_of;
 use crate::jobs::{UNTIL_GO, job_with_go, ready, run_json, shell_job, start};
+use crate::processes::stop;
 use crate::restarts::{endings, restarts};
 
 // ------------------------------------------------------------------------------------------------------------- ports
@@ -178,12 +178,11 @@ fn the_verb_stop_says_that_the_application_manager_stands_still() {
     let sandbox = Sandbox::new();
     let run = start(&sandbox, &shell_job(1, "sleep 4711"));
     ready(&run, "worker:0");
-    let manager = Pid::from_raw(manager_of(&run, 1).cast_signed()).expect("a pid is not 0");
-    kill_process(manager, Signal::STOP).expect("it lives");
-    let stop = sandbox.forebay(["stop"]).run();
-    stop.assert_code(2);
-    snapshot(&sandbox, "stop_while_manager_stands_still", &stop);
-    kill_process(manager, Signal::CONT).expect("it lives");
+    stop(manager_of(&run, 1));
+    let refused = sandbox.forebay(["stop"]).run();
+    refused.assert_code(2);
+    snapshot(&sandbox, "stop_while_manager_stands_still", &refused);
+    // The next one hears of it: the engine has replaced this one by then.
     run.signal(Signal::INT);
     run.finish().assert_code(130);
 }
@@ -228,13 +227,8 @@ fn a_clock_that_is_set_back_freezes_no_deadline() {
 /// An agent whose join shows that the application manager has looked at its deadlines.
 #[track_caller]
 fn join(sandbox: &Sandbox, run: &Running, name: &str) -> Running {
-    let am = run.wait_event("an application manager", |event| event["kind"] == "am");
-    let address = am["listen"][0].as_str().expect("it listens");
-    let agent = sandbox.forebay(["agent", "--name", name, "--am", address]);
-    let token = crate::jobs::run_dir(run).join("token");
-    let agent = agent
-        .args(["--token-file".as_ref(), token.as_os_str()])
-        .start();
+    let agent = crate::remote_agents::agent(sandbox, run);
+    let agent = agent.args(["--name", name]).start();
     let joined = |event: &Value| event["kind"] == "agent" && event["agent"] == name;
     run.wait_event(name, joined);
     agent

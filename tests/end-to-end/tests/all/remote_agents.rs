@@ -40,12 +40,13 @@ fn wrong_token(machine: &Machine) {
     fs::set_permissions(token, fs::Permissions::from_mode(0o600)).expect("the file is ours");
 }
 
-/// An agent on `machine` that knows the run by its address and token file alone.
-pub(crate) fn agent(machine: &Machine, address: &str, run: &Running) -> Invocation {
-    let manager = format!("{address}:{PORT}");
-    run.wait_event("an application manager", |event| event["kind"] == "am");
+/// An agent on `machine` that knows the run by the address where it listens, and its token file, alone.
+#[track_caller]
+pub(crate) fn agent(machine: &Machine, run: &Running) -> Invocation {
+    let manager = run.wait_event("an application manager", |event| event["kind"] == "am");
+    let address = manager["listen"][0].as_str().expect("it listens");
     machine
-        .forebay(["agent", "--insecure", "--am", &manager, "--token-file"])
+        .forebay(["agent", "--insecure", "--am", address, "--token-file"])
         .args([token(run)])
 }
 
@@ -65,12 +66,8 @@ fn a_job_runs_over_two_machines_with_addresses_of_their_own() {
     );
     let run = listening(&sandbox, "10.77.0.1", 2).start();
     let agents = [
-        agent(&sandbox, "10.77.0.1", &run)
-            .args(["--slots", "1"])
-            .start(),
-        agent(sandbox.second(), "10.77.0.1", &run)
-            .args(["--slots", "1"])
-            .start(),
+        agent(&sandbox, &run).args(["--slots", "1"]).start(),
+        agent(sandbox.second(), &run).args(["--slots", "1"]).start(),
     ];
     let output = run.finish();
     output.assert_code(0);
@@ -95,12 +92,7 @@ fn the_engine_and_an_agent_beside_it_share_a_job_over_loopback() {
     let run = run_json(&sandbox)
         .args(["--listen", "127.0.0.1:0", "--slots", "1", "--agents", "2"])
         .start();
-    let event = run.wait_event("an application manager", |event| event["kind"] == "am");
-    let address = event["listen"][0].as_str().expect("where it listens");
-    let agent = sandbox
-        .forebay(["agent", "--am", address, "--slots", "1", "--token-file"])
-        .args([token(&run)]);
-    let agent = agent.start();
+    let agent = agent(&sandbox, &run).args(["--slots", "1"]).start();
     ready(&run, "worker:0");
     ready(&run, "worker:1");
     sandbox.write("go", "");
@@ -119,7 +111,7 @@ fn an_agent_goes_when_the_job_is_stopped() {
     let sandbox = Sandbox::pair();
     sandbox.write("job.toml", shell_job(1, "sleep 4711"));
     let run = listening(&sandbox, "10.77.0.1", 1).start();
-    let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
+    let agent = agent(sandbox.second(), &run).start();
     ready(&run, "worker:0");
     run.signal(forebay_test_support::Signal::INT);
     run.finish().assert_code(130);
@@ -131,7 +123,7 @@ fn a_killed_agent_ends_the_job_by_name() {
     let sandbox = Sandbox::pair();
     sandbox.write("job.toml", shell_job(1, "sleep 4711"));
     let run = listening(&sandbox, "10.77.0.1", 1).start();
-    let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
+    let agent = agent(sandbox.second(), &run).start();
     ready(&run, "worker:0");
     crate::processes::kill(agent.pid());
     agent.finish();
@@ -147,7 +139,7 @@ fn an_agent_that_its_owner_stops_ends_the_job_by_name() {
     let sandbox = Sandbox::pair();
     sandbox.write("job.toml", shell_job(1, "sleep 4711"));
     let run = listening(&sandbox, "10.77.0.1", 1).start();
-    let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
+    let agent = agent(sandbox.second(), &run).start();
     ready(&run, "worker:0");
     agent.signal(forebay_test_support::Signal::INT);
     agent.finish().assert_code(130);
@@ -166,7 +158,7 @@ fn the_last_application_manager_leaves_nothing_on_other_machines() {
     let sandbox = Sandbox::pair();
     sandbox.write("job.toml", shell_job(1, "sleep 4711"));
     let run = listening(&sandbox, "10.77.0.1", 1).start();
-    let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
+    let agent = agent(sandbox.second(), &run).start();
     ready(&run, "worker:0");
     crate::failover::kill_all_managers(&run);
     run.finish().assert_code(2);
@@ -186,7 +178,7 @@ fn scripts_and_the_wheel_work_on_a_machine_that_shares_no_folder_with_the_job() 
         "name = \"travels\"\n[roles.worker]\nscript = \"train.py\"\npython = \"plain\"\n",
     );
     let run = listening(&sandbox, "10.77.0.1", 1).start();
-    let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
+    let agent = agent(sandbox.second(), &run).start();
     let output = run.finish();
     output.assert_code(0);
     assert!(
@@ -253,10 +245,10 @@ fn an_agent_with_two_addresses_wants_to_know_which() {
         .ip(&["address", "add", "10.77.0.3/24", "dev", "joined0"]);
     sandbox.write("job.toml", shell_job(1, "true"));
     let run = listening(&sandbox, "10.77.0.1", 1).start();
-    let refused = agent(sandbox.second(), "10.77.0.1", &run).run();
+    let refused = agent(sandbox.second(), &run).run();
     refused.assert_code(1);
     snapshot(&sandbox, "agent_ambiguous", &refused);
-    let agent = agent(sandbox.second(), "10.77.0.1", &run)
+    let agent = agent(sandbox.second(), &run)
         .args(["--address", "10.77.0.3"])
         .start();
     let event = run.wait_event("the agent", joined);
@@ -273,7 +265,7 @@ fn an_agent_that_stands_still_is_given_up_and_hears_of_it_when_it_wakes() {
     let run = run_json(&sandbox)
         .args(["--listen", "10.77.0.1:4711", "--insecure", "--agents", "2"])
         .start();
-    let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
+    let agent = agent(sandbox.second(), &run).start();
     ready(&run, "worker:0");
     ready(&run, "worker:1");
     stop(agent.pid());
@@ -298,7 +290,7 @@ fn a_cable_that_is_pulled_out_for_a_moment_costs_nothing() {
     let job = job_with_go(sandbox.second(), 1, script);
     sandbox.write("job.toml", job + "[limits]\nagent_lost_after = \"1 min\"\n");
     let run = listening(&sandbox, "10.77.0.1", 1).start();
-    let agent = agent(sandbox.second(), "10.77.0.1", &run).start();
+    let agent = agent(sandbox.second(), &run).start();
     let pid = ready(&run, "worker:0");
     run.wait_event("it writes", log_line("worker:0", "one"));
     sandbox.second().ip(&["link", "set", "joined0", "down"]);

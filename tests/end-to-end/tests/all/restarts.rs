@@ -130,7 +130,7 @@ fn the_work_of_a_lost_machine_goes_on_elsewhere() {
     let run = run_json(&sandbox)
         .args(["--listen", "10.77.0.1:4711", "--insecure", "--agents", "2"])
         .start();
-    let agent = crate::remote_agents::agent(sandbox.second(), "10.77.0.1", &run).start();
+    let agent = crate::remote_agents::agent(sandbox.second(), &run).start();
     ready(&run, "worker:0");
     ready(&run, "worker:1");
     kill(agent.pid());

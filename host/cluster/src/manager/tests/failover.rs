@@ -427,14 +427,8 @@ fn a_job_is_stopped_wherever_its_application_manager_dies() {
 fn nodes_have_their_time_to_end_however_long_there_was_no_application_manager() {
     let mut bench = Bench::running();
     bench.stop("now", StopWay::Now);
-    let entry = bench.effects.iter().rev().find_map(|effect| match effect {
-        Effect::Journal(entry) => Some(entry.as_ref().clone()),
-        _ => None,
-    });
-    bench.core = resumed(entry.unwrap());
-    bench.effects.clear();
     bench.now_ms += 3_600_000;
-    bench.input(Input::Recovered);
+    let mut bench = bench.next_term();
     bench.wait(14_000);
     assert_eq!(bench.warnings(), Vec::<String>::new());
     assert_eq!(bench.phase("worker:0"), NodePhase::Stopping);

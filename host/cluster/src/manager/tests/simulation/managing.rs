@@ -7,6 +7,7 @@ use super::process::{Mail, Manager};
 use super::world::{KEEP_ALIVE_MS, World};
 use crate::agent::simulated::script::short;
 use crate::events::{AgentPhase, JobEvent, Outcome};
+use crate::journal::Journal;
 use crate::manager::core::Core;
 use crate::manager::effect::{Effect, Input, Link, Refusal};
 use crate::manager::mending::Mended;
@@ -18,6 +19,8 @@ use crate::wire::node_id;
 
 /// Until the engine has started the next application manager.
 const NEXT_TERM_MS: u64 = 1_500;
+/// Of every application manager.
+const PID: u32 = 42;
 /// A wall clock that is behind this much is not corrected for: the core itself must cope.
 const UNCORRECTED_MS: u64 = 20_000;
 
@@ -33,8 +36,10 @@ impl World<'_> {
             return;
         }
         self.replace_engine();
-        let term = self.journal.claim_term();
-        let last = self.journal.last();
+        let term = self.journal.last_term() + 1;
+        let claimed = self.journal.claim_term(term, PID);
+        claimed.expect("nobody has it");
+        let last = self.journal.last().expect("it can be read");
         let clock_ms = self.wall_clock_ms(last.as_ref().map(|entry| entry.time_ms));
         self.witness
             .note(&format!("-- term {term}, its clock is {clock_ms}"));
@@ -187,7 +192,7 @@ impl World<'_> {
         let is_in_charge = position + 1 == self.managers.len();
         match effect {
             Effect::Journal(entry) => {
-                if !self.journal.append(&entry) {
+                if self.journal.append(&entry).is_err() {
                     if is_in_charge {
                         self.witness
                             .violated(format!("entry {} is not the next one", entry.number));

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use fastrand::Rng;
 
-use super::journal::Journal;
+use super::journal::MemoryJournal;
 use super::judge::{ActionKey, LOST_AFTER_MS};
 use super::network::{Down, Stream, Up, latency};
 use super::people::{Call, Wish};
@@ -56,7 +56,7 @@ pub(super) struct World<'a> {
     /// What the wall clock shows beside the truth.
     pub(super) clock_step_ms: i64,
     pub(super) witness: Witness,
-    pub(super) journal: Journal,
+    pub(super) journal: MemoryJournal,
     /// The last is in charge.
     pub(super) managers: Vec<Manager>,
     pub(super) next_term_at_ms: Option<u64>,
@@ -93,7 +93,7 @@ impl<'a> World<'a> {
             now_ms: START_MS,
             clock_step_ms: 0,
             witness: Witness::default(),
-            journal: Journal::default(),
+            journal: MemoryJournal::default(),
             managers: Vec::new(),
             next_term_at_ms: Some(START_MS),
             deaths: deaths.into(),
