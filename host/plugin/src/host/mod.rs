@@ -87,9 +87,11 @@ fn config(cache: Option<PathBuf>, limits: &Limits) -> Result<Config, HostError> 
         .max_wasm_stack(limits.stack_bytes)
         // Plugins compute little: compiling fast is worth more than what the optimiser gains.
         .cranelift_opt_level(OptLevel::None)
+        // Nobody reads a backtrace: a panic says where it was.
         .generate_address_map(false)
         .native_unwind_info(false)
         .wasm_backtrace_max_frames(None)
+        // An instance lives for one call, and has little to copy.
         .memory_init_cow(false);
     // The same answer on every machine, or a replay would differ.
     config

@@ -19,7 +19,7 @@ use crate::row::{Row, Unit, microseconds, milliseconds};
 
 /// Where the time goes, as a profiler shows it.
 const COLD: &str = "the compiler of WebAssembly takes nearly all of it, once for each plugin and user, and already without \
-    its optimisations. Its other allocator of registers would halve what is left and make each decision slower";
+    its optimisations. Its faster allocator of registers is not meant for code that nobody trusts";
 
 pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;

@@ -112,6 +112,7 @@ fn an_engine_that_dies_while_it_places_is_followed_too() {
     let second = continue_run(&sandbox, &folder)
         .args(["--listen", "127.0.0.1:0"])
         .start();
+    manager_of(&second, 2);
     let agent = crate::remote_agents::agent(&sandbox, &second);
     let agent = agent.args(["--name", "second"]).start();
     second.finish().assert_code(0);

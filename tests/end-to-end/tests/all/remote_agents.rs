@@ -40,11 +40,15 @@ fn wrong_token(machine: &Machine) {
     fs::set_permissions(token, fs::Permissions::from_mode(0o600)).expect("the file is ours");
 }
 
-/// An agent on `machine` that knows the run by the address where it listens, and its token file, alone.
+/// An agent on `machine` that knows the run by the address where its newest application manager so far listens, and its token
+/// file, alone.
 #[track_caller]
 pub(crate) fn agent(machine: &Machine, run: &Running) -> Invocation {
-    let manager = run.wait_event("an application manager", |event| event["kind"] == "am");
-    let address = manager["listen"][0].as_str().expect("it listens");
+    let is_manager = |event: &Value| event["kind"] == "am";
+    run.wait_event("an application manager", is_manager);
+    let mut managers = run.events_so_far().into_iter().filter(is_manager);
+    let newest = managers.next_back().expect("there is one");
+    let address = newest["listen"][0].as_str().expect("it listens");
     machine
         .forebay(["agent", "--insecure", "--am", address, "--token-file"])
         .args([token(run)])
