@@ -7,7 +7,7 @@ pub struct Framework {
     pub modules: &'static [&'static str],
     /// What installs it, such as `pip install torch`.
     pub install: &'static str,
-    /// Texts that tell of a lost peer and not of a mistake in the script, in lower case.
+    /// Texts that tell of a lost peer and not of a mistake in the script; upper and lower case are the same.
     pub lost_peer: &'static [&'static str],
 }
 
@@ -111,15 +111,15 @@ fn verdict_of_error(report: &ExitReport, error: &ScriptError, framework: &Framew
     if let Some(module) = missing_module(error) {
         return Verdict::fatal(reason).hint(install_hint(report, module, framework));
     }
-    verdict_of_text(&reason.to_ascii_lowercase(), &reason, framework)
+    verdict_of_texts(std::slice::from_ref(&reason), &reason, framework)
         .unwrap_or_else(|| Verdict::fatal(reason))
 }
 
 fn verdict_of_code(code: i32, report: &ExitReport, framework: &Framework) -> Verdict {
     let reason = format!("exit code {code}");
     let skipped = report.last_lines.len().saturating_sub(LINES_SEARCHED);
-    let last = report.last_lines[skipped..].join("\n").to_ascii_lowercase();
-    verdict_of_text(&last, &reason, framework).unwrap_or_else(|| match code {
+    let last = report.last_lines.get(skipped..).unwrap_or_default();
+    verdict_of_texts(last, &reason, framework).unwrap_or_else(|| match code {
         126 | 127 => {
             Verdict::fatal(reason).hint("a program that it runs is missing or not executable")
         }
@@ -127,18 +127,23 @@ fn verdict_of_code(code: i32, report: &ExitReport, framework: &Framework) -> Ver
     })
 }
 
-/// `text` is in lower case.
-fn verdict_of_text(text: &str, reason: &str, framework: &Framework) -> Option<Verdict> {
-    if text.contains(PORT_TAKEN) {
+fn verdict_of_texts(texts: &[String], reason: &str, framework: &Framework) -> Option<Verdict> {
+    let say = |sign: &str| texts.iter().any(|text| contains(text, sign));
+    if say(PORT_TAKEN) {
         return Some(Verdict::retry_elsewhere(format!(
             "a port is taken ({reason})"
         )));
     }
-    let lost = LOST_PEER
-        .iter()
-        .chain(framework.lost_peer)
-        .any(|sign| text.contains(sign));
+    let mut signs = LOST_PEER.iter().chain(framework.lost_peer);
+    let lost = signs.any(|sign| say(sign));
     lost.then(|| Verdict::retry(format!("lost a peer ({reason})")))
+}
+
+/// Upper and lower case are the same.
+fn contains(text: &str, sign: &str) -> bool {
+    // An empty one stands nowhere.
+    let mut parts = text.as_bytes().windows(sign.len().max(1));
+    parts.any(|part| part.eq_ignore_ascii_case(sign.as_bytes()))
 }
 
 /// The module that is not there, if that is what the exception says.

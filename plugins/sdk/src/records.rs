@@ -183,7 +183,8 @@ const TEXT_BYTES: usize = 2_000;
 pub fn clip(text: &str) -> String {
     let end = text.floor_char_boundary(TEXT_BYTES);
     let printable = |character: &char| !character.is_control() || matches!(character, '\n' | '\t');
-    let mut clipped: String = text[..end].chars().filter(printable).collect();
+    let kept = text.get(..end).unwrap_or(text);
+    let mut clipped: String = kept.chars().filter(printable).collect();
     if end < text.len() {
         clipped.push('…');
     }
