@@ -166,6 +166,32 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_shared_out_too() {
+        let gib = |gib: u64| gib << 30;
+        let need = |index: u32| Need {
+            takes: Room {
+                memory_bytes: gib(3),
+                ..need("", 0).takes
+            },
+            ..need(&format!("worker:{index}"), 0)
+        };
+        let machine = |name: &str, memory: u64| Candidate {
+            free: Room {
+                memory_bytes: gib(memory),
+                ..candidate("", 64, 0).free
+            },
+            ..candidate(name, 64, 0)
+        };
+        let machines = [machine("small", 4), machine("large", 8)];
+        let needs: Vec<Need> = (0..4).map(need).collect();
+        let assigned = assign(&needs[..3], &machines).unwrap();
+        let on = |wanted: usize| assigned.iter().filter(|index| **index == wanted).count();
+        assert_eq!((on(0), on(1)), (1, 2), "{assigned:?}");
+        let text = assign(&needs, &machines).unwrap_err();
+        assert!(text.contains("1024 MiB of memory"), "{text}");
+    }
+
+    #[test]
     fn what_is_missing_is_said() {
         let machines = [candidate("a", 64, 5)];
         let text = assign(&[need("worker:0", 4), need("worker:1", 4)], &machines).unwrap_err();

@@ -62,6 +62,23 @@ fn a_node_that_always_fails_ends_the_job_when_the_restarts_are_used_up() {
 }
 
 #[test]
+fn a_script_that_loses_its_peer_again_and_again_ends_the_job_with_its_traceback() {
+    let sandbox = Sandbox::new();
+    let script = "def trains():\n    raise ConnectionResetError(104, 'Connection reset by peer')\ntrains()\n";
+    sandbox.write("train.py", script);
+    let role = "[roles.worker]\nscript = \"train.py\"\npython = \"/usr/bin/python3\"\n";
+    let job = format!("name = \"a\"\n{role}{}", restarts(2, 50));
+    let output = run(&sandbox, &job);
+    output.assert_code(1);
+    assert_eq!(endings(&output, "worker:0").len(), 3, "{output}");
+    let summary = output.summary();
+    let reason = summary.reason();
+    assert!(reason.contains("after 2 restarts none is left"), "{output}");
+    let traceback = summary.value()["cause"]["traceback"].to_string();
+    assert!(traceback.contains("in trains"), "{output}");
+}
+
+#[test]
 fn a_mistake_of_the_script_is_not_tried_again() {
     let sandbox = Sandbox::new();
     sandbox.write("train.py", "raise ValueError('no such column')\n");
