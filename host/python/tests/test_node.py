@@ -220,6 +220,21 @@ class Stop(unittest.TestCase):
             agent.process.send_signal(signal.SIGTERM)
             self.assertEqual(agent.ended()[0], 0)
 
+    def test_a_script_that_ends_after_a_notice_keeps_its_exit_status(self):
+        script = """
+            import forebay, os
+            class Last:
+                def __del__(self, write=os.write, read=os.read):
+                    write(1, b"the interpreter ends\\n"), read(0, 1)
+            last, _ = Last(), forebay.node().stop_requested()
+        """
+        with Agent(script) as agent:
+            agent.welcome()
+            self.assertEqual(agent.line(), "the interpreter ends")
+            agent.process.send_signal(signal.SIGTERM)
+            agent.type("")
+            self.assertEqual(agent.ended(), (0, ""))
+
     def test_sigterm_ends_a_script_that_never_asks(self):
         with Agent("import forebay; forebay.node(); print('ready', flush=True); input()") as agent:
             agent.welcome()

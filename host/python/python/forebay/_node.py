@@ -143,8 +143,9 @@ class Node:
         """Whether the node has been asked to stop: by the agent, by SIGTERM, or because the agent is gone.
 
         Who asks promises to look: from the first call on, SIGTERM does not end the process at once any more (unless the
-        script has a handler of its own, which stays). The process is killed when the grace (30 s) is over. Make the first
-        call in the main thread; elsewhere SIGTERM keeps its effect.
+        script has a handler of its own, which stays), nor while the interpreter ends: the script's exit status counts. The
+        process is killed when the grace (30 s) is over. Make the first call in the main thread; elsewhere SIGTERM keeps its
+        effect.
         """
         _process.keep_sigterm_away()
         return _process.conversation().stop_requested()

@@ -85,6 +85,9 @@ def _close() -> None:
         _conversation.close()
         _conversation = None
         _absence = "the interpreter is ending; the conversation with the agent is closed"
+        if signal.getsignal(signal.SIGTERM) is _request_stop:
+            # The interpreter takes handlers away while it ends: a SIGTERM would undo the end that it asked for.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _forget(descriptor: int) -> None:
@@ -103,10 +106,15 @@ _leaked: list[Conversation] = []
 
 def keep_sigterm_away() -> None:
     """SIGTERM becomes a stop request, where it would have ended the process."""
-    talk = conversation()
+    conversation()
     in_main_thread = threading.current_thread() is threading.main_thread()
     if in_main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, lambda *_: talk.request_stop("SIGTERM"))
+        signal.signal(signal.SIGTERM, _request_stop)
+
+
+def _request_stop(*_) -> None:
+    if _conversation is not None:
+        _conversation.request_stop("SIGTERM")
 
 
 def on_stop(callback: Callable[[str], object]) -> None:
