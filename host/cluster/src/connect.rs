@@ -88,7 +88,16 @@ pub async fn job_control(
 
 async fn channel(address: &ManagerAddress) -> Result<Channel, tonic::transport::Error> {
     match address {
-        ManagerAddress::Tcp(address) => endpoint(format!("http://{address}"))?.connect().await,
+        ManagerAddress::Tcp(address) => {
+            // A machine may vanish without a word. On one machine the socket ends with its owner; one that stands still is a
+            // matter of whoever waits for its answer.
+            endpoint(format!("http://{address}"))?
+                .http2_keep_alive_interval(KEEP_ALIVE)
+                .keep_alive_timeout(KEEP_ALIVE)
+                .keep_alive_while_idle(true)
+                .connect()
+                .await
+        }
         ManagerAddress::Unix(path) => {
             let path = path.clone();
             let connector = tower::service_fn(move |_: Uri| {
@@ -109,8 +118,5 @@ async fn channel(address: &ManagerAddress) -> Result<Channel, tonic::transport::
 fn endpoint(uri: String) -> Result<Endpoint, tonic::transport::Error> {
     Ok(Endpoint::from_shared(uri)?
         .connect_timeout(CONNECT_WITHIN)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .keep_alive_while_idle(true)
         .tcp_nodelay(true))
 }
