@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// The crates of this repository that a crate may use, in its code or in its build script. `ARCHITECTURE.md` draws the same picture.
-const OWN: [(&str, &[&str]); 13] = [
+const OWN: [(&str, &[&str]); 14] = [
     ("forebay-bundled", &["forebay-plugin-build"]),
     (
         "forebay-cli",
@@ -20,6 +20,7 @@ const OWN: [(&str, &[&str]); 13] = [
         "forebay-cluster",
         &["forebay-job", "forebay-plugin", "forebay-protocol"],
     ),
+    ("forebay-dataflow", &[]),
     ("forebay-job", &[]),
     ("forebay-mxnet", &["forebay-plugin-sdk"]),
     ("forebay-plugin", &[]),

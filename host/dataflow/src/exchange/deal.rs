@@ -1,0 +1,101 @@
+//! Which row goes to which target.
+
+use arrow_array::{RecordBatch, UInt32Array};
+use arrow_select::take::take_record_batch;
+
+use super::rounds::Rounds;
+use crate::error::Cause;
+use crate::key;
+
+/// The dealing of one exchange, at one task.
+#[derive(Debug)]
+pub(crate) enum Deal {
+    /// All to the only target.
+    One,
+    Hash(Vec<usize>),
+    Broadcast,
+    RoundRobin {
+        next: usize,
+    },
+    Rounds(Rounds),
+}
+
+impl Deal {
+    /// The batches that this one brings about, and their targets.
+    pub(crate) fn deal(
+        &mut self,
+        batch: RecordBatch,
+        targets: usize,
+    ) -> Result<Vec<(usize, RecordBatch)>, Cause> {
+        Ok(match self {
+            Self::One => vec![(0, batch)],
+            Self::Broadcast => (0..targets).map(|target| (target, batch.clone())).collect(),
+            Self::RoundRobin { next } => {
+                let target = *next;
+                *next = (target + 1) % targets;
+                vec![(target, batch)]
+            }
+            Self::Hash(columns) => by_key(&batch, columns, targets)?,
+            Self::Rounds(rounds) => rounds.deal(batch)?,
+        })
+    }
+
+    /// What is left when the input has ended.
+    pub(crate) fn rest(&mut self) -> Result<Vec<(usize, RecordBatch)>, Cause> {
+        match self {
+            Self::Rounds(rounds) => rounds.rest(),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether rows wait here that came before what comes now.
+    pub(crate) fn rounds(&mut self) -> Option<&mut Rounds> {
+        match self {
+            Self::Rounds(rounds) => Some(rounds),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Result<Vec<u8>, Cause> {
+        match self {
+            Self::RoundRobin { next } => Ok((*next as u64).to_le_bytes().to_vec()),
+            Self::Rounds(rounds) => rounds.snapshot(),
+            Self::One | Self::Hash(_) | Self::Broadcast => Ok(Vec::new()),
+        }
+    }
+
+    pub(crate) fn restore(&mut self, state: &[u8]) -> Result<(), Cause> {
+        match self {
+            Self::RoundRobin { next } => {
+                *next = usize::try_from(u64::from_le_bytes(state.try_into()?))?;
+            }
+            Self::Rounds(rounds) => rounds.restore(state)?,
+            Self::One | Self::Hash(_) | Self::Broadcast => {}
+        }
+        Ok(())
+    }
+}
+
+fn by_key(
+    batch: &RecordBatch,
+    columns: &[usize],
+    targets: usize,
+) -> Result<Vec<(usize, RecordBatch)>, Cause> {
+    let keys: Vec<_> = columns
+        .iter()
+        .map(|&column| batch.column(column).clone())
+        .collect();
+    let mut rows_of = vec![Vec::with_capacity(batch.num_rows() / targets * 2); targets];
+    for (row, hash) in (0..).zip(key::hash_rows(&keys)) {
+        rows_of[key::task(key::group(hash), targets)].push(row);
+    }
+    let parts = rows_of
+        .into_iter()
+        .enumerate()
+        .filter(|(_, rows)| !rows.is_empty());
+    parts
+        .map(|(target, rows): (_, Vec<u32>)| {
+            Ok((target, take_record_batch(batch, &UInt32Array::from(rows))?))
+        })
+        .collect()
+}

@@ -1,0 +1,134 @@
+//! The way out of a task: to every exchange that reads its last operator.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+
+use super::{Deal, Rounds, Sender, Weight};
+use crate::chain::Owner;
+use crate::element::{Element, Told, Watermark};
+use crate::error::{Cause, Error};
+use crate::executor::{Meter, Waiting};
+
+/// One exchange, seen from the task before it.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub(crate) deal: Deal,
+    pub(crate) targets: Vec<Sender>,
+}
+
+/// All exchanges behind a task.
+#[derive(Debug)]
+pub(crate) struct Fan {
+    /// The last operator of the task.
+    owner: Owner,
+    edges: Vec<Edge>,
+    told: Told,
+    meter: Arc<Meter>,
+}
+
+impl Fan {
+    pub(crate) fn new(owner: Owner, edges: Vec<Edge>, meter: Arc<Meter>) -> Self {
+        Self {
+            owner,
+            edges,
+            told: Told::default(),
+            meter,
+        }
+    }
+
+    pub(crate) async fn send(&mut self, batch: RecordBatch) -> Result<(), Error> {
+        for edge in &mut self.edges {
+            let dealt = edge
+                .deal
+                .deal(batch.clone(), edge.targets.len())
+                .map_err(|cause| self.owner.blame(cause))?;
+            edge.send(dealt, &self.meter).await;
+            if let Some(watermark) = edge.deal.rounds().and_then(Rounds::due) {
+                edge.tell(&Element::Watermark(watermark));
+            }
+        }
+        Ok(())
+    }
+
+    /// Only a watermark that says something new goes on.
+    pub(crate) fn watermark(&mut self, watermark: Watermark) {
+        let Some(watermark) = self.told.advance(watermark) else {
+            return;
+        };
+        for edge in &mut self.edges {
+            let held = edge.deal.rounds().map(|rounds| {
+                rounds.hold(watermark);
+                rounds.due()
+            });
+            if let Some(watermark) = held.unwrap_or(Some(watermark)) {
+                edge.tell(&Element::Watermark(watermark));
+            }
+        }
+    }
+
+    pub(crate) fn barrier(&mut self, barrier: u64) {
+        for edge in &mut self.edges {
+            edge.tell(&Element::Barrier(barrier));
+        }
+    }
+
+    pub(crate) async fn end(&mut self) -> Result<(), Error> {
+        for edge in &mut self.edges {
+            let dealt = edge.deal.rest().map_err(|cause| self.owner.blame(cause))?;
+            edge.send(dealt, &self.meter).await;
+            edge.tell(&Element::End);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn snapshot(&self) -> Result<Vec<Vec<u8>>, Error> {
+        let states = self.edges.iter().map(|edge| edge.deal.snapshot());
+        states
+            .map(|state| state.map_err(|cause| self.owner.blame(cause)))
+            .collect()
+    }
+
+    pub(crate) fn restore(&mut self, states: &[Vec<u8>]) -> Result<(), Cause> {
+        if states.len() != self.edges.len() {
+            return Err(format!(
+                "it has {} exchanges behind it, not {}",
+                self.edges.len(),
+                states.len()
+            )
+            .into());
+        }
+        self.edges
+            .iter_mut()
+            .zip(states)
+            .try_for_each(|(edge, state)| edge.deal.restore(state))
+    }
+}
+
+impl Edge {
+    async fn send(&self, dealt: Vec<(usize, RecordBatch)>, meter: &Meter) {
+        for (target, batch) in dealt {
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let weight = Weight::of(&batch);
+            let target = &self.targets[target];
+            poll_fn(|context| {
+                let room = target.poll_room(weight, context);
+                if room.is_pending() {
+                    meter.waits(Waiting::Output);
+                }
+                room
+            })
+            .await;
+            target.push(weight, Element::Batch(batch));
+        }
+    }
+
+    fn tell(&self, element: &Element) {
+        for target in &self.targets {
+            target.push(Weight::default(), element.clone());
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What somebody implements who adds to the engine: sources and operators.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+use async_trait::async_trait;
+
+use crate::chain::Output;
+use crate::error::Cause;
+use crate::executor::Clock;
+use crate::progress::Counters;
+
+/// Which task of which operator this is.
+#[derive(Debug, Clone)]
+pub struct TaskContext {
+    /// The name of the operator.
+    pub operator: Arc<str>,
+    /// From 0.
+    pub task: usize,
+    /// How many tasks the operator has.
+    pub parallelism: usize,
+    /// What the task counts.
+    pub counters: Arc<Counters>,
+    /// The time; a simulation has its own.
+    pub clock: Clock,
+}
+
+/// Where rows come from: one of it for each task.
+///
+/// It never blocks the thread: what takes a while is done elsewhere (by tokio, say), which wakes the task.
+pub trait Source: Send {
+    /// The next batch; `None` at the end, after which it is not asked again. Pending: the context's waker is called when there is
+    /// more. Barriers come between two batches.
+    ///
+    /// # Errors
+    ///
+    /// The whole dataflow ends with it.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<RecordBatch>, Cause>>;
+
+    /// Where it stands: what [`restore`](Self::restore) takes to go on with the batch after the last one.
+    ///
+    /// # Errors
+    ///
+    /// The whole dataflow ends with it.
+    fn snapshot(&mut self) -> Result<Vec<u8>, Cause>;
+
+    /// Before the first batch: goes on where another one stood.
+    ///
+    /// # Errors
+    ///
+    /// This state cannot be taken up.
+    fn restore(&mut self, state: &[u8]) -> Result<(), Cause>;
+}
+
+/// What makes rows of rows, or takes them for good: one of it for each task.
+///
+/// Its calls are never concurrent. A call may wait (for room behind it, for input or output) but never blocks the thread.
+#[async_trait]
+pub trait Operator: Send {
+    /// Rows have come on this input, counted from 0.
+    ///
+    /// # Errors
+    ///
+    /// The whole dataflow ends with it.
+    async fn process(
+        &mut self,
+        input: usize,
+        batch: RecordBatch,
+        output: &mut Output<'_>,
+    ) -> Result<(), Cause>;
+
+    /// On all inputs event time has come this far. Answers how far it has come behind the operator: less, if it emits earlier rows
+    /// later.
+    ///
+    /// # Errors
+    ///
+    /// The whole dataflow ends with it.
+    async fn watermark(&mut self, at: i64, output: &mut Output<'_>) -> Result<i64, Cause> {
+        let _ = output;
+        Ok(at)
+    }
+
+    /// One of several inputs has ended.
+    ///
+    /// # Errors
+    ///
+    /// The whole dataflow ends with it.
+    async fn input_ended(&mut self, input: usize, output: &mut Output<'_>) -> Result<(), Cause> {
+        let _ = (input, output);
+        Ok(())
+    }
+
+    /// All inputs have ended; event time has passed everything before.
+    ///
+    /// # Errors
+    ///
+    /// The whole dataflow ends with it.
+    async fn end(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
+        let _ = output;
+        Ok(())
+    }
+
+    /// Which inputs it wants to read now. Barriers come first: a task that waits for one on some inputs reads the others, whatever
+    /// this says, and gives the operator what comes.
+    fn reads(&self) -> Reads {
+        Reads::Any
+    }
+
+    /// All that it has to know to go on from here.
+    ///
+    /// # Errors
+    ///
+    /// The whole dataflow ends with it.
+    fn snapshot(&mut self) -> Result<Vec<u8>, Cause> {
+        Ok(Vec::new())
+    }
+
+    /// Before the first rows: goes on where another one stood.
+    ///
+    /// # Errors
+    ///
+    /// This state cannot be taken up.
+    fn restore(&mut self, state: &[u8]) -> Result<(), Cause> {
+        if state.is_empty() {
+            Ok(())
+        } else {
+            Err("it has no state".into())
+        }
+    }
+}
+
+/// Which inputs a task reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Whatever comes.
+    Any,
+    /// The one whose event time lags, so that a fast source beside a slow one does not fill memory. Where one source feeds several
+    /// inputs it would wait for itself: there it means `Any`, and that source holds both back.
+    Lagging,
+    /// This one first, until it has ended: a table that must be whole.
+    First(usize),
+}
+
+/// The event time of a source's rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventTime {
+    /// A column of timestamps without nulls.
+    pub column: String,
+    /// How far out of order rows may be: the watermark stays behind the latest row by so much. A row that comes before the
+    /// watermark is late.
+    pub out_of_orderness: Duration,
+    /// After such a silence nobody waits for the source any more; `None`: everybody does.
+    pub idle_after: Option<Duration>,
+}

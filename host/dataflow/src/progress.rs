@@ -1,0 +1,138 @@
+//! How far a running dataflow is.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crate::Watermark;
+use crate::exchange::Gauge;
+use crate::executor::Meter;
+
+/// What one task of an operator counts. Operators count what only they can see, the engine the rest.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Rows that came in; for a source, rows that it read.
+    pub rows_in: AtomicU64,
+    /// Rows that it emitted.
+    pub rows_out: AtomicU64,
+    /// Rows that came after their time and were left out.
+    pub late: AtomicU64,
+    /// Rows that could not be read and were left out.
+    pub malformed: AtomicU64,
+    /// Rows that filled no round.
+    pub dropped: AtomicU64,
+    /// `i64::MIN`: none yet; `i64::MAX`: the end.
+    watermark: AtomicI64,
+    idle: std::sync::atomic::AtomicBool,
+}
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        Self {
+            watermark: AtomicI64::new(i64::MIN),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn note(&self, watermark: Watermark) {
+        match watermark {
+            Watermark::At(at) => {
+                self.watermark.store(at, Relaxed);
+                self.idle.store(false, Relaxed);
+            }
+            Watermark::Idle => self.idle.store(true, Relaxed),
+        }
+    }
+
+    fn watermark(&self) -> Watermark {
+        if self.idle.load(Relaxed) {
+            Watermark::Idle
+        } else {
+            Watermark::At(self.watermark.load(Relaxed))
+        }
+    }
+}
+
+/// One operator, all its tasks together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// Its name.
+    pub operator: Arc<str>,
+    /// Its tasks.
+    pub tasks: usize,
+    /// Those that have ended.
+    pub ended: usize,
+    /// Rows that came in; for a source, rows that it read.
+    pub rows_in: u64,
+    /// Rows that it emitted.
+    pub rows_out: u64,
+    /// Rows that came after their time and were left out.
+    pub late: u64,
+    /// Rows that could not be read and were left out.
+    pub malformed: u64,
+    /// Rows that filled no round.
+    pub dropped: u64,
+    /// The event time that all its tasks have reached; `Watermark::START` where there is none.
+    pub watermark: Watermark,
+    /// Rows that wait before it.
+    pub queued_rows: usize,
+    /// Bytes that wait before it.
+    pub queued_bytes: usize,
+    /// Time that its tasks computed. Operators that share a task share its times.
+    pub busy: Duration,
+    /// Time that they waited for input.
+    pub idle: Duration,
+    /// Time that they waited for room behind them.
+    pub back_pressured: Duration,
+}
+
+/// What is watched of one operator.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) operator: Arc<str>,
+    pub(crate) tasks: Vec<WatchedTask>,
+}
+
+#[derive(Debug)]
+pub(crate) struct WatchedTask {
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) queues: Vec<Gauge>,
+}
+
+impl Watched {
+    pub(crate) fn progress(&self) -> Progress {
+        let total = |count: fn(&Counters) -> &AtomicU64| {
+            self.tasks
+                .iter()
+                .map(|task| count(&task.counters).load(Relaxed))
+                .sum()
+        };
+        let loads = || {
+            self.tasks
+                .iter()
+                .flat_map(|task| &task.queues)
+                .map(Gauge::load)
+        };
+        let times = || self.tasks.iter().map(|task| task.meter.times());
+        Progress {
+            operator: self.operator.clone(),
+            tasks: self.tasks.len(),
+            ended: times().filter(|times| times.has_ended).count(),
+            rows_in: total(|counters| &counters.rows_in),
+            rows_out: total(|counters| &counters.rows_out),
+            late: total(|counters| &counters.late),
+            malformed: total(|counters| &counters.malformed),
+            dropped: total(|counters| &counters.dropped),
+            watermark: Watermark::of_all(self.tasks.iter().map(|task| task.counters.watermark()))
+                .unwrap_or(Watermark::START),
+            queued_rows: loads().map(|load| load.rows).sum(),
+            queued_bytes: loads().map(|load| load.bytes).sum(),
+            busy: times().map(|times| times.busy).sum(),
+            idle: times().map(|times| times.idle).sum(),
+            back_pressured: times().map(|times| times.back_pressured).sum(),
+        }
+    }
+}

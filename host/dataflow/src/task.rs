@@ -1,0 +1,260 @@
+//! The loops of a task.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+
+use crate::Watermark;
+use crate::chain::{Chain, Owner};
+use crate::checkpoint::{Coordinator, Order, TaskState};
+use crate::element::Told;
+use crate::error::{Cause, Error};
+use crate::event_time::Stamps;
+use crate::executor::{Clock, Meter, Waiting, give_way};
+use crate::inputs::{Arrival, Inputs};
+use crate::operator::Source;
+
+/// What both kinds of tasks have.
+pub(crate) struct Common {
+    /// The names of its operators, and its number.
+    pub(crate) id: (Arc<str>, usize),
+    pub(crate) chain: Chain,
+    pub(crate) coordinator: Arc<Coordinator>,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) turns: Turns,
+}
+
+/// Makes a task give way after so many elements, so that none keeps a thread to itself.
+pub(crate) struct Turns {
+    elements: usize,
+    in_a_row: usize,
+}
+
+impl Turns {
+    pub(crate) fn of(in_a_row: usize) -> Self {
+        Self {
+            elements: 0,
+            in_a_row,
+        }
+    }
+
+    async fn next(&mut self) {
+        self.elements += 1;
+        if self.elements.is_multiple_of(self.in_a_row) {
+            give_way().await;
+        }
+    }
+}
+
+impl Common {
+    fn state(
+        &mut self,
+        source: Option<Vec<u8>>,
+        watermarks: Vec<Watermark>,
+    ) -> Result<TaskState, Error> {
+        let operators = source.into_iter().chain(self.chain.snapshot()?).collect();
+        Ok(TaskState {
+            operators,
+            exchanges: self.chain.fan.snapshot()?,
+            watermarks,
+        })
+    }
+
+    fn restore(&mut self, states: &[Vec<u8>], exchanges: &[Vec<u8>]) -> Result<(), Cause> {
+        if states.len() != self.chain.links.len() {
+            return Err(format!(
+                "it has {} operators, not {}",
+                self.chain.links.len(),
+                states.len()
+            )
+            .into());
+        }
+        for (link, state) in self.chain.links.iter_mut().zip(states) {
+            link.operator.restore(state)?;
+        }
+        self.chain.fan.restore(exchanges)
+    }
+}
+
+/// A task that is fed by others.
+pub(crate) struct OperatorTask {
+    pub(crate) common: Common,
+    pub(crate) inputs: Inputs,
+}
+
+impl OperatorTask {
+    pub(crate) fn restore(&mut self, state: &TaskState) -> Result<(), Cause> {
+        self.inputs.restore(&state.watermarks)?;
+        self.common.restore(&state.operators, &state.exchanges)
+    }
+
+    pub(crate) async fn run(mut self) -> Result<(), Error> {
+        loop {
+            let arrival = self.next().await;
+            let chain = &mut self.common.chain;
+            match arrival {
+                Arrival::Batch(input, batch) => chain.process(input, batch).await?,
+                Arrival::Watermark(watermark) => chain.watermark(watermark).await?,
+                Arrival::InputEnded(input) => chain.input_ended(input).await?,
+                Arrival::Barrier(barrier) => {
+                    let state = self.common.state(None, self.inputs.watermarks())?;
+                    self.common
+                        .coordinator
+                        .report(barrier, self.common.id.clone(), state);
+                    self.common.chain.fan.barrier(barrier);
+                }
+                Arrival::End => break,
+            }
+            self.common.turns.next().await;
+        }
+        self.common.chain.end().await?;
+        let last = self.common.state(None, self.inputs.watermarks())?;
+        self.common.coordinator.report_end(self.common.id, last);
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Arrival {
+        let reads = self.common.chain.reads();
+        poll_fn(|context| {
+            let arrival = self.inputs.poll_next(reads, context);
+            if arrival.is_pending() {
+                self.common.meter.waits(Waiting::Input);
+            }
+            arrival
+        })
+        .await
+    }
+}
+
+/// A task that begins with a source.
+pub(crate) struct SourceTask {
+    pub(crate) common: Common,
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) owner: Owner,
+    pub(crate) stamps: Option<Stamps>,
+    pub(crate) clock: Clock,
+    /// Where orders come from, and the number there.
+    pub(crate) orders: usize,
+    /// When the source spoke last; `None`: nobody waits for it any more.
+    pub(crate) spoke: Option<Duration>,
+    pub(crate) told: Told,
+}
+
+/// What happens to a source.
+enum Step {
+    Order(Order),
+    Rows(Option<RecordBatch>),
+    Silent,
+}
+
+impl SourceTask {
+    pub(crate) fn restore(&mut self, state: &TaskState) -> Result<(), Cause> {
+        let (source, rest) = state.operators.split_first().ok_or("it has no source")?;
+        self.source.restore(source)?;
+        if let (Some(stamps), Some(Watermark::At(at))) =
+            (&mut self.stamps, state.watermarks.first())
+        {
+            stamps.restore(*at);
+        }
+        self.common.restore(rest, &state.exchanges)
+    }
+
+    pub(crate) async fn run(mut self) -> Result<(), Error> {
+        self.tell_time().await?;
+        loop {
+            match self.next().await? {
+                Step::Order(Order::Barrier(barrier)) => {
+                    let state = self.state()?;
+                    self.common
+                        .coordinator
+                        .report(barrier, self.common.id.clone(), state);
+                    self.common.chain.fan.barrier(barrier);
+                }
+                Step::Order(Order::End) | Step::Rows(None) => break,
+                Step::Rows(Some(batch)) => self.emit(batch).await?,
+                Step::Silent => {
+                    self.spoke = None;
+                    self.tell(Watermark::Idle).await?;
+                }
+            }
+            self.common.turns.next().await;
+        }
+        self.owner.counters.note(Watermark::ALL);
+        self.common.chain.end().await?;
+        let last = self.state()?;
+        self.common.coordinator.report_end(self.common.id, last);
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<TaskState, Error> {
+        let source = self
+            .source
+            .snapshot()
+            .map_err(|cause| self.owner.blame(cause))?;
+        let watermark = self
+            .stamps
+            .as_ref()
+            .map(|stamps| Watermark::At(stamps.watermark()));
+        self.common
+            .state(Some(source), watermark.into_iter().collect())
+    }
+
+    async fn next(&mut self) -> Result<Step, Error> {
+        let step = poll_fn(|context| self.poll_step(context)).await;
+        step.map_err(|cause| self.owner.blame(cause))
+    }
+
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Result<Step, Cause>> {
+        if let Poll::Ready(order) = self.common.coordinator.poll_order(self.orders, context) {
+            return Poll::Ready(Ok(Step::Order(order)));
+        }
+        if let Poll::Ready(rows) = self.source.poll_next(context) {
+            return Poll::Ready(rows.map(Step::Rows));
+        }
+        self.common.meter.waits(Waiting::Input);
+        let idle_after = self.stamps.as_ref().and_then(Stamps::idle_after);
+        match self.spoke.zip(idle_after) {
+            Some((spoke, after)) => self
+                .clock
+                .poll_at(spoke + after, context)
+                .map(|()| Ok(Step::Silent)),
+            None => Poll::Pending,
+        }
+    }
+
+    async fn emit(&mut self, batch: RecordBatch) -> Result<(), Error> {
+        self.owner
+            .counters
+            .rows_in
+            .fetch_add(batch.num_rows() as u64, Relaxed);
+        if self.spoke.is_none() {
+            // Before the rows: whoever has gone on without this source must know that it is back.
+            self.tell_time().await?;
+        }
+        self.spoke = Some(self.clock.now());
+        if let Some(stamps) = &mut self.stamps {
+            stamps.see(&batch, &self.owner)?;
+        }
+        self.common.chain.emit(&self.owner, batch).await?;
+        self.tell_time().await
+    }
+
+    async fn tell_time(&mut self) -> Result<(), Error> {
+        match &self.stamps {
+            Some(stamps) => self.tell(Watermark::At(stamps.watermark())).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn tell(&mut self, watermark: Watermark) -> Result<(), Error> {
+        let Some(watermark) = self.told.advance(watermark) else {
+            return Ok(());
+        };
+        self.owner.counters.note(watermark);
+        self.common.chain.watermark(watermark).await
+    }
+}

@@ -1,0 +1,10 @@
+//! Whole dataflows, as a user of the crate makes them.
+
+mod cuts;
+mod exchanges;
+mod failures;
+mod keys;
+mod reading;
+mod support;
+mod threads;
+mod watermarks;
