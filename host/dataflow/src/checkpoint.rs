@@ -26,6 +26,17 @@ pub struct Checkpoint {
     pub(crate) tasks: BTreeMap<(Arc<str>, usize), TaskState>,
 }
 
+impl Checkpoint {
+    /// The bytes of all states.
+    pub fn size(&self) -> usize {
+        let states = self
+            .tasks
+            .values()
+            .flat_map(|task| task.operators.iter().chain(&task.exchanges));
+        states.map(Vec::len).sum()
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     tasks: usize,

@@ -54,6 +54,7 @@ mod graph;
 mod inputs;
 pub mod key;
 mod operator;
+pub mod operators;
 mod progress;
 mod running;
 mod state;

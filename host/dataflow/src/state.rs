@@ -31,3 +31,36 @@ pub fn batch_of_bytes(bytes: &[u8]) -> Result<RecordBatch, Cause> {
         .ok_or("the state holds no batch")?
         .map_err(Into::into)
 }
+
+/// Several states as one.
+pub(crate) fn parts(parts: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    let mut whole = Vec::new();
+    for part in parts {
+        whole.extend((part.len() as u64).to_le_bytes());
+        whole.extend(part);
+    }
+    whole
+}
+
+/// What [`parts`] put together.
+pub(crate) fn split(mut whole: &[u8]) -> Result<Vec<&[u8]>, Cause> {
+    let mut parts = Vec::new();
+    while !whole.is_empty() {
+        let (length, rest) = whole.split_first_chunk().ok_or("the state is cut off")?;
+        let length = usize::try_from(u64::from_le_bytes(*length))?;
+        let (part, rest) = rest
+            .split_at_checked(length)
+            .ok_or("the state is cut off")?;
+        parts.push(part);
+        whole = rest;
+    }
+    Ok(parts)
+}
+
+/// The same of so many.
+pub(crate) fn split_parts<const N: usize>(whole: &[u8]) -> Result<[&[u8]; N], Cause> {
+    let parts = split(whole)?;
+    parts
+        .try_into()
+        .map_err(|parts: Vec<_>| format!("the state has {} parts, not {N}", parts.len()).into())
+}

@@ -11,8 +11,8 @@ use forebay_dataflow::{
 };
 
 use super::support::{
-    Act, Event, Pass, Row, Seen, Sum, batch, counting, event_time, note, of, row, rows, schema,
-    scripts, simulate, simulate_from,
+    Act, Event, Pass, Row, Seen, Sum, batch, checkpoint, counting, event_time, note, of, row, rows,
+    schema, scripts, simulate, simulate_from,
 };
 
 /// A sink whose rows are its state: what it shows at the end is what it had before the barrier and what came after it.
@@ -136,24 +136,17 @@ fn a_snapshot_at_any_moment_goes_on_to_the_same_output() {
         let mut simulation = first.simulate(seed, None).expect("it starts");
         let steps = Rng::with_seed(seed).usize(..250);
         let stepped = (0..steps).take_while(|_| simulation.step()).count();
-        let handle = simulation.handle();
-        handle.trigger(1);
-        let mut waited = 0;
-        let checkpoint = loop {
-            if let Some(checkpoint) = handle.checkpoint(1) {
-                break checkpoint;
-            }
-            assert!(
-                simulation.step(),
-                "seed {seed}: the barrier does not come through"
-            );
-            waited += 1;
-        };
-        if waited == 0 {
+        let has_ended = simulation
+            .handle()
+            .progress()
+            .iter()
+            .all(|one| one.ended == one.tasks);
+        if has_ended {
             at_once += 1;
         } else {
             in_between += 1;
         }
+        let checkpoint = checkpoint(&mut simulation);
         let (second, seen) = graph();
         simulate_from(&second, seed + 1000, Some(&checkpoint));
         assert_eq!(
@@ -257,13 +250,7 @@ fn interrupted(
     while of(&handle.progress(), "sink").rows_in < rows {
         assert!(simulation.step());
     }
-    handle.trigger(1);
-    let checkpoint = loop {
-        if let Some(checkpoint) = handle.checkpoint(1) {
-            break checkpoint;
-        }
-        assert!(simulation.step());
-    };
+    let checkpoint = checkpoint(&mut simulation);
     let (second, after) = make();
     let progress = simulate_from(&second, 2, Some(&checkpoint));
     (before, after, progress)

@@ -3,8 +3,10 @@
 mod cuts;
 mod exchanges;
 mod failures;
+mod joins;
 mod keys;
 mod reading;
 mod support;
 mod threads;
 mod watermarks;
+mod windows;

@@ -9,7 +9,7 @@ use forebay_dataflow::{
 };
 
 use super::support::{
-    Act, Event, Pass, counting, event_time, note, of, row, schema, scripts, simulate,
+    Act, Event, Pass, checkpoint, counting, event_time, note, of, row, schema, scripts, simulate,
 };
 
 /// Hands on what comes, and reads as it is told.
@@ -305,13 +305,7 @@ fn a_barrier_does_not_wait_for_a_table() {
         while of(&handle.progress(), "both").rows_in == 0 {
             assert!(simulation.step(), "seed {seed}");
         }
-        handle.trigger(1);
-        while handle.checkpoint(1).is_none() {
-            assert!(
-                simulation.step(),
-                "seed {seed}: the barrier does not come through"
-            );
-        }
+        checkpoint(&mut simulation);
     }
 }
 

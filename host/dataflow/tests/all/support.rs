@@ -11,11 +11,11 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicro
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use forebay_dataflow::{
-    Cause, Checkpoint, Clock, EventTime, Graph, Operator, Options, Output, Progress, Source,
-    TaskContext,
+    Cause, Checkpoint, Clock, EventTime, Graph, Operator, Options, Output, Progress, Simulation,
+    Source, TaskContext,
 };
 
-/// Key, number, event time in seconds.
+/// Key (null where it is empty), number, event time in seconds.
 pub(crate) type Row = (String, i64, i64);
 
 pub(crate) fn row(key: impl std::fmt::Display, number: i64, time: i64) -> Row {
@@ -24,7 +24,7 @@ pub(crate) fn row(key: impl std::fmt::Display, number: i64, time: i64) -> Row {
 
 pub(crate) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
-        Field::new("key", DataType::Utf8, false),
+        Field::new("key", DataType::Utf8, true),
         Field::new("number", DataType::Int64, false),
         Field::new(
             "time",
@@ -35,7 +35,10 @@ pub(crate) fn schema() -> SchemaRef {
 }
 
 pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
-    let keys = StringArray::from_iter_values(rows.iter().map(|(key, _, _)| key));
+    let keys = rows
+        .iter()
+        .map(|(key, _, _)| (!key.is_empty()).then_some(key))
+        .collect::<StringArray>();
     let numbers = Int64Array::from_iter_values(rows.iter().map(|(_, number, _)| *number));
     let times = TimestampMicrosecondArray::from_iter_values(
         rows.iter().map(|(_, _, time)| time * 1_000_000),
@@ -170,7 +173,7 @@ impl Seen {
 }
 
 impl Event {
-    fn row(&self) -> Option<Row> {
+    pub(crate) fn row(&self) -> Option<Row> {
         match self {
             Self::Row(row) => Some(row.clone()),
             _ => None,
@@ -321,6 +324,28 @@ pub(crate) fn counting(rows: i64, batch: usize) -> Vec<Act> {
     rows.chunks(batch)
         .map(|rows| Act::Rows(rows.to_vec()))
         .collect()
+}
+
+/// Sends a barrier through and takes the state there.
+#[track_caller]
+pub(crate) fn checkpoint(simulation: &mut Simulation) -> Checkpoint {
+    let handle = simulation.handle();
+    handle.trigger(1);
+    loop {
+        if let Some(checkpoint) = handle.checkpoint(1) {
+            return checkpoint;
+        }
+        assert!(simulation.step(), "the barrier does not come through");
+    }
+}
+
+/// The state after so many steps.
+pub(crate) fn checkpoint_after(graph: &Graph, seed: u64, steps: usize) -> Checkpoint {
+    let mut simulation = graph.simulate(seed, None).expect("it starts");
+    for _ in 0..steps {
+        simulation.step();
+    }
+    checkpoint(&mut simulation)
 }
 
 pub(crate) fn simulate(graph: &Graph, seed: u64) -> Vec<Progress> {
