@@ -261,6 +261,7 @@ impl<'a> Assembly<'a> {
                 tasks.push(self.task(chain, task, checkpoint)?);
             }
         }
+        checkpoint.map_or(Ok(()), |checkpoint| no_task_is_missing(checkpoint, &tasks))?;
         self.coordinator.expect(tasks.len());
         let watched = self.graph.nodes.iter().zip(self.watched);
         let watched = watched
@@ -437,6 +438,23 @@ impl<'a> Assembly<'a> {
             }
         }
         Fan::new(owner, edges, meter.clone())
+    }
+}
+
+/// A checkpoint of more tasks than there are: their state would be lost.
+fn no_task_is_missing(checkpoint: &Checkpoint, tasks: &[Task]) -> Result<(), Error> {
+    let exists = |(operators, number): &(Arc<str>, usize)| {
+        tasks
+            .iter()
+            .any(|task| task.name == **operators && task.number == *number)
+    };
+    match checkpoint.tasks.keys().find(|task| !exists(task)) {
+        None => Ok(()),
+        Some((operators, number)) => Err(Error::Restore {
+            operator: operators.to_string(),
+            checkpoint: checkpoint.barrier,
+            reason: format!("there is no task {number} any more"),
+        }),
     }
 }
 

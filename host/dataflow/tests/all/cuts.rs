@@ -11,8 +11,8 @@ use forebay_dataflow::{
 };
 
 use super::support::{
-    Act, Event, Pass, Row, Seen, Sum, batch, checkpoint, counting, event_time, note, of, row, rows,
-    schema, scripts, simulate, simulate_from,
+    Act, Event, Pass, Row, Seen, Sum, batch, checkpoint, checkpoint_after, counting, event_time,
+    note, of, row, rows, schema, scripts, simulate, simulate_from,
 };
 
 /// A sink whose rows are its state: what it shows at the end is what it had before the barrier and what came after it.
@@ -216,26 +216,30 @@ fn a_barrier_finds_sources_that_are_silent_and_tasks_in_threads() {
 
 #[test]
 fn the_state_of_another_dataflow_is_refused() {
-    let (first, _) = graph();
-    let mut simulation = first.simulate(1, None).expect("it starts");
-    let handle = simulation.handle();
-    handle.trigger(1);
-    while simulation.step() {}
-    let checkpoint = handle.checkpoint(1).expect("it came through");
-    let mut other = Graph::new();
-    let source = scripts(
-        &mut other,
-        "source",
-        vec![vec![Act::Silence(Duration::ZERO)]],
-        None,
-    );
-    note(&mut other, &source, 1, Exchange::RoundRobin);
-    let refused = other
-        .simulate(1, Some(&checkpoint))
-        .expect_err("it is another");
+    let of = |name: &'static str, tasks: usize| {
+        let mut graph = Graph::new();
+        let source = scripts(&mut graph, name, vec![vec![]], None);
+        note(&mut graph, &source, tasks, Exchange::RoundRobin);
+        graph
+    };
+    let two = checkpoint_after(&of("source", 2), 1, 0);
+    let refused = |graph: &Graph| {
+        graph
+            .simulate(1, Some(&two))
+            .expect_err("it is another")
+            .to_string()
+    };
     assert_eq!(
-        refused.to_string(),
-        "`source` cannot take up the state of checkpoint 1: there is none of this task"
+        refused(&of("other", 2)),
+        "`other` cannot take up the state of checkpoint 1: there is none of this task"
+    );
+    assert_eq!(
+        refused(&of("source", 3)),
+        "`sink` cannot take up the state of checkpoint 1: there is none of this task"
+    );
+    assert_eq!(
+        refused(&of("source", 1)),
+        "`sink` cannot take up the state of checkpoint 1: there is no task 1 any more"
     );
 }
 
