@@ -130,6 +130,9 @@ pub enum GraphError {
         /// The source of both.
         shared: String,
     },
+    /// A key without columns.
+    #[error("the key by which `{0}` is fed has no columns")]
+    EmptyKey(String),
     /// A round without rows.
     #[error("the rounds of `{0}` have no rows")]
     EmptyRounds(String),

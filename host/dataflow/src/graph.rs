@@ -15,6 +15,7 @@ use crate::operator::{EventTime, Operator, Source, TaskContext};
 #[derive(Debug, Clone)]
 pub struct Stream {
     operator: usize,
+    parallelism: usize,
     schema: SchemaRef,
 }
 
@@ -22,6 +23,11 @@ impl Stream {
     /// The schema of its batches.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// How many tasks emit them.
+    pub fn parallelism(&self) -> usize {
+        self.parallelism
     }
 }
 
@@ -104,7 +110,11 @@ impl Graph {
             inputs: Vec::new(),
             kind: Kind::Source { make, event_time },
         })
-        .map(|operator| Stream { operator, schema })
+        .map(|operator| Stream {
+            operator,
+            parallelism,
+            schema,
+        })
     }
 
     /// Begins an operator with so many tasks.
@@ -224,8 +234,13 @@ impl Building<'_> {
         O: Operator + 'static,
         F: Fn(TaskContext) -> Result<O, Cause> + Send + Sync + 'static,
     {
+        let parallelism = self.parallelism;
         let operator = self.add(Some(schema.clone()), make)?;
-        Ok(Stream { operator, schema })
+        Ok(Stream {
+            operator,
+            parallelism,
+            schema,
+        })
     }
 
     /// Completes an operator that emits nothing.
@@ -295,6 +310,7 @@ fn check_exchange(
             to: to.to_owned(),
             to_tasks,
         }),
+        Exchange::Hash(columns) if columns.is_empty() => Err(GraphError::EmptyKey(to.to_owned())),
         Exchange::Hash(columns) => columns.iter().try_for_each(|column| {
             typed_column(&from.name, schema, column, "a key", key::is_hashable).map(|_| ())
         }),

@@ -104,7 +104,6 @@ impl Running {
     /// The first failure, or [`Error::Stopped`].
     pub fn wait(self) -> Result<Vec<Progress>, Error> {
         let outcome = self.threads.wait();
-        self.handle.coordinator.close();
         outcome.map(|()| self.handle.progress())
     }
 }
@@ -134,7 +133,6 @@ impl Simulation {
     /// The first failure; [`Error::Stalled`] when nobody can go on.
     pub fn run(self) -> Result<Vec<Progress>, Error> {
         let outcome = self.tasks.run();
-        self.handle.coordinator.close();
         outcome.map(|()| self.handle.progress())
     }
 }
@@ -146,12 +144,10 @@ impl Graph {
     ///
     /// An operator cannot be made or does not take up its state; a thread cannot be started.
     pub fn start(&self, options: &Options<'_>) -> Result<Running, Error> {
-        let scheduler = Arc::new(Scheduler::default());
-        let clock = Clock::real(scheduler.clone());
-        let (tasks, handle) = Assembly::of(self, &clock, &scheduler, ELEMENTS_IN_A_ROW)
-            .assemble(options.checkpoint)?;
-        let threads =
-            Threads::start(&scheduler, &clock, tasks, options.threads).map_err(Error::Thread)?;
+        let engine = Engine::new(Clock::real, ELEMENTS_IN_A_ROW);
+        let (tasks, handle) = Assembly::of(self, &engine).assemble(options.checkpoint)?;
+        let threads = Threads::start(&engine.scheduler, &engine.clock, tasks, options.threads)
+            .map_err(Error::Thread)?;
         Ok(Running { threads, handle })
     }
 
@@ -165,13 +161,34 @@ impl Graph {
         seed: u64,
         checkpoint: Option<&Checkpoint>,
     ) -> Result<Simulation, Error> {
-        let scheduler = Arc::new(Scheduler::default());
-        let clock = Clock::simulated(scheduler.clone());
-        let (tasks, handle) = Assembly::of(self, &clock, &scheduler, 1).assemble(checkpoint)?;
+        let engine = Engine::new(Clock::simulated, 1);
+        let (tasks, handle) = Assembly::of(self, &engine).assemble(checkpoint)?;
         Ok(Simulation {
-            tasks: Simulated::start(&scheduler, &clock, tasks, seed),
+            tasks: Simulated::start(&engine.scheduler, &engine.clock, tasks, seed),
             handle,
         })
+    }
+}
+
+/// What all tasks of a dataflow share.
+struct Engine {
+    coordinator: Arc<Coordinator>,
+    scheduler: Arc<Scheduler>,
+    clock: Clock,
+    elements_in_a_row: usize,
+}
+
+impl Engine {
+    fn new(clock: fn(Arc<Scheduler>) -> Clock, elements_in_a_row: usize) -> Self {
+        let coordinator = Arc::<Coordinator>::default();
+        let at_end = coordinator.clone();
+        let scheduler = Arc::new(Scheduler::new(move || at_end.close()));
+        Self {
+            coordinator,
+            clock: clock(scheduler.clone()),
+            scheduler,
+            elements_in_a_row,
+        }
     }
 }
 
@@ -204,10 +221,7 @@ impl Wires {
 /// Makes tasks of a graph.
 struct Assembly<'a> {
     graph: &'a Graph,
-    clock: &'a Clock,
-    scheduler: &'a Arc<Scheduler>,
-    coordinator: Arc<Coordinator>,
-    elements_in_a_row: usize,
+    engine: &'a Engine,
     /// By the operator behind and its input.
     wires: BTreeMap<(usize, usize), Wires>,
     owners: Vec<Vec<Owner>>,
@@ -215,12 +229,7 @@ struct Assembly<'a> {
 }
 
 impl<'a> Assembly<'a> {
-    fn of(
-        graph: &'a Graph,
-        clock: &'a Clock,
-        scheduler: &'a Arc<Scheduler>,
-        elements_in_a_row: usize,
-    ) -> Self {
+    fn of(graph: &'a Graph, engine: &'a Engine) -> Self {
         let owner = |node: &Node, task| Owner {
             operator: node.name.clone(),
             task,
@@ -234,10 +243,7 @@ impl<'a> Assembly<'a> {
         });
         Self {
             graph,
-            clock,
-            scheduler,
-            coordinator: Arc::default(),
-            elements_in_a_row,
+            engine,
             wires: BTreeMap::new(),
             owners: owners.collect(),
             watched: graph.nodes.iter().map(|_| Vec::new()).collect(),
@@ -262,7 +268,7 @@ impl<'a> Assembly<'a> {
             }
         }
         checkpoint.map_or(Ok(()), |checkpoint| no_task_is_missing(checkpoint, &tasks))?;
-        self.coordinator.expect(tasks.len());
+        self.engine.coordinator.expect(tasks.len());
         let watched = self.graph.nodes.iter().zip(self.watched);
         let watched = watched
             .map(|(node, tasks)| Watched {
@@ -271,9 +277,9 @@ impl<'a> Assembly<'a> {
             })
             .collect();
         let handle = Handle {
-            coordinator: self.coordinator,
+            coordinator: self.engine.coordinator.clone(),
             watched: Arc::new(watched),
-            scheduler: self.scheduler.clone(),
+            scheduler: self.engine.scheduler.clone(),
         };
         Ok((tasks, handle))
     }
@@ -313,9 +319,9 @@ impl<'a> Assembly<'a> {
                 links: self.links(chain, task)?,
                 fan: self.fan(chain, task, &meter),
             },
-            coordinator: self.coordinator.clone(),
+            coordinator: self.engine.coordinator.clone(),
             meter: meter.clone(),
-            turns: Turns::of(self.elements_in_a_row),
+            turns: Turns::of(self.engine.elements_in_a_row),
         };
         let work = match &self.graph.nodes[chain[0]].kind {
             Kind::Source { make, event_time } => {
@@ -357,9 +363,9 @@ impl<'a> Assembly<'a> {
             source,
             owner,
             stamps: event_time.map(|(settings, column)| Stamps::new(settings, column)),
-            clock: self.clock.clone(),
-            orders: self.coordinator.enlist(),
-            spoke: Some(self.clock.now()),
+            clock: self.engine.clock.clone(),
+            orders: self.engine.coordinator.enlist(),
+            spoke: Some(self.engine.clock.now()),
             told: Told::default(),
         })
     }
@@ -371,7 +377,7 @@ impl<'a> Assembly<'a> {
             task,
             parallelism: node.parallelism,
             counters: self.owners[operator][task].counters.clone(),
-            clock: self.clock.clone(),
+            clock: self.engine.clock.clone(),
         }
     }
 

@@ -177,10 +177,11 @@ struct State {
 }
 
 /// All tasks of a dataflow.
-#[derive(Default)]
 pub(crate) struct Scheduler {
     state: Mutex<State>,
     changed: Condvar,
+    /// Tells others that all is over.
+    at_end: Box<dyn Fn() + Send + Sync>,
 }
 
 impl fmt::Debug for Scheduler {
@@ -190,6 +191,14 @@ impl fmt::Debug for Scheduler {
 }
 
 impl Scheduler {
+    pub(crate) fn new(at_end: impl Fn() + Send + Sync + 'static) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            at_end: Box::new(at_end),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -221,7 +230,7 @@ impl Scheduler {
         state.live = cells.len();
         state.ready.extend(cells.iter().cloned());
         if cells.is_empty() {
-            state.outcome = Some(Ok(()));
+            self.conclude(state, Ok(()));
         }
         cells
     }
@@ -317,19 +326,24 @@ impl Scheduler {
     fn ended(&self, outcome: Result<(), Error>) {
         let mut state = self.state();
         state.live -= 1;
-        if state.outcome.is_none() && (outcome.is_err() || state.live == 0) {
-            state.outcome = Some(outcome);
-            drop(state);
-            self.changed.notify_all();
+        if outcome.is_err() || state.live == 0 {
+            self.conclude(state, outcome);
         }
     }
 
     /// Ends everything.
     pub(crate) fn stop(&self, why: Error) {
-        let mut state = self.state();
-        state.outcome.get_or_insert(Err(why));
-        drop(state);
-        self.changed.notify_all();
+        self.conclude(self.state(), Err(why));
+    }
+
+    /// The first outcome counts.
+    fn conclude(&self, mut state: MutexGuard<'_, State>, outcome: Result<(), Error>) {
+        if state.outcome.is_none() {
+            state.outcome = Some(outcome);
+            drop(state);
+            self.changed.notify_all();
+            (self.at_end)();
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {

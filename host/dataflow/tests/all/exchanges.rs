@@ -238,6 +238,10 @@ fn an_exchange_that_cannot_be_is_refused() {
         }),
         "the rounds of `next` have no rows"
     );
+    assert_eq!(
+        refused(Exchange::Hash(vec![])),
+        "the key by which `next` is fed has no columns"
+    );
     let none = graph
         .operator("next", 0)
         .input(&source, Exchange::Broadcast)

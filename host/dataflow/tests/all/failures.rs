@@ -275,3 +275,37 @@ fn all_operators_are_dropped_when_it_fails_is_stopped_or_is_dropped() {
         assert_eq!(exist.load(Ordering::SeqCst), 0);
     }
 }
+
+/// Never done with its first batch.
+struct Stuck;
+
+#[async_trait]
+impl Operator for Stuck {
+    async fn process(&mut self, _: usize, _: RecordBatch, _: &mut Output<'_>) -> Result<(), Cause> {
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn nobody_waits_for_the_barrier_of_a_dataflow_that_was_stopped() {
+    let mut graph = Graph::new();
+    let source = scripts(
+        &mut graph,
+        "source",
+        vec![[counting(3, 3), vec![Act::Forever]].concat()],
+        None,
+    );
+    graph
+        .operator("stuck", 1)
+        .input(&source, Exchange::RoundRobin)
+        .sink(|_| Ok(Stuck))
+        .expect("it is good");
+    let running = graph.start(&Options::default()).expect("it starts");
+    let (waits, stops) = (running.handle(), running.handle());
+    waits.trigger(1);
+    let waits = std::thread::spawn(move || waits.wait_for_checkpoint(1));
+    // Whether the other one waits already or not: it must not wait for ever.
+    stops.stop();
+    assert_eq!(waits.join().expect("it does not panic"), None);
+    drop(running);
+}
