@@ -8,7 +8,7 @@ use arrow_array::{Array, BooleanArray, RecordBatch};
 use arrow_schema::{Field, Schema, SchemaRef};
 use fastrand::Rng;
 use forebay_dataflow::operators::{
-    Condition, Each, IntervalJoin, IntervalJoinPlan, JoinKind, TableJoin, TableJoinPlan, Union,
+    Condition, Each, IntervalJoin, IntervalJoinPlan, JoinKind, Union,
 };
 use forebay_dataflow::{Bounds, Cause, EventTime, Exchange, Graph, Stream, TaskContext, Watermark};
 
@@ -18,12 +18,12 @@ use super::support::{
 };
 
 /// Left row, right row; `None`: it had no partner.
-type Pair = (Row, Option<Row>);
+pub(crate) type Pair = (Row, Option<Row>);
 
 /// Seconds: more than any row is behind another one.
-const DISORDER: u64 = 5;
+pub(crate) const DISORDER: u64 = 5;
 
-fn output_schema() -> SchemaRef {
+pub(crate) fn output_schema() -> SchemaRef {
     let right = schema()
         .fields()
         .iter()
@@ -64,7 +64,7 @@ fn pairs(batch: &RecordBatch) -> Vec<Pair> {
 }
 
 /// A random stream, out of order by less than the watermark allows, with few keys, some of them null, in batches of any size.
-fn stream(rng: &mut Rng, rows: i64) -> Vec<Row> {
+pub(crate) fn stream(rng: &mut Rng, rows: i64) -> Vec<Row> {
     let mut time = 100;
     let one = |number| {
         time += rng.i64(0..3);
@@ -85,7 +85,7 @@ fn acts(rng: &mut Rng, mut rows: &[Row]) -> Vec<Act> {
 }
 
 /// Every other row to another task.
-fn two_tasks(rng: &mut Rng, rows: &[Row]) -> Vec<Vec<Act>> {
+pub(crate) fn two_tasks(rng: &mut Rng, rows: &[Row]) -> Vec<Vec<Act>> {
     let half = |odd| {
         rows.iter()
             .enumerate()
@@ -96,7 +96,7 @@ fn two_tasks(rng: &mut Rng, rows: &[Row]) -> Vec<Vec<Act>> {
     vec![acts(rng, &half(0)), acts(rng, &half(1))]
 }
 
-fn nested_loop(
+pub(crate) fn nested_loop(
     left: &[Row],
     right: &[Row],
     kind: JoinKind,
@@ -122,7 +122,7 @@ fn nested_loop(
 }
 
 /// A sink for pairs.
-fn collect(graph: &mut Graph, stream: &Stream) -> Arc<Mutex<Vec<Pair>>> {
+pub(crate) fn collect(graph: &mut Graph, stream: &Stream) -> Arc<Mutex<Vec<Pair>>> {
     let collected: Arc<Mutex<Vec<Pair>>> = Arc::default();
     let into = collected.clone();
     let make = move |_: TaskContext| {
@@ -144,14 +144,14 @@ fn collect(graph: &mut Graph, stream: &Stream) -> Arc<Mutex<Vec<Pair>>> {
     collected
 }
 
-fn sorted(pairs: &Mutex<Vec<Pair>>) -> Vec<Pair> {
+pub(crate) fn sorted(pairs: &Mutex<Vec<Pair>>) -> Vec<Pair> {
     let mut pairs = pairs.lock().expect("nobody panics with it").clone();
     pairs.sort();
     pairs
 }
 
 /// Both numbers are odd or both are even.
-fn condition() -> Condition {
+pub(crate) fn condition() -> Condition {
     Box::new(|batch: &RecordBatch| {
         let numbers = |column: usize| {
             batch
@@ -478,87 +478,6 @@ fn memory_is_given_back_when_time_has_passed() {
         many < few * 2,
         "the state after 500 rows has {few} bytes, that after 5000 has {many}"
     );
-}
-
-/// A stream that is joined with a table.
-struct TableCase {
-    kind: JoinKind,
-    with_condition: bool,
-    broadcast: bool,
-    stream: Vec<Vec<Act>>,
-    table: Vec<Vec<Act>>,
-}
-
-impl TableCase {
-    fn graph(&self) -> (Graph, Arc<Mutex<Vec<Pair>>>) {
-        let mut graph = Graph::new().with_bounds(Bounds {
-            rows: 10,
-            bytes: 1 << 20,
-        });
-        let stream = scripts(
-            &mut graph,
-            "stream",
-            self.stream.clone(),
-            Some(event_time(DISORDER)),
-        );
-        let table = scripts(&mut graph, "table", self.table.clone(), None);
-        let by_key = || Exchange::Hash(vec!["key".into()]);
-        let (of_stream, of_table) = if self.broadcast {
-            (Exchange::RoundRobin, Exchange::Broadcast)
-        } else {
-            (by_key(), by_key())
-        };
-        let (kind, with_condition) = (self.kind, self.with_condition);
-        let schemas = [schema(), schema()];
-        let plan = TableJoinPlan {
-            schemas,
-            keys: [vec![0], vec![0]],
-            kind,
-            output: output_schema(),
-        };
-        let joined = graph
-            .operator("joined", 3)
-            .input(&stream, of_stream)
-            .table(&table, of_table);
-        let make = move |_| TableJoin::new(plan.clone(), with_condition.then(condition));
-        let joined = joined.build(output_schema(), make).expect("it is good");
-        let collected = collect(&mut graph, &joined);
-        (graph, collected)
-    }
-}
-
-#[test]
-fn a_stream_is_joined_with_a_table_like_nested_loops() {
-    for seed in 0..200 {
-        let mut rng = Rng::with_seed(seed);
-        let (most, least) = (rng.i64(1..150), rng.i64(0..80));
-        let (left, right) = (stream(&mut rng, most), stream(&mut rng, least));
-        let case = TableCase {
-            kind: if rng.bool() {
-                JoinKind::Left
-            } else {
-                JoinKind::Inner
-            },
-            with_condition: rng.bool(),
-            broadcast: rng.bool(),
-            stream: two_tasks(&mut rng, &left),
-            table: two_tasks(&mut rng, &right),
-        };
-        let belongs = |left: &Row, right: &Row| !case.with_condition || left.1 % 2 == right.1 % 2;
-        let expected = nested_loop(&left, &right, case.kind, belongs);
-        let (graph, collected) = case.graph();
-        simulate(&graph, seed);
-        assert_eq!(sorted(&collected), expected, "seed {seed}");
-        // The same with a barrier that may come while the table is read.
-        let (graph, before) = case.graph();
-        let checkpoint = checkpoint_after(&graph, seed, rng.usize(..60));
-        let (graph, after) = case.graph();
-        simulate_from(&graph, seed + 1, Some(&checkpoint));
-        let mut both = [sorted(&before), sorted(&after)].concat();
-        both.sort();
-        both.dedup();
-        assert_eq!(both, expected, "seed {seed}: interrupted");
-    }
 }
 
 #[test]

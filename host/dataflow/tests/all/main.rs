@@ -7,6 +7,7 @@ mod joins;
 mod keys;
 mod reading;
 mod support;
+mod tables;
 mod threads;
 mod watermarks;
 mod windows;
