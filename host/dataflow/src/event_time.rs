@@ -13,22 +13,28 @@ use arrow_buffer::ScalarBuffer;
 use arrow_schema::{DataType, TimeUnit};
 
 use crate::chain::Owner;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::operator::EventTime;
 
 /// Whether a column of this type can be an event time.
-pub fn is_time(kind: &DataType) -> bool {
+pub(crate) fn is_time(kind: &DataType) -> bool {
     matches!(kind, DataType::Timestamp(..))
 }
 
+/// The event times of these rows, in microseconds since 1970, UTC.
+pub(crate) fn times(batch: &RecordBatch, column: usize) -> Result<ScalarBuffer<i64>, Cause> {
+    let times = batch.column(column);
+    if times.null_count() > 0 {
+        let name = batch.schema_ref().field(column).name();
+        return Err(format!("the event time `{name}` is null").into());
+    }
+    micros(times)
+}
+
 /// The values of a column of timestamps in microseconds since 1970, UTC; those of nulls mean nothing.
-///
-/// # Panics
-///
-/// It is no column of timestamps.
-pub fn micros(column: &dyn Array) -> ScalarBuffer<i64> {
+fn micros(column: &dyn Array) -> Result<ScalarBuffer<i64>, Cause> {
     let DataType::Timestamp(unit, _) = column.data_type() else {
-        panic!("{} is no timestamp", column.data_type())
+        return Err(format!("an event time cannot be {}", column.data_type()).into());
     };
     let scaled = |values: &[i64], factor: i64| {
         values
@@ -36,7 +42,7 @@ pub fn micros(column: &dyn Array) -> ScalarBuffer<i64> {
             .map(|value| value.saturating_mul(factor))
             .collect()
     };
-    match unit {
+    Ok(match unit {
         TimeUnit::Second => scaled(
             column.as_primitive::<TimestampSecondType>().values(),
             1_000_000,
@@ -53,7 +59,7 @@ pub fn micros(column: &dyn Array) -> ScalarBuffer<i64> {
             let values = column.as_primitive::<TimestampNanosecondType>().values();
             values.iter().map(|value| value.div_euclid(1_000)).collect()
         }
-    }
+    })
 }
 
 /// Follows the event time of one source task.
@@ -101,7 +107,7 @@ impl Stamps {
                 row: self.rows + null as u64 + 1,
             });
         }
-        let times = micros(column);
+        let times = micros(column).map_err(|cause| owner.blame(cause))?;
         let late = times.iter().filter(|&&time| time < self.watermark).count();
         owner.counters.late.fetch_add(late as u64, Relaxed);
         if let Some(latest) = times.iter().max() {

@@ -30,10 +30,12 @@ use arrow_array::types::{
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
     UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayAccessor, ArrayRef, UInt64Array};
+use arrow_array::{Array, ArrayAccessor, ArrayRef};
 use arrow_schema::{DataType, TimeUnit};
 use arrow_select::take::take;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::error::Cause;
 
 /// Into how many groups keys fall. State belongs to a group, groups belong to tasks: a job may have more tasks one day.
 pub const KEY_GROUPS: u16 = 4096;
@@ -69,38 +71,46 @@ pub fn is_hashable(kind: &DataType) -> bool {
     }
 }
 
-/// The hash of each row over these columns, which are of one length and hashable.
+/// The hash of each row over these columns, which are of one length.
 ///
-/// # Panics
+/// # Errors
 ///
 /// A column is of a type that is not hashable.
-pub fn hash_rows(columns: &[ArrayRef]) -> Vec<u64> {
+pub fn hash_rows(columns: &[ArrayRef]) -> Result<Vec<u64>, Cause> {
     let mut hashes = vec![0; columns.first().map_or(0, Array::len)];
     for column in columns {
-        fold(column, &mut hashes);
+        fold(column, &mut hashes)?;
     }
-    hashes
+    Ok(hashes)
+}
+
+fn no_key(kind: &DataType) -> Cause {
+    format!("{kind} cannot be a key").into()
 }
 
 /// Folds one column into the hashes.
-fn fold(column: &dyn Array, hashes: &mut [u64]) {
+fn fold(column: &dyn Array, hashes: &mut [u64]) -> Result<(), Cause> {
     match column.data_type() {
         DataType::Null => each(column, hashes, |_| (0, [])),
         DataType::Boolean => {
             let values = column.as_boolean();
             each(column, hashes, |row| (1, [u8::from(values.value(row))]));
         }
-        DataType::Dictionary(..) => fold(&spelled_out(column), hashes),
+        DataType::Dictionary(..) => {
+            let dictionary = column.as_any_dictionary();
+            fold(&take(dictionary.values(), dictionary.keys(), None)?, hashes)?;
+        }
         DataType::Decimal128(..) => {
             number::<Decimal128Type, _>(column, hashes, |value| (9, value.to_le_bytes()));
         }
-        kind if kind.is_numeric() => fold_numbers(column, hashes),
-        kind if kind.is_temporal() => fold_times(column, hashes),
-        _ => fold_texts(column, hashes),
+        kind if kind.is_numeric() => fold_numbers(column, hashes)?,
+        kind if kind.is_temporal() => fold_times(column, hashes)?,
+        _ => fold_texts(column, hashes)?,
     }
+    Ok(())
 }
 
-fn fold_numbers(column: &dyn Array, hashes: &mut [u64]) {
+fn fold_numbers(column: &dyn Array, hashes: &mut [u64]) -> Result<(), Cause> {
     use DataType as D;
     match column.data_type() {
         D::Int8 => signed::<Int8Type>(column, hashes),
@@ -117,11 +127,12 @@ fn fold_numbers(column: &dyn Array, hashes: &mut [u64]) {
         D::Float16 => floating::<Float16Type>(column, hashes),
         D::Float32 => floating::<Float32Type>(column, hashes),
         D::Float64 => floating::<Float64Type>(column, hashes),
-        other => panic!("{other} cannot be a key"),
+        other => return Err(no_key(other)),
     }
+    Ok(())
 }
 
-fn fold_times(column: &dyn Array, hashes: &mut [u64]) {
+fn fold_times(column: &dyn Array, hashes: &mut [u64]) -> Result<(), Cause> {
     use DataType as D;
     use TimeUnit as U;
     match column.data_type() {
@@ -141,11 +152,12 @@ fn fold_times(column: &dyn Array, hashes: &mut [u64]) {
         D::Time32(_) => of_day::<Time32MillisecondType>(column, hashes, 1_000_000),
         D::Time64(U::Microsecond) => of_day::<Time64MicrosecondType>(column, hashes, 1_000),
         D::Time64(_) => of_day::<Time64NanosecondType>(column, hashes, 1),
-        other => panic!("{other} cannot be a key"),
+        other => return Err(no_key(other)),
     }
+    Ok(())
 }
 
-fn fold_texts(column: &dyn Array, hashes: &mut [u64]) {
+fn fold_texts(column: &dyn Array, hashes: &mut [u64]) -> Result<(), Cause> {
     match column.data_type() {
         DataType::Utf8 => text(&column.as_string::<i32>(), hashes),
         DataType::LargeUtf8 => text(&column.as_string::<i64>(), hashes),
@@ -154,20 +166,9 @@ fn fold_texts(column: &dyn Array, hashes: &mut [u64]) {
         DataType::LargeBinary => text(&column.as_binary::<i64>(), hashes),
         DataType::BinaryView => text(&column.as_binary_view(), hashes),
         DataType::FixedSizeBinary(_) => text(&column.as_fixed_size_binary(), hashes),
-        other => panic!("{other} cannot be a key"),
+        other => return Err(no_key(other)),
     }
-}
-
-/// A dictionary as the values that it stands for.
-fn spelled_out(column: &dyn Array) -> ArrayRef {
-    let dictionary = column.as_any_dictionary();
-    let keys = dictionary
-        .normalized_keys()
-        .into_iter()
-        .map(|key| key as u64)
-        .collect();
-    let keys = UInt64Array::new(keys, dictionary.keys().nulls().cloned());
-    take(dictionary.values(), &keys, None).expect("a key of a dictionary lies within it")
+    Ok(())
 }
 
 fn each<B: AsRef<[u8]>>(column: &dyn Array, hashes: &mut [u64], value: impl Fn(usize) -> (u64, B)) {

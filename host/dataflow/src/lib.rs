@@ -64,7 +64,6 @@ pub use self::chain::Output;
 pub use self::checkpoint::Checkpoint;
 pub use self::element::{Element, Watermark};
 pub use self::error::{Cause, Error, GraphError};
-pub use self::event_time::{is_time, micros};
 pub use self::exchange::{Bounds, Exchange, Rest};
 pub use self::executor::Clock;
 pub use self::graph::{Building, Graph, Stream};

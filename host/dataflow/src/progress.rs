@@ -1,9 +1,8 @@
 //! How far a running dataflow is.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::time::Duration;
 
 use crate::Watermark;
@@ -11,7 +10,7 @@ use crate::exchange::Gauge;
 use crate::executor::Meter;
 
 /// What one task of an operator counts. Operators count what only they can see, the engine the rest.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counters {
     /// Rows that came in; for a source, rows that it read.
     pub rows_in: AtomicU64,
@@ -25,17 +24,24 @@ pub struct Counters {
     pub dropped: AtomicU64,
     /// `i64::MIN`: none yet; `i64::MAX`: the end.
     watermark: AtomicI64,
-    idle: std::sync::atomic::AtomicBool,
+    idle: AtomicBool,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            rows_in: AtomicU64::default(),
+            rows_out: AtomicU64::default(),
+            late: AtomicU64::default(),
+            malformed: AtomicU64::default(),
+            dropped: AtomicU64::default(),
+            watermark: AtomicI64::new(i64::MIN),
+            idle: AtomicBool::default(),
+        }
+    }
 }
 
 impl Counters {
-    pub(crate) fn new() -> Self {
-        Self {
-            watermark: AtomicI64::new(i64::MIN),
-            ..Self::default()
-        }
-    }
-
     pub(crate) fn note(&self, watermark: Watermark) {
         match watermark {
             Watermark::At(at) => {

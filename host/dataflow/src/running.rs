@@ -13,7 +13,7 @@ use crate::executor::{Clock, Meter, Scheduler, Simulated, Task, Threads, Work};
 use crate::graph::{Graph, Kind, Make, Node};
 use crate::inputs::Inputs;
 use crate::operator::{EventTime, Source, TaskContext};
-use crate::progress::{Counters, Progress, Watched, WatchedTask};
+use crate::progress::{Progress, Watched, WatchedTask};
 use crate::task::{Common, OperatorTask, SourceTask, Turns};
 
 /// How many elements a task works on before others have their turn. A simulation has them take turns after each.
@@ -234,7 +234,7 @@ impl<'a> Assembly<'a> {
             operator: node.name.clone(),
             task,
             schema: node.schema.clone(),
-            counters: Arc::new(Counters::new()),
+            counters: Arc::default(),
         };
         let owners = graph.nodes.iter().map(|node| {
             (0..node.parallelism)

@@ -48,7 +48,7 @@ impl Deal {
         }
     }
 
-    /// Whether rows wait here that came before what comes now.
+    /// The rounds, where rows wait that came before what comes now.
     pub(crate) fn rounds(&mut self) -> Option<&mut Rounds> {
         match self {
             Self::Rounds(rounds) => Some(rounds),
@@ -86,7 +86,7 @@ fn by_key(
         .map(|&column| batch.column(column).clone())
         .collect();
     let mut rows_of = vec![Vec::with_capacity(batch.num_rows() / targets * 2); targets];
-    for (row, hash) in (0..).zip(key::hash_rows(&keys)) {
+    for (row, hash) in (0..).zip(key::hash_rows(&keys)?) {
         rows_of[key::task(key::group(hash), targets)].push(row);
     }
     let parts = rows_of

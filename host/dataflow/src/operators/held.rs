@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_buffer::ScalarBuffer;
 use arrow_row::Rows;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -13,7 +13,7 @@ use arrow_select::interleave::interleave_record_batch;
 
 use super::keys::{ByKey, Keys};
 use crate::error::Cause;
-use crate::event_time::micros;
+use crate::event_time::times;
 use crate::state::{batch_bytes, batch_of_bytes};
 
 /// A row that is held: its batch and its place there.
@@ -58,15 +58,7 @@ impl Side {
 
     /// The event times of a batch of this side.
     pub(super) fn times(&self, rows: &RecordBatch) -> Result<ScalarBuffer<i64>, Cause> {
-        let column = rows.column(self.time);
-        if column.null_count() > 0 {
-            return Err(format!(
-                "the event time `{}` is null",
-                self.schema.field(self.time).name()
-            )
-            .into());
-        }
-        Ok(micros(column))
+        times(rows, self.time)
     }
 
     /// Takes rows in.

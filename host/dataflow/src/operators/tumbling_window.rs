@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 use super::keys::{ByKey, Keys};
 use crate::error::Cause;
-use crate::event_time::micros;
+use crate::event_time::times;
 use crate::state::{batch_bytes, batch_of_bytes, parts, split, split_parts};
 use crate::{Counters, Operator, Output, TaskContext};
 
@@ -214,15 +214,7 @@ impl Operator for TumblingWindow {
         batch: RecordBatch,
         _: &mut Output<'_>,
     ) -> Result<(), Cause> {
-        let column = batch.column(self.plan.time);
-        if column.null_count() > 0 {
-            return Err(format!(
-                "the event time `{}` is null",
-                self.plan.input.field(self.plan.time).name()
-            )
-            .into());
-        }
-        for (start, rows) in self.by_window(&micros(column)) {
+        for (start, rows) in self.by_window(&times(&batch, self.plan.time)?) {
             if self.is_over(start) {
                 self.counters.late.fetch_add(rows.len() as u64, Relaxed);
             } else if rows.len() == batch.num_rows() {

@@ -6,13 +6,13 @@ use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use fastrand::Rng;
 use forebay_dataflow::{
-    Bounds, Cause, Exchange, Graph, Operator, Options, Output, Rest, TaskContext, batch_bytes,
+    Bounds, Cause, Exchange, Graph, Operator, Output, Rest, TaskContext, batch_bytes,
     batch_of_bytes,
 };
 
 use super::support::{
     Act, Event, Pass, Row, Seen, Sum, batch, checkpoint, checkpoint_after, counting, event_time,
-    note, of, row, rows, schema, scripts, simulate, simulate_from,
+    note, of, row, rows, schema, scripts, simulate, simulate_from, start,
 };
 
 /// A sink whose rows are its state: what it shows at the end is what it had before the barrier and what came after it.
@@ -194,12 +194,7 @@ fn a_barrier_finds_sources_that_are_silent_and_tasks_in_threads() {
         1,
         Exchange::RoundRobin,
     );
-    let running = graph
-        .start(&Options {
-            threads: 2,
-            checkpoint: None,
-        })
-        .expect("it starts");
+    let running = start(&graph, 2);
     let handle = running.handle();
     handle.trigger(7);
     assert_eq!(

@@ -11,7 +11,7 @@ use forebay_dataflow::{
     Cause, Error, EventTime, Exchange, Graph, Operator, Options, Output, Source, TaskContext,
 };
 
-use super::support::{Act, Pass, counting, note, schema, scripts};
+use super::support::{Act, Pass, counting, note, schema, scripts, start};
 
 /// Does something bad with the third batch.
 struct Bad(fn(RecordBatch) -> Result<RecordBatch, Cause>, usize);
@@ -59,12 +59,7 @@ fn failure(bad: fn(RecordBatch) -> Result<RecordBatch, Cause>) -> Error {
         1,
         Exchange::RoundRobin,
     );
-    let running = graph
-        .start(&Options {
-            threads: 2,
-            checkpoint: None,
-        })
-        .expect("it starts");
+    let running = start(&graph, 2);
     let in_threads = running.wait().expect_err("it fails");
     let simulated = graph
         .simulate(1, None)

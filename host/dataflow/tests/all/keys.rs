@@ -15,13 +15,17 @@ use arrow_array::{
 use arrow_schema::DataType;
 use forebay_dataflow::key::{KEY_GROUPS, group, hash_rows, is_hashable, task};
 
+fn hashed(columns: &[ArrayRef]) -> Vec<u64> {
+    hash_rows(columns).expect("these are keys")
+}
+
 #[track_caller]
 fn check(column: impl arrow_array::Array + 'static, hashes: &[u64]) {
     let column: ArrayRef = Arc::new(column);
     assert!(is_hashable(column.data_type()));
-    assert_eq!(hash_rows(std::slice::from_ref(&column)), hashes);
+    assert_eq!(hashed(std::slice::from_ref(&column)), hashes);
     // A slice is hashed like the whole.
-    assert_eq!(hash_rows(&[column.slice(1, column.len() - 1)]), hashes[1..]);
+    assert_eq!(hashed(&[column.slice(1, column.len() - 1)]), hashes[1..]);
 }
 
 #[test]
@@ -233,7 +237,14 @@ fn the_rest() {
             0x2d06_8005_38d3_94c2,
         ],
     );
-    assert!(!is_hashable(&DataType::new_list(DataType::Int64, true)));
+    let nulls = [None::<&str>; 2]
+        .into_iter()
+        .collect::<DictionaryArray<Int8Type>>();
+    check(nulls, &[0x2d06_8005_38d3_94c2; 2]);
+    let list = DataType::new_list(DataType::Int64, true);
+    assert!(!is_hashable(&list));
+    let refused = hash_rows(&[arrow_array::new_null_array(&list, 1)]).expect_err("it is no key");
+    assert_eq!(refused.to_string(), format!("{list} cannot be a key"));
 }
 
 #[test]
@@ -241,7 +252,7 @@ fn columns_follow_each_other() {
     let text: ArrayRef = Arc::new(StringArray::from(vec![Some("JFK"), Some("LGA"), None]));
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(7), None, Some(0)]));
     assert_eq!(
-        hash_rows(&[text, numbers]),
+        hashed(&[text, numbers]),
         &[
             0xfde4_ceb6_9018_5d7c,
             0xa80e_90db_062c_924a,

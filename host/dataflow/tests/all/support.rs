@@ -11,8 +11,8 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicro
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use forebay_dataflow::{
-    Cause, Checkpoint, Clock, EventTime, Graph, Operator, Options, Output, Progress, Simulation,
-    Source, TaskContext,
+    Cause, Checkpoint, Clock, EventTime, Graph, Operator, Options, Output, Progress, Running,
+    Simulation, Source, TaskContext,
 };
 
 /// Key (null where it is empty), number, event time in seconds.
@@ -363,16 +363,17 @@ pub(crate) fn simulate_from(
         .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
 }
 
+pub(crate) fn start(graph: &Graph, threads: usize) -> Running {
+    let options = Options {
+        threads,
+        checkpoint: None,
+    };
+    graph.start(&options).expect("it starts")
+}
+
 pub(crate) fn run(graph: &Graph, threads: usize) -> Vec<Progress> {
-    let running = graph
-        .start(&Options {
-            threads,
-            checkpoint: None,
-        })
-        .expect("it starts");
-    running
-        .wait()
-        .unwrap_or_else(|error| panic!("{threads} threads: {error}"))
+    let ended = start(graph, threads).wait();
+    ended.unwrap_or_else(|error| panic!("{threads} threads: {error}"))
 }
 
 pub(crate) fn of<'a>(progress: &'a [Progress], operator: &str) -> &'a Progress {

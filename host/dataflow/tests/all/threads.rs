@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use forebay_dataflow::{
-    Bounds, Cause, Exchange, Graph, Handle, Operator, Options, Output, Progress, Source, Watermark,
+    Bounds, Cause, Exchange, Graph, Handle, Operator, Output, Progress, Source, Watermark,
 };
 
-use super::support::{Act, Pass, batch, counting, event_time, note, of, row, schema, scripts};
+use super::support::{
+    Act, Pass, batch, counting, event_time, note, of, row, schema, scripts, start,
+};
 
 const WATCHDOG: Duration = Duration::from_mins(1);
 
@@ -99,12 +101,7 @@ fn a_slow_sink_holds_an_endless_source() {
         .input(&passed, Exchange::RoundRobin)
         .sink(move |_| Ok(sink.clone()))
         .expect("it is good");
-    let running = graph
-        .start(&Options {
-            threads: 2,
-            checkpoint: None,
-        })
-        .expect("it starts");
+    let running = start(&graph, 2);
     let handle = running.handle();
     for let_through in [0, 1, 5, 100] {
         valve.open(let_through);
@@ -184,12 +181,7 @@ fn rows_go_through_at_once_and_idle_tasks_are_woken() {
         .build(schema(), |_| Ok(Pass))
         .expect("it is good");
     let seen = note(&mut graph, &passed, 1, Exchange::RoundRobin);
-    let running = graph
-        .start(&Options {
-            threads: 2,
-            checkpoint: None,
-        })
-        .expect("it starts");
+    let running = start(&graph, 2);
     let handle = running.handle();
     for number in 1..200_u32 {
         feed(&from_outside, number.into());
@@ -227,12 +219,7 @@ fn one_thread_is_shared_by_endless_sources() {
             .build(schema(), make);
         sink.expect("it is good");
     }
-    let running = graph
-        .start(&Options {
-            threads: 1,
-            checkpoint: None,
-        })
-        .expect("it starts");
+    let running = start(&graph, 1);
     until(&running.handle(), |progress| {
         progress.iter().all(|operator| operator.rows_in > 1000)
     });
@@ -250,12 +237,7 @@ fn time_wakes_a_source() {
         .collect();
     let source = scripts(&mut graph, "source", vec![acts; 3], None);
     let seen = note(&mut graph, &source, 1, Exchange::RoundRobin);
-    let running = graph
-        .start(&Options {
-            threads: 2,
-            checkpoint: None,
-        })
-        .expect("it starts");
+    let running = start(&graph, 2);
     running.wait().expect("it ends");
     assert_eq!(seen.sorted_rows().len(), 60);
 }
