@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// The crates of this repository that a crate may use, in its code or in its build script. `ARCHITECTURE.md` draws the same picture.
-const OWN: [(&str, &[&str]); 14] = [
+const OWN: [(&str, &[&str]); 15] = [
     ("forebay-bundled", &["forebay-plugin-build"]),
     (
         "forebay-cli",
@@ -29,6 +29,7 @@ const OWN: [(&str, &[&str]); 14] = [
     ("forebay-protocol", &[]),
     ("forebay-python", &["forebay-protocol"]),
     ("forebay-pytorch", &["forebay-plugin-sdk"]),
+    ("forebay-sql", &["forebay-dataflow"]),
     ("forebay-standard-machine", &["forebay-plugin-sdk"]),
     ("forebay-tensorflow", &["forebay-plugin-sdk"]),
 ];
@@ -37,7 +38,12 @@ const OWN: [(&str, &[&str]); 14] = [
 const FREE: [&str; 2] = ["tests/", "examples/"];
 
 /// Well-known crates that only the crates named may use, and why.
-const FOREIGN: [(&str, &[&str], &str); 6] = [
+const FOREIGN: [(&str, &[&str], &str); 7] = [
+    (
+        "datafusion",
+        &["forebay-sql"],
+        "one crate knows SQL; a dataflow has operators",
+    ),
     (
         "wasmtime",
         &["forebay-plugin"],

@@ -1,0 +1,176 @@
+//! What is wrong with a query.
+
+use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError};
+use datafusion::sql::sqlparser::parser::ParserError;
+use forebay_dataflow::GraphError;
+
+/// A place in the text of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// From 1.
+    pub line: u64,
+    /// From 1, in characters.
+    pub column: u64,
+}
+
+/// Why a query cannot run.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// What is wrong, on which named thing.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Where, if that is known.
+    pub place: Option<Place>,
+}
+
+impl Error {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: None,
+            place: None,
+        }
+    }
+
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+}
+
+impl From<GraphError> for Error {
+    fn from(error: GraphError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        match error {
+            DataFusionError::Diagnostic(diagnostic, inner) => diagnosed(&diagnostic, *inner),
+            DataFusionError::Context(_, inner) => (*inner).into(),
+            DataFusionError::Collection(mut errors) if !errors.is_empty() => {
+                errors.swap_remove(0).into()
+            }
+            DataFusionError::SchemaError(error, _) => schema(&error),
+            DataFusionError::SQL(error, _) => parser(&error),
+            DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) => {
+                planned(&message)
+            }
+            other => planned(&other.strip_backtrace()),
+        }
+    }
+}
+
+/// The diagnostic knows the place, the error what it is about.
+fn diagnosed(diagnostic: &Diagnostic, inner: DataFusionError) -> Error {
+    let place = diagnostic.span.map(|span| Place {
+        line: span.start.line,
+        column: span.start.column,
+    });
+    Error {
+        place,
+        ..inner.into()
+    }
+}
+
+fn schema(error: &SchemaError) -> Error {
+    match error {
+        SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } => {
+            let missing = Error::new(format!("there is no column `{}`", name(field)));
+            match nearest(&field.name, valid_fields.iter().map(Column::name)) {
+                Some(nearest) => missing.with_hint(format!("did you mean `{nearest}`?")),
+                None => missing,
+            }
+        }
+        SchemaError::AmbiguousReference { field } => Error::new(format!(
+            "the column `{}` may be of several relations",
+            name(field)
+        ))
+        .with_hint(format!("name the relation too, as in `a.{}`", field.name)),
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => two_columns(name),
+    }
+}
+
+/// Two columns of one name.
+pub(crate) fn two_columns(name: &str) -> Error {
+    Error::new(format!("there are two columns `{name}`")).with_hint(format!(
+        "give one another name, as in `{name} AS other_{name}`"
+    ))
+}
+
+/// As one writes it.
+fn name(column: &Column) -> String {
+    match &column.relation {
+        Some(relation) => format!("{relation}.{}", column.name),
+        None => column.name.clone(),
+    }
+}
+
+/// The name that is most like this one, if any is.
+pub(crate) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let like = |other: &str| strsim::normalized_levenshtein(name, other);
+    let best = names
+        .into_iter()
+        .max_by(|one, other| like(one).total_cmp(&like(other)))?;
+    (like(best) >= 0.5).then_some(best)
+}
+
+/// The parser writes the place at the end of its message.
+fn parser(error: &ParserError) -> Error {
+    let (ParserError::ParserError(message) | ParserError::TokenizerError(message)) = error else {
+        return Error::new("the SQL is nested too deeply");
+    };
+    let placed = message
+        .rsplit_once(" at Line: ")
+        .and_then(|(message, place)| {
+            let (line, column) = place.split_once(", Column: ")?;
+            Some((
+                message,
+                Place {
+                    line: line.parse().ok()?,
+                    column: column.trim().parse().ok()?,
+                },
+            ))
+        });
+    match placed {
+        Some((message, place)) => Error {
+            place: Some(place),
+            ..Error::new(lower_first(message))
+        },
+        None => Error::new(lower_first(message)),
+    }
+}
+
+/// A message of DataFusion in our form: one line, no capital at its beginning, no full stop; what it offers is a hint.
+fn planned(message: &str) -> Error {
+    let mut lines = message.lines();
+    let error = Error::new(lower_first(
+        lines.next().unwrap_or_default().trim_end_matches('.'),
+    ));
+    match lines.next() {
+        Some(offer) if offer.starts_with("Did you mean") => {
+            error.with_hint(lower_first(&offer.replace('\'', "`")))
+        }
+        _ => error,
+    }
+}
+
+fn lower_first(message: &str) -> String {
+    let mut characters = message.chars();
+    match (characters.next(), characters.clone().next()) {
+        // Not a word in capitals, as those of SQL are.
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain(characters).collect()
+        }
+        _ => message.to_owned(),
+    }
+}

@@ -1,0 +1,56 @@
+//! A planned query: what its operators will be.
+
+use std::sync::Arc;
+
+use arrow_schema::{Field, Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::physical_plan::PhysicalExpr;
+use forebay_dataflow::operators::IntervalJoinPlan;
+
+use crate::evaluate::Function;
+
+/// One operator and what feeds it.
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    /// Its columns, whose names are unique: with the relation where they have one.
+    pub(crate) schema: SchemaRef,
+    /// The position of the event time.
+    pub(crate) time: Option<usize>,
+}
+
+pub(crate) enum Kind {
+    /// The relation as it is.
+    Scan(String),
+    /// One batch of each batch.
+    Each {
+        name: &'static str,
+        input: Box<Node>,
+        function: Function,
+    },
+    Union(Vec<Node>),
+    IntervalJoin {
+        inputs: Box<[Node; 2]>,
+        plan: IntervalJoinPlan,
+        condition: Option<Condition>,
+    },
+}
+
+/// What else must hold of two joined rows.
+#[derive(Clone)]
+pub(crate) struct Condition {
+    /// The columns that it sees: those of both sides without the keys that were added.
+    pub(crate) positions: Vec<usize>,
+    pub(crate) condition: Arc<dyn PhysicalExpr>,
+}
+
+/// The columns of a plan under unique names.
+pub(crate) fn unique_names(schema: &DFSchema) -> SchemaRef {
+    let field = |(relation, field): (Option<&datafusion::common::TableReference>, &Arc<Field>)| {
+        let name = relation.map_or_else(
+            || field.name().clone(),
+            |relation| format!("{relation}.{}", field.name()),
+        );
+        field.as_ref().clone().with_name(name)
+    };
+    Arc::new(Schema::new(schema.iter().map(field).collect::<Vec<_>>()))
+}

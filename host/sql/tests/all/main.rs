@@ -1,0 +1,5 @@
+//! Queries over streams, held against DataFusion over the same rows.
+
+mod queries;
+mod refusals;
+mod support;
