@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow_schema::SchemaRef;
+use arrow_schema::{Field, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use datafusion::physical_plan::PhysicalExpr;
 use forebay_dataflow::Cause;
@@ -41,6 +41,39 @@ pub(crate) fn columns(positions: Vec<usize>, schema: SchemaRef) -> Function {
             columns,
             &options,
         )?)
+    })
+}
+
+/// The columns of this schema, by name.
+pub(crate) fn columns_named(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Cause> {
+    let column = |field: &Arc<Field>| {
+        let missing = || format!("the column `{}` is not there", field.name());
+        batch
+            .column_by_name(field.name())
+            .cloned()
+            .ok_or_else(missing)
+    };
+    let columns = schema.fields().iter().map(column);
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(
+        schema.clone(),
+        columns.collect::<Result<_, _>>()?,
+        &options,
+    )?)
+}
+
+/// The columns of these names, under this schema.
+pub(crate) fn scan(named: SchemaRef, schema: SchemaRef) -> Function {
+    let select = columns((0..named.fields().len()).collect(), schema);
+    Arc::new(move |batch| select(columns_named(&batch, &named)?))
+}
+
+/// One after the other.
+pub(crate) fn in_turn(functions: Vec<Function>) -> Function {
+    Arc::new(move |batch| {
+        functions
+            .iter()
+            .try_fold(batch, |batch, function| function(batch))
     })
 }
 

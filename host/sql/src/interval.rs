@@ -136,7 +136,7 @@ fn moved(expression: &Expr) -> Option<(&Column, i64)> {
 }
 
 /// A length of time that is always the same: no months.
-fn fixed(expression: &Expr) -> Option<i64> {
+pub(crate) fn fixed(expression: &Expr) -> Option<i64> {
     let Expr::Literal(value, _) = expression else {
         return None;
     };

@@ -1,22 +1,30 @@
 //! SQL over streams. DataFusion parses, plans, coerces and evaluates expressions; what runs are operators of the dataflow.
 //!
 //! No plan of DataFusion runs on an unbounded input: [`plan`] turns each part into an operator that works on streams, and refuses by
-//! name what would need all rows at once, with a way out. Begin with [`Relation`] (what SQL may read) and [`plan`]; a [`Query`]
+//! name what would need all rows at once, with a way out. A part that reads bounded relations alone is DataFusion's as a whole. Begin with [`Relation`] (what SQL may read) and [`plan`]; a [`Query`]
 //! becomes operators with [`Query::build`].
 
+mod aggregates;
 mod build;
 mod error;
 mod evaluate;
+mod in_turn;
 mod interval;
+mod join;
 mod node;
 mod planner;
+mod refusal;
+mod stage;
+mod window;
 
 use std::collections::BTreeMap;
 
 use arrow_schema::SchemaRef;
+use forebay_dataflow::{Cause, Source};
 
 pub use self::error::{Error, Place};
-pub use self::planner::Query;
+pub use self::planner::{Query, Reads};
+pub use self::stage::{Resources, Sorted};
 
 /// Something that SQL may read by name.
 #[derive(Debug, Clone)]
@@ -25,6 +33,8 @@ pub struct Relation {
     pub schema: SchemaRef,
     /// The column of its event time; `None`: it has none, and cannot be joined as a stream.
     pub event_time: Option<String>,
+    /// Whether it has an end that a query may wait for. What reads bounded relations alone is left to DataFusion as a whole.
+    pub is_bounded: bool,
 }
 
 /// All that SQL may read, by name.
@@ -37,4 +47,19 @@ pub type Relations = BTreeMap<String, Relation>;
 /// It is no SQL, it does not fit the relations, or it would need unbounded state.
 pub fn plan(sql: &str, relations: &Relations) -> Result<Query, Error> {
     planner::plan(sql, relations)
+}
+
+/// The rows of a source with an end, in the order of one of its columns.
+///
+/// # Errors
+///
+/// There is no such column, or it has no order; DataFusion cannot begin.
+pub fn sorted(
+    source: Box<dyn Source>,
+    schema: &SchemaRef,
+    column: &str,
+    resources: &Resources,
+) -> Result<Sorted, Cause> {
+    let plan = planner::sort(schema.clone(), column)?;
+    Sorted::new(source, &plan, schema.clone(), resources)
 }

@@ -1,13 +1,17 @@
 //! A planned query: what its operators will be.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::{Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::physical_plan::PhysicalExpr;
-use forebay_dataflow::operators::IntervalJoinPlan;
+use forebay_dataflow::operators::{IntervalJoinPlan, TableJoinPlan, TumblingWindowPlan};
 
+use crate::aggregates::Aggregate;
 use crate::evaluate::Function;
+use crate::stage::StagePlan;
+use crate::window::Pieces;
 
 /// One operator and what feeds it.
 pub(crate) struct Node {
@@ -16,6 +20,8 @@ pub(crate) struct Node {
     pub(crate) schema: SchemaRef,
     /// The position of the event time.
     pub(crate) time: Option<usize>,
+    /// The columns that say in which piece of event time a row is.
+    pub(crate) windows: BTreeMap<usize, Pieces>,
 }
 
 pub(crate) enum Kind {
@@ -33,6 +39,19 @@ pub(crate) enum Kind {
         plan: IntervalJoinPlan,
         condition: Option<Condition>,
     },
+    /// The stream, then the table.
+    TableJoin {
+        inputs: Box<[Node; 2]>,
+        plan: TableJoinPlan,
+        condition: Option<Condition>,
+    },
+    Window {
+        input: Box<Node>,
+        plan: TumblingWindowPlan,
+        aggregates: Arc<[Aggregate]>,
+    },
+    /// DataFusion runs it whole.
+    Stage(StagePlan),
 }
 
 /// What else must hold of two joined rows.

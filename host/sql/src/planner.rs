@@ -1,29 +1,35 @@
 //! From SQL to nodes: what DataFusion plans, part by part.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_schema::{Field, Schema, SchemaRef};
-use datafusion::catalog::MemTable;
-use datafusion::common::{DFSchema, JoinType, NullEquality};
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionState;
-use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, Join, LogicalPlan, Projection, TableScan, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, Projection, TableScan, lit};
+use datafusion::optimizer::Optimizer;
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::prelude::SessionConfig;
-use forebay_dataflow::operators::{IntervalJoinPlan, JoinKind};
 
-use crate::error::{nearest, two_columns};
-use crate::interval::{Interval, Times};
-use crate::node::{Condition, Kind, Node, unique_names};
-use crate::{Error, Relations, evaluate};
+use crate::error::two_columns;
+use crate::in_turn::ReadInTurn;
+use crate::node::{Kind, Node, unique_names};
+use crate::refusal::{needs_all_rows, no_relation};
+use crate::stage::{RelationTable, StagePlan};
+use crate::window::Pieces;
+use crate::{Error, Relation, Relations, evaluate};
 
 /// A query that can run.
 pub struct Query {
     pub(crate) root: Node,
-    relations: Vec<String>,
+    reads: Reads,
+    is_bounded: bool,
 }
+
+/// The columns of each relation that a query reads.
+pub type Reads = BTreeMap<String, BTreeSet<String>>;
 
 impl Query {
     /// The columns that come out.
@@ -38,36 +44,64 @@ impl Query {
             .map(|time| self.root.schema.field(time).name().as_str())
     }
 
-    /// The relations that it reads, each once, in order.
-    pub fn relations(&self) -> &[String] {
-        &self.relations
+    /// The relations that it reads, and what of each: its stream needs no other columns.
+    pub fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
+    /// Whether all that it reads has an end, so that what comes out is bounded too.
+    pub fn is_bounded(&self) -> bool {
+        self.is_bounded
     }
 }
 
 pub(crate) fn plan(sql: &str, relations: &Relations) -> Result<Query, Error> {
-    let planner = Planner {
+    let mut planner = Planner {
         state: session(relations)?,
         relations,
+        reads: Reads::new(),
     };
     let plan = planner.parse(sql)?;
     let plan = planner.state.optimize(&plan)?;
-    let mut names = BTreeSet::new();
-    let root = planner.node(&plan, &mut names)?;
+    let is_bounded = planner.is_bounded(&plan)?;
+    let root = planner.node(&plan)?;
     Ok(Query {
         root: with_plain_names(root, plan.schema())?,
-        relations: names.into_iter().collect(),
+        reads: planner.reads,
+        is_bounded,
     })
 }
 
+/// The plan that sorts the rows of a relation called `rows`.
+pub(crate) fn sort(schema: SchemaRef, column: &str) -> Result<StagePlan, Error> {
+    let relation = Relation {
+        schema,
+        event_time: None,
+        is_bounded: true,
+    };
+    let state = session(&Relations::from([(ROWS.to_owned(), relation)]))?;
+    let column = column.replace('"', "\"\"");
+    let sql = format!("SELECT * FROM {ROWS} ORDER BY \"{column}\" ASC NULLS LAST");
+    let plan = futures_executor::block_on(state.create_logical_plan(&sql))?;
+    StagePlan::new(&state, &state.optimize(&plan)?)
+}
+
+const ROWS: &str = "rows";
+
 /// DataFusion, knowing the columns of all relations and none of their rows.
 fn session(relations: &Relations) -> Result<SessionState, Error> {
-    let mut config = SessionConfig::new();
+    // One partition: a stage is one task, and DataFusion starts no others for it.
+    let mut config = SessionConfig::new().with_target_partitions(1);
     config.options_mut().sql_parser.collect_spans = true;
-    // What it would compute of no rows is of no use.
     config.options_mut().optimizer.max_passes = 8;
+    let mut rules = Optimizer::new().rules;
+    // A window has aggregates for DISTINCT; as groups of groups it would not be seen.
+    rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
+        .with_optimizer_rules(rules)
+        .with_physical_optimizer_rule(Arc::new(ReadInTurn))
         .build();
     let default = state.config_options().catalog.clone();
     let schema = state
@@ -76,7 +110,10 @@ fn session(relations: &Relations) -> Result<SessionState, Error> {
         .and_then(|catalog| catalog.schema(&default.default_schema));
     let schema = schema.ok_or_else(|| Error::new("the catalog has no schema"))?;
     for (name, relation) in relations {
-        let table = MemTable::try_new(relation.schema.clone(), vec![vec![]])?;
+        let table = RelationTable {
+            name: name.clone(),
+            schema: relation.schema.clone(),
+        };
         schema.register_table(name.clone(), Arc::new(table))?;
     }
     Ok(state)
@@ -104,10 +141,11 @@ fn with_plain_names(root: Node, schema: &DFSchema) -> Result<Node, Error> {
 }
 
 /// These columns of a node, under this schema.
-fn selected(input: Node, positions: Vec<usize>, schema: SchemaRef) -> Node {
+pub(crate) fn selected(input: Node, positions: Vec<usize>, schema: SchemaRef) -> Node {
     let time = input
         .time
         .and_then(|time| positions.iter().position(|&position| position == time));
+    let windows = windows_at(&input, positions.iter().map(|&position| Some(position)));
     let function = evaluate::columns(positions, schema.clone());
     Node {
         kind: Kind::Each {
@@ -117,12 +155,23 @@ fn selected(input: Node, positions: Vec<usize>, schema: SchemaRef) -> Node {
         },
         schema,
         time,
+        windows,
     }
 }
 
-struct Planner<'a> {
-    state: SessionState,
-    relations: &'a Relations,
+/// The windows of a node, where its columns go on at these positions.
+fn windows_at(
+    input: &Node,
+    positions: impl Iterator<Item = Option<usize>>,
+) -> BTreeMap<usize, Pieces> {
+    let of = |(after, before): (usize, Option<usize>)| Some((after, *input.windows.get(&before?)?));
+    positions.enumerate().filter_map(of).collect()
+}
+
+pub(crate) struct Planner<'a> {
+    pub(crate) state: SessionState,
+    pub(crate) relations: &'a Relations,
+    reads: Reads,
 }
 
 impl Planner<'_> {
@@ -146,34 +195,79 @@ impl Planner<'_> {
         })
     }
 
-    fn node(&self, plan: &LogicalPlan, names: &mut BTreeSet<String>) -> Result<Node, Error> {
+    /// Whether all relations of a part of a plan have an end.
+    pub(crate) fn is_bounded(&self, plan: &LogicalPlan) -> Result<bool, Error> {
+        let mut is_bounded = true;
+        plan.apply_with_subqueries(|part| {
+            if let LogicalPlan::TableScan(scan) = part {
+                let relation = self.relations.get(scan.table_name.table());
+                is_bounded &= relation.is_some_and(|relation| relation.is_bounded);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(is_bounded && !is_statement(plan))
+    }
+
+    /// A part that DataFusion runs whole.
+    fn stage(&mut self, plan: &LogicalPlan) -> Result<Node, Error> {
+        plan.apply_with_subqueries(|part| {
+            if let LogicalPlan::TableScan(scan) = part {
+                self.note_columns(scan);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(Node {
+            kind: Kind::Stage(StagePlan::new(&self.state, plan)?),
+            schema: unique_names(plan.schema()),
+            time: None,
+            windows: BTreeMap::new(),
+        })
+    }
+
+    fn note_columns(&mut self, scan: &TableScan) {
+        let columns = scan.projected_schema.fields().iter();
+        let name = scan.table_name.table().to_owned();
+        let reads = self.reads.entry(name).or_default();
+        reads.extend(columns.map(|field| field.name().clone()));
+    }
+
+    pub(crate) fn node(&mut self, plan: &LogicalPlan) -> Result<Node, Error> {
+        if self.is_bounded(plan)? {
+            return self.stage(plan);
+        }
         match plan {
-            LogicalPlan::TableScan(scan) => self.scan(scan, names),
+            LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(alias) => {
-                let input = self.node(&alias.input, names)?;
+                let input = self.node(&alias.input)?;
                 Ok(selected(
                     input,
                     (0..alias.schema.fields().len()).collect(),
                     unique_names(&alias.schema),
                 ))
             }
-            LogicalPlan::Projection(projection) => self.projection(projection, names),
+            LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Filter(filter) => {
-                let input = self.node(&filter.input, names)?;
+                let input = self.node(&filter.input)?;
                 let predicate = self.expression(&filter.predicate, filter.input.schema())?;
-                let (schema, time) = (input.schema.clone(), input.time);
+                let (schema, time, windows) =
+                    (input.schema.clone(), input.time, input.windows.clone());
                 let kind = Kind::Each {
                     name: "filter",
                     input: Box::new(input),
                     function: evaluate::filter(predicate),
                 };
-                Ok(Node { kind, schema, time })
+                Ok(Node {
+                    kind,
+                    schema,
+                    time,
+                    windows,
+                })
             }
             LogicalPlan::Union(union) => {
                 let inputs = union
                     .inputs
                     .iter()
-                    .map(|input| self.node(input, names))
+                    .map(|input| self.node(input))
                     .collect::<Result<Vec<_>, _>>()?;
                 let time = inputs[0]
                     .time
@@ -182,47 +276,52 @@ impl Planner<'_> {
                     kind: Kind::Union(inputs),
                     schema: unique_names(&union.schema),
                     time,
+                    windows: BTreeMap::new(),
                 })
             }
-            LogicalPlan::Join(join) => self.join(join, names),
+            LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Aggregate(aggregate) => self.window(aggregate),
             other => Err(needs_all_rows(other)),
         }
     }
 
-    fn scan(&self, scan: &TableScan, names: &mut BTreeSet<String>) -> Result<Node, Error> {
+    fn scan(&mut self, scan: &TableScan) -> Result<Node, Error> {
         let name = scan.table_name.table();
         let relation = self
             .relations
             .get(name)
             .ok_or_else(|| no_relation(name, self.relations))?;
-        names.insert(name.to_owned());
-        let time = relation
-            .event_time
-            .as_ref()
-            .map(|time| relation.schema.index_of(time));
-        let time = time
-            .transpose()
-            .map_err(|_| Error::new(format!("`{name}` has no column for its event time")))?;
+        if let Some(time) = &relation.event_time {
+            relation
+                .schema
+                .index_of(time)
+                .map_err(|_| Error::new(format!("`{name}` has no column for its event time")))?;
+        }
+        let columns = scan.projected_schema.fields();
+        self.note_columns(scan);
+        let is_time = |field: &Arc<Field>| Some(field.name()) == relation.event_time.as_ref();
+        let schema = unique_names(&scan.projected_schema);
         let whole = Node {
             kind: Kind::Scan(name.to_owned()),
             schema: relation.schema.clone(),
-            time,
+            time: None,
+            windows: BTreeMap::new(),
         };
-        let all = || (0..relation.schema.fields().len()).collect();
-        let positions = scan.projection.clone().unwrap_or_else(all);
-        Ok(selected(
-            whole,
-            positions,
-            unique_names(&scan.projected_schema),
-        ))
+        let named = scan.projected_schema.as_arrow().clone();
+        Ok(Node {
+            kind: Kind::Each {
+                name: "select",
+                input: Box::new(whole),
+                function: evaluate::scan(Arc::new(named), schema.clone()),
+            },
+            schema,
+            time: columns.iter().position(is_time),
+            windows: BTreeMap::new(),
+        })
     }
 
-    fn projection(
-        &self,
-        projection: &Projection,
-        names: &mut BTreeSet<String>,
-    ) -> Result<Node, Error> {
-        let input = self.node(&projection.input, names)?;
+    fn projection(&mut self, projection: &Projection) -> Result<Node, Error> {
+        let input = self.node(&projection.input)?;
         let before = projection.input.schema();
         let expressions = projection
             .expr
@@ -234,6 +333,10 @@ impl Planner<'_> {
             position(expression, before).is_some_and(|position| Some(position) == input.time)
         };
         let time = projection.expr.iter().position(is_time);
+        let windows = projection.expr.iter().enumerate();
+        let windows = windows
+            .filter_map(|(at, expression)| Some((at, Pieces::of(expression, &input, before)?)));
+        let windows = windows.collect();
         Ok(Node {
             kind: Kind::Each {
                 name: "project",
@@ -242,10 +345,11 @@ impl Planner<'_> {
             },
             schema,
             time,
+            windows,
         })
     }
 
-    fn expression(
+    pub(crate) fn expression(
         &self,
         expression: &Expr,
         schema: &DFSchema,
@@ -255,64 +359,8 @@ impl Planner<'_> {
             .create_physical_expr(expression.clone(), schema)?)
     }
 
-    fn join(&self, join: &Join, names: &mut BTreeSet<String>) -> Result<Node, Error> {
-        let kind = match join.join_type {
-            JoinType::Inner => JoinKind::Inner,
-            JoinType::Left => JoinKind::Left,
-            other => return Err(unknown_join(other)),
-        };
-        if join.null_equality == NullEquality::NullEqualsNull {
-            return Err(Error::new("a join of streams cannot hold nulls for equal")
-                .with_hint("join with `=`"));
-        }
-        let (left, right) = (
-            self.node(&join.left, names)?,
-            self.node(&join.right, names)?,
-        );
-        let interval = interval(join, &left, &right, self.relations)?;
-        let widths = [left.schema.fields().len(), right.schema.fields().len()];
-        let (left, left_keys) =
-            self.keyed(left, &join.left, join.on.iter().map(|(left, _)| left))?;
-        let (right, right_keys) =
-            self.keyed(right, &join.right, join.on.iter().map(|(_, right)| right))?;
-        let condition = join
-            .filter
-            .as_ref()
-            .map(|filter| self.expression(filter, &join.schema))
-            .transpose()?;
-        let plan = IntervalJoinPlan {
-            schemas: [left.schema.clone(), right.schema.clone()],
-            times: [left.time, right.time].map(Option::unwrap_or_default),
-            keys: [left_keys, right_keys],
-            from: interval.0,
-            to: interval.1,
-            kind,
-            output: beside(&left.schema, &right.schema, kind),
-            time_of: 0,
-        };
-        let (first_right, time, schema) =
-            (left.schema.fields().len(), left.time, plan.output.clone());
-        let own = (0..widths[0])
-            .chain(first_right..first_right + widths[1])
-            .collect::<Vec<_>>();
-        let condition = condition.map(|condition| Condition {
-            positions: own.clone(),
-            condition,
-        });
-        let joined = Node {
-            kind: Kind::IntervalJoin {
-                inputs: Box::new([left, right]),
-                plan,
-                condition,
-            },
-            schema,
-            time,
-        };
-        Ok(selected(joined, own, unique_names(&join.schema)))
-    }
-
     /// A node with the values of these expressions as columns, and the positions of those.
-    fn keyed<'e>(
+    pub(crate) fn keyed<'e>(
         &self,
         node: Node,
         plan: &LogicalPlan,
@@ -352,10 +400,8 @@ impl Planner<'_> {
             return Ok((node, positions));
         }
         let extended = Arc::new(Schema::new(fields));
-        let (time, function) = (
-            node.time,
-            evaluate::projection(expressions, extended.clone()),
-        );
+        let (time, windows) = (node.time, node.windows.clone());
+        let function = evaluate::projection(expressions, extended.clone());
         let kind = Kind::Each {
             name: "keys",
             input: Box::new(node),
@@ -366,6 +412,7 @@ impl Planner<'_> {
                 kind,
                 schema: extended,
                 time,
+                windows,
             },
             positions,
         ))
@@ -373,7 +420,7 @@ impl Planner<'_> {
 }
 
 /// The position of a column, if the expression is nothing else.
-fn position(expression: &Expr, schema: &DFSchema) -> Option<usize> {
+pub(crate) fn position(expression: &Expr, schema: &DFSchema) -> Option<usize> {
     match expression {
         Expr::Column(column) => schema.maybe_index_of_column(column),
         Expr::Alias(alias) => position(&alias.expr, schema),
@@ -381,159 +428,14 @@ fn position(expression: &Expr, schema: &DFSchema) -> Option<usize> {
     }
 }
 
-/// The columns of both sides; those of the right one may be missing in a left join.
-fn beside(left: &Schema, right: &Schema, kind: JoinKind) -> SchemaRef {
-    let of_left = left.fields().iter().map(|field| {
-        field
-            .as_ref()
-            .clone()
-            .with_name(format!("left {}", field.name()))
-    });
-    let of_right = right.fields().iter().map(|field| {
-        let nullable = field.is_nullable() || kind == JoinKind::Left;
-        field
-            .as_ref()
-            .clone()
-            .with_name(format!("right {}", field.name()))
-            .with_nullable(nullable)
-    });
-    Arc::new(Schema::new(of_left.chain(of_right).collect::<Vec<_>>()))
-}
-
-/// How far the event times of two rows may lie from each other.
-fn interval(
-    join: &Join,
-    left: &Node,
-    right: &Node,
-    relations: &Relations,
-) -> Result<(i64, i64), Error> {
-    let names = [&join.left, &join.right].map(|side| time_of(side, relations));
-    for (name, side) in names.iter().zip([&join.left, &join.right]) {
-        if name.is_none() && side.inputs().len() < 2 {
-            return Err(Error::new(format!(
-                "`{}` has no event time, and cannot be joined as a stream",
-                relation_of(side).unwrap_or_default()
-            ))
-            .with_hint("name its event time where the source is declared"));
-        }
-    }
-    let column =
-        |node: &Node, plan: &LogicalPlan| Some(plan.schema().columns().swap_remove(node.time?));
-    let interval = match (column(left, &join.left), column(right, &join.right)) {
-        (Some(left), Some(right)) => {
-            let equal = join
-                .on
-                .iter()
-                .map(|(one, other)| one.clone().eq(other.clone()));
-            let all = conjunction(equal.chain(join.filter.clone()));
-            Interval::of(
-                all.iter(),
-                Times {
-                    left: &left,
-                    right: &right,
-                },
-            )
-        }
-        // A time that the query does not use is not even read.
-        _ => Interval::ANY,
-    };
-    let from_where = match interval {
-        Interval {
-            from: Some(from),
-            to: Some(to),
-        } => return Ok((from, to)),
-        Interval {
-            from: None,
-            to: None,
-        } => "",
-        Interval { from: Some(_), .. } => " from above",
-        Interval { to: Some(_), .. } => " from below",
-    };
-    let [left, right] =
-        names.map(|name| name.unwrap_or_else(|| "the event time of the other side".to_owned()));
-    Err(Error::new(format!("unbounded state: nothing bounds{from_where} how far `{right}` may lie from `{left}`")).with_hint(format!(
-        "add a bound on event time to the join, as in `{right} BETWEEN {left} - INTERVAL '1 hour' AND {left}`"
-    )))
-}
-
-/// The event time of a part of a plan, as one writes it, if that part comes of one relation.
-fn time_of(plan: &LogicalPlan, relations: &Relations) -> Option<String> {
-    let time = |plan: &LogicalPlan| match plan {
-        LogicalPlan::TableScan(scan) => relations.get(scan.table_name.table())?.event_time.clone(),
-        _ => None,
-    };
-    let mut scan = plan;
-    while let [input] = scan.inputs().as_slice() {
-        scan = input;
-    }
-    Some(match relation_of(plan) {
-        Some(relation) => format!("{relation}.{}", time(scan)?),
-        None => time(scan)?,
-    })
-}
-
-/// The name by which the query knows a part of a plan, if it has one.
-fn relation_of(plan: &LogicalPlan) -> Option<String> {
-    match plan {
-        LogicalPlan::TableScan(scan) => Some(scan.table_name.to_string()),
-        LogicalPlan::SubqueryAlias(alias) => Some(alias.alias.to_string()),
-        _ => match plan.inputs().as_slice() {
-            [input] => relation_of(input),
-            _ => None,
-        },
-    }
-}
-
-fn no_relation(name: &str, relations: &Relations) -> Error {
-    let missing = Error::new(format!("there is no source or transform `{name}`"));
-    match nearest(name, relations.keys().map(String::as_str)) {
-        Some(nearest) => missing.with_hint(format!("did you mean `{nearest}`?")),
-        None => missing,
-    }
-}
-
-fn unknown_join(kind: JoinType) -> Error {
-    let (what, hint) = match kind {
-        JoinType::Right => ("RIGHT JOIN", "write it the other way round, as a LEFT JOIN"),
-        JoinType::Full => ("FULL JOIN", "INNER JOIN and LEFT JOIN are"),
-        JoinType::LeftAnti | JoinType::RightAnti => (
-            "NOT IN and NOT EXISTS",
-            "use a LEFT JOIN, and WHERE a column IS NULL",
-        ),
-        _ => (
-            "IN and EXISTS with a query",
-            "use a JOIN with a bound on event time",
-        ),
-    };
-    Error::new(format!("{what} of streams is not known")).with_hint(hint)
-}
-
-/// What would have to see all rows before its first answer, or keep them for ever.
-fn needs_all_rows(plan: &LogicalPlan) -> Error {
-    match plan {
-        LogicalPlan::Sort(_) => Error::new("ORDER BY needs all rows, and a stream has no last one"),
-        LogicalPlan::Limit(_) => {
-            Error::new("LIMIT of a stream is not known").with_hint("choose rows with WHERE")
-        }
-        LogicalPlan::Distinct(_) | LogicalPlan::Aggregate(_) => Error::new(
-            "unbounded state: nothing bounds how many groups GROUP BY or DISTINCT has to remember",
-        ),
-        LogicalPlan::Window(_) => {
-            Error::new("unbounded state: OVER remembers all rows of a partition")
-        }
-        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
-            Error::new("a query over streams reads a source or a transform")
-                .with_hint("name one behind FROM")
-        }
+/// Whether it changes something, or does anything else than to answer rows.
+fn is_statement(plan: &LogicalPlan) -> bool {
+    matches!(
+        plan,
         LogicalPlan::Ddl(_)
-        | LogicalPlan::Dml(_)
-        | LogicalPlan::Copy(_)
-        | LogicalPlan::Statement(_) => {
-            Error::new("only queries are known").with_hint("begin with SELECT or WITH")
-        }
-        other => Error::new(format!(
-            "this is not known over streams: {}",
-            other.display()
-        )),
-    }
+            | LogicalPlan::Dml(_)
+            | LogicalPlan::Copy(_)
+            | LogicalPlan::Statement(_)
+            | LogicalPlan::DescribeTable(_)
+    )
 }

@@ -15,6 +15,9 @@ pub(crate) enum Unit {
     Megabytes,
     #[serde(rename = "%")]
     PercentOfACore,
+    /// Millions of rows in each second of one core.
+    #[serde(rename = "M rows/s")]
+    MillionRows,
     /// A number of things.
     #[serde(rename = "")]
     Count,
@@ -25,8 +28,16 @@ pub(crate) enum Unit {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Judged {
     Median,
-    /// The 99th percentile; of a few samples, the largest.
+    /// The 99th percentile; of a few samples, the largest. Of what shall be large, the least.
     Worst,
+}
+
+/// What a figure is held against.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Target {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 /// The same without Forebay, or what else a figure should be seen beside.
@@ -41,8 +52,8 @@ pub(crate) struct Beside {
 pub(crate) struct Row {
     pub(crate) what: String,
     pub(crate) unit: Unit,
-    /// The target.
-    pub(crate) at_most: f64,
+    #[serde(flatten)]
+    pub(crate) target: Target,
     pub(crate) judged: Judged,
     pub(crate) samples: Vec<f64>,
     pub(crate) beside: Option<Beside>,
@@ -60,11 +71,24 @@ impl Row {
         Self {
             what: what.into(),
             unit,
-            at_most,
+            target: Target::AtMost(at_most),
             judged: Judged::Median,
             samples,
             beside: None,
             note: None,
+        }
+    }
+
+    /// One whose target is not to be fallen short of.
+    pub(crate) fn at_least(
+        what: impl Into<String>,
+        unit: Unit,
+        at_least: f64,
+        samples: Vec<f64>,
+    ) -> Self {
+        Self {
+            target: Target::AtLeast(at_least),
+            ..Self::new(what, unit, at_least, samples)
         }
     }
 

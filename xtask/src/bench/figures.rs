@@ -40,12 +40,41 @@ impl Samples {
         self.0[self.number() - 1]
     }
 
-    /// The 99th percentile, or the largest of a few, and which of them it is.
-    pub(super) fn worst(&self) -> (f64, &'static str) {
-        if self.number() < SAMPLES_OF_P99 {
-            (self.max(), "max")
-        } else {
-            (self.p99(), "p99")
+    pub(super) fn min(&self) -> f64 {
+        self.0[0]
+    }
+
+    /// The 99th percentile, or the largest of a few, and which of them it is; of what shall be large, the least.
+    pub(super) fn worst(&self, target: Target) -> (f64, &'static str) {
+        match target {
+            Target::AtLeast(_) => (self.min(), "min"),
+            Target::AtMost(_) if self.number() < SAMPLES_OF_P99 => (self.max(), "max"),
+            Target::AtMost(_) => (self.p99(), "p99"),
+        }
+    }
+}
+
+/// What a figure is held against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Target {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Target {
+    fn of(row: &Value) -> Result<Self> {
+        match (row["at_most"].as_f64(), row["at_least"].as_f64()) {
+            (Some(at_most), None) => Ok(Self::AtMost(at_most)),
+            (None, Some(at_least)) => Ok(Self::AtLeast(at_least)),
+            _ => anyhow::bail!("a row has one target"),
+        }
+    }
+
+    /// As one says it, and how much.
+    pub(super) fn words(self) -> (&'static str, f64) {
+        match self {
+            Self::AtMost(most) => ("at most", most),
+            Self::AtLeast(least) => ("at least", least),
         }
     }
 }
@@ -55,7 +84,7 @@ impl Samples {
 pub(super) struct Figure {
     pub(super) what: String,
     pub(super) unit: String,
-    pub(super) at_most: f64,
+    pub(super) target: Target,
     /// Name of the statistic that the target is held against: `median`, `p99`, `max`.
     pub(super) judged: String,
     pub(super) samples: Samples,
@@ -77,7 +106,7 @@ impl Figure {
         Ok(Self {
             what: text(&row, "what")?,
             unit: text(&row, "unit")?,
-            at_most: row["at_most"].as_f64().context("a row has a target")?,
+            target: Target::of(&row)?,
             judged: text(&row, "judged")?,
             samples: samples(&row)?,
             beside,
@@ -88,6 +117,7 @@ impl Figure {
     /// The statistic that the target is held against.
     pub(super) fn judged_value(&self) -> f64 {
         match self.judged.as_str() {
+            "worst" => self.samples.worst(self.target).0,
             "p99" => self.samples.p99(),
             "max" => self.samples.max(),
             _ => self.samples.median(),
@@ -95,19 +125,23 @@ impl Figure {
     }
 
     pub(super) fn is_met(&self) -> bool {
-        self.judged_value() <= self.at_most
+        match self.target {
+            Target::AtMost(most) => self.judged_value() <= most,
+            Target::AtLeast(least) => self.judged_value() >= least,
+        }
     }
 
     /// For the person who waits.
     pub(super) fn sentence(&self) -> String {
         let verdict = if self.is_met() { "met" } else { "missed" };
+        let (at, target) = self.target.words();
         format!(
-            "{}: {} {} {}, at most {}: {verdict}",
+            "{}: {} {} {}, {at} {}: {verdict}",
             self.what,
             self.judged,
             short(self.judged_value()),
             self.unit,
-            short(self.at_most)
+            short(target)
         )
     }
 }
@@ -151,7 +185,8 @@ mod tests {
 
     #[track_caller]
     fn check(samples: &Samples, median: f64, p99: f64, worst: (f64, &str)) {
-        let found = (samples.median(), samples.p99(), samples.worst());
+        let target = Target::AtMost(1.0);
+        let found = (samples.median(), samples.p99(), samples.worst(target));
         assert_eq!(found, (median, p99, worst));
     }
 
@@ -183,6 +218,9 @@ mod tests {
                 .is_err()
         );
         assert!(Figure::parse("measuring").is_err());
+        let row = r#"{"what":"a","unit":"ms","judged":"median","samples":[1]"#;
+        assert!(Figure::parse(&format!("{row}}}")).is_err());
+        assert!(Figure::parse(&format!("{row},\"at_most\":1,\"at_least\":1}}")).is_err());
     }
 
     #[test]
@@ -195,6 +233,17 @@ mod tests {
                 .is_met()
         };
         assert_eq!([row("median"), row("p99"), row("max")], [true, true, false]);
+    }
+
+    #[test]
+    fn what_shall_be_large_is_held_against_the_least() {
+        let row = |judged: &str| {
+            let row = format!(
+                r#"{{"what":"a","unit":"","at_least":2,"judged":"{judged}","samples":[1,2,3]}}"#
+            );
+            Figure::parse(&row).expect("a whole row").is_met()
+        };
+        assert_eq!([row("median"), row("worst")], [true, false]);
     }
 
     #[test]

@@ -12,13 +12,13 @@ use arrow_array::{BooleanArray, RecordBatch};
 
 pub use self::each::Each;
 pub use self::interval_join::{IntervalJoin, IntervalJoinPlan};
-pub use self::table_join::{TableJoin, TableJoinPlan};
+pub use self::table_join::{TableJoin, TableJoinKind, TableJoinPlan};
 pub use self::tumbling_window::{Aggregates, Open, TumblingWindow, TumblingWindowPlan, WindowTime};
 pub use self::union::Union;
 
 use crate::error::Cause;
 
-/// Which rows of a join are asked for.
+/// Which rows of a join of two streams are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinKind {
     /// Those with a partner.

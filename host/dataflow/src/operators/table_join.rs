@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt64Array};
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take_record_batch;
@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use super::held::beside;
 use super::interval_join::with_nulls;
 use super::keys::{ByKey, Keys};
-use super::{Condition, JoinKind, ROWS_AT_ONCE};
+use super::{Condition, ROWS_AT_ONCE};
 use crate::error::Cause;
 use crate::state::{batch_bytes, batch_of_bytes, parts, split_parts};
 use crate::{Operator, Output, Reads};
@@ -21,6 +21,25 @@ use crate::{Operator, Output, Reads};
 const STREAM: usize = 0;
 const TABLE: usize = 1;
 
+/// Which rows of a stream are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableJoinKind {
+    /// Those with a partner, once for each, with the columns of the partner.
+    Inner,
+    /// Those without one too, with nulls beside them.
+    Left,
+    /// Those with a partner, once and alone.
+    Semi,
+    /// Those without one, alone.
+    Anti,
+}
+
+impl TableJoinKind {
+    fn has_pairs(self) -> bool {
+        matches!(self, Self::Inner | Self::Left)
+    }
+}
+
 /// What is joined with what. Columns are positions. The stream is input 0, the table input 1.
 #[derive(Debug, Clone)]
 pub struct TableJoinPlan {
@@ -28,9 +47,9 @@ pub struct TableJoinPlan {
     pub schemas: [SchemaRef; 2],
     /// The columns that must be equal, of each, in the same order and of the same types.
     pub keys: [Vec<usize>; 2],
-    /// Whether rows of the stream without a partner are asked for.
-    pub kind: JoinKind,
-    /// The columns of the stream, then those of the table.
+    /// Which rows of the stream are asked for.
+    pub kind: TableJoinKind,
+    /// The columns of the stream, then those of the table where partners are asked for.
     pub output: SchemaRef,
 }
 
@@ -39,6 +58,8 @@ pub struct TableJoin {
     plan: TableJoinPlan,
     condition: Option<Condition>,
     keys: [Keys; 2],
+    /// The columns of the stream, then those of the table.
+    pairs: SchemaRef,
     table: Vec<RecordBatch>,
     /// Rows by key, once the table is whole.
     index: Option<ByKey<Vec<u64>>>,
@@ -47,7 +68,7 @@ pub struct TableJoin {
 }
 
 impl TableJoin {
-    /// The join of one task. The condition sees rows of the output's schema.
+    /// The join of one task. The condition sees the columns of the stream, then those of the table.
     ///
     /// # Errors
     ///
@@ -55,10 +76,17 @@ impl TableJoin {
     pub fn new(plan: TableJoinPlan, condition: Option<Condition>) -> Result<Self, Cause> {
         let keys = |input: usize| Keys::new(&plan.schemas[input], &plan.keys[input]);
         let keys = [keys(STREAM)?, keys(TABLE)?];
+        let pairs = if plan.kind.has_pairs() {
+            plan.output.clone()
+        } else {
+            let fields = plan.schemas.iter().flat_map(|schema| schema.fields());
+            Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+        };
         Ok(Self {
             plan,
             condition,
             keys,
+            pairs,
             table: Vec::new(),
             index: None,
             early: Vec::new(),
@@ -100,14 +128,17 @@ impl TableJoin {
         }
         self.emit(rows, &mut matched, (&mut left, &mut right), output)
             .await?;
-        if self.plan.kind == JoinKind::Left {
-            let alone = filter_record_batch(
-                rows,
-                &matched.iter().map(|matched| Some(!matched)).collect(),
-            )?;
-            output.emit(with_nulls(&self.plan.output, &alone)?).await?;
-        }
-        Ok(())
+        let those = |with: bool| {
+            let chosen = matched.iter().map(|matched| Some(*matched == with));
+            filter_record_batch(rows, &chosen.collect())
+        };
+        let rest = match self.plan.kind {
+            TableJoinKind::Inner => return Ok(()),
+            TableJoinKind::Left => with_nulls(&self.plan.output, &those(false)?)?,
+            TableJoinKind::Semi => those(true)?.with_schema(self.plan.output.clone())?,
+            TableJoinKind::Anti => those(false)?.with_schema(self.plan.output.clone())?,
+        };
+        output.emit(rest).await
     }
 
     /// Emits these pairs of rows, and notes which rows of the stream had a partner.
@@ -124,20 +155,23 @@ impl TableJoin {
             .collect::<Result<Vec<_>, _>>()?;
         let left = take_record_batch(rows, &UInt64Array::from(std::mem::take(left)))?;
         let right = take_record_batch(&self.table[0], &UInt64Array::from(std::mem::take(right)))?;
-        let joined = beside(&self.plan.output, &left, &right)?;
-        let Some(condition) = &self.condition else {
-            for row in pairs {
-                matched[row] = true;
+        let mut joined = beside(&self.pairs, &left, &right)?;
+        match &self.condition {
+            None => pairs.into_iter().for_each(|row| matched[row] = true),
+            Some(condition) => {
+                let holds = condition(&joined)?;
+                let holding = pairs
+                    .into_iter()
+                    .zip(&holds)
+                    .filter(|(_, holds)| *holds == Some(true));
+                holding.for_each(|(row, _)| matched[row] = true);
+                joined = filter_record_batch(&joined, &holds)?;
             }
-            return output.emit(joined).await;
-        };
-        let holds = condition(&joined)?;
-        let holding = pairs
-            .into_iter()
-            .zip(&holds)
-            .filter(|(_, holds)| *holds == Some(true));
-        holding.for_each(|(row, _)| matched[row] = true);
-        output.emit(filter_record_batch(&joined, &holds)?).await
+        }
+        if self.plan.kind.has_pairs() {
+            output.emit(joined).await?;
+        }
+        Ok(())
     }
 }
 

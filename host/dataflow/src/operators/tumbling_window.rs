@@ -66,8 +66,10 @@ pub struct TumblingWindowPlan {
     pub time: usize,
     /// The columns of the key; none: all rows of a window are one group.
     pub keys: Vec<usize>,
-    /// The length of a window in microseconds, at least 1. Windows begin at its multiples since 1970, UTC.
+    /// The length of a window in microseconds, at least 1.
     pub size: i64,
+    /// Windows begin at multiples of their length since 1970, UTC, and so many microseconds.
+    pub offset: i64,
     /// The first two columns are start and end of the window (timestamps in microseconds, of any time zone), then come those of the
     /// key, then those of the aggregates.
     pub output: SchemaRef,
@@ -117,7 +119,10 @@ impl TumblingWindow {
     }
 
     fn start_of(&self, time: i64) -> i64 {
-        time.saturating_sub(time.rem_euclid(self.plan.size))
+        let into = time
+            .saturating_sub(self.plan.offset)
+            .rem_euclid(self.plan.size);
+        time.saturating_sub(into)
     }
 
     fn is_over(&self, start: i64) -> bool {

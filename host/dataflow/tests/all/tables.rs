@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
-use forebay_dataflow::operators::{JoinKind, TableJoin, TableJoinPlan};
+use forebay_dataflow::operators::{JoinKind, TableJoin, TableJoinKind, TableJoinPlan};
 use forebay_dataflow::{Bounds, Exchange, Graph};
 
 use super::joins::{
@@ -15,7 +15,7 @@ use super::support::{
 
 /// A stream that is joined with a table.
 struct TableCase {
-    kind: JoinKind,
+    kind: TableJoinKind,
     with_condition: bool,
     broadcast: bool,
     stream: Vec<Vec<Act>>,
@@ -68,9 +68,9 @@ fn a_stream_is_joined_with_a_table_like_nested_loops() {
         let (left, right) = (stream(&mut rng, most), stream(&mut rng, least));
         let case = TableCase {
             kind: if rng.bool() {
-                JoinKind::Left
+                TableJoinKind::Left
             } else {
-                JoinKind::Inner
+                TableJoinKind::Inner
             },
             with_condition: rng.bool(),
             broadcast: rng.bool(),
@@ -78,7 +78,10 @@ fn a_stream_is_joined_with_a_table_like_nested_loops() {
             table: two_tasks(&mut rng, &right),
         };
         let belongs = |left: &Row, right: &Row| !case.with_condition || left.1 % 2 == right.1 % 2;
-        let expected = nested_loop(&left, &right, case.kind, belongs);
+        let expected = match case.kind {
+            TableJoinKind::Left => nested_loop(&left, &right, JoinKind::Left, belongs),
+            _ => nested_loop(&left, &right, JoinKind::Inner, belongs),
+        };
         let (graph, collected) = case.graph();
         simulate(&graph, seed);
         assert_eq!(sorted(&collected), expected, "seed {seed}");

@@ -91,7 +91,7 @@ fn output(with_key: bool) -> SchemaRef {
 /// Windows over a stream; of each answer a row: key, sum * 1000 + count, the start of the window.
 fn windows(
     acts: Vec<Vec<Act>>,
-    with_key: bool,
+    (with_key, offset): (bool, i64),
     tasks: usize,
     event_time_of: WindowTime,
 ) -> (Graph, Seen) {
@@ -105,6 +105,7 @@ fn windows(
         time: 2,
         keys: if with_key { vec![0] } else { vec![] },
         size: SIZE * 1_000_000,
+        offset: offset * 1_000_000,
         output: output(with_key),
         event_time: event_time_of,
     };
@@ -181,12 +182,12 @@ fn acts(rng: &mut Rng, rows: &[Row]) -> Vec<Act> {
         .collect()
 }
 
-fn expected(rows: &[Row], with_key: bool) -> Vec<Row> {
+fn expected(rows: &[Row], (with_key, offset): (bool, i64)) -> Vec<Row> {
     let mut windows: BTreeMap<(i64, &str), (i64, i64)> = BTreeMap::new();
     for (key, number, time) in rows {
         let (sum, count) = windows
             .entry((
-                time.div_euclid(SIZE) * SIZE,
+                (time - offset).div_euclid(SIZE) * SIZE + offset,
                 if with_key { key } else { "" },
             ))
             .or_default();
@@ -204,16 +205,20 @@ fn expected(rows: &[Row], with_key: bool) -> Vec<Row> {
 fn every_row_is_in_the_window_of_its_time() {
     for seed in 0..300 {
         let mut rng = Rng::with_seed(seed);
-        let (rows, with_key) = (random(&mut rng), rng.bool());
+        let (rows, with_key, offset) = (random(&mut rng), rng.bool(), rng.i64(-15..15));
         let (graph, seen) = windows(
             vec![acts(&mut rng, &rows)],
-            with_key,
+            (with_key, offset),
             if with_key { rng.usize(1..4) } else { 1 },
             WindowTime::End,
         );
         let progress = simulate(&graph, seed);
         assert_eq!(of(&progress, "windows").late, 0, "seed {seed}");
-        assert_eq!(seen.sorted_rows(), expected(&rows, with_key), "seed {seed}");
+        assert_eq!(
+            seen.sorted_rows(),
+            expected(&rows, (with_key, offset)),
+            "seed {seed}"
+        );
     }
 }
 
@@ -221,12 +226,12 @@ fn every_row_is_in_the_window_of_its_time() {
 fn windows_that_were_interrupted_go_on_to_the_same_output() {
     for seed in 0..100 {
         let mut rng = Rng::with_seed(seed);
-        let (rows, with_key) = (random(&mut rng), rng.bool());
+        let (rows, with_key, offset) = (random(&mut rng), rng.bool(), rng.i64(-15..15));
         let script = acts(&mut rng, &rows);
         let make = || {
             windows(
                 vec![script.clone()],
-                with_key,
+                (with_key, offset),
                 if with_key { 2 } else { 1 },
                 WindowTime::Start,
             )
@@ -238,7 +243,7 @@ fn windows_that_were_interrupted_go_on_to_the_same_output() {
         let mut both = [before.sorted_rows(), after.sorted_rows()].concat();
         both.sort();
         both.dedup();
-        assert_eq!(both, expected(&rows, with_key), "seed {seed}");
+        assert_eq!(both, expected(&rows, (with_key, offset)), "seed {seed}");
     }
 }
 
@@ -257,7 +262,7 @@ fn an_answer_comes_when_the_watermark_passes_the_end_and_later_rows_are_late() {
         (WindowTime::End, [9, 10, 11, 35, i64::MAX]),
         (WindowTime::Start, [0, 10, 30, i64::MAX, i64::MAX]),
     ] {
-        let (graph, seen) = windows(vec![script.clone()], true, 1, time);
+        let (graph, seen) = windows(vec![script.clone()], (true, 0), 1, time);
         let progress = simulate(&graph, 1);
         assert_eq!(of(&progress, "windows").late, 1);
         let events = seen.events();

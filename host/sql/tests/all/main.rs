@@ -1,5 +1,6 @@
 //! Queries over streams, held against DataFusion over the same rows.
 
+mod documentation;
 mod queries;
 mod refusals;
 mod support;

@@ -1,4 +1,4 @@
-use super::support::check;
+use super::support::{check, check_bounded};
 
 #[test]
 fn columns_and_expressions() {
@@ -104,5 +104,110 @@ fn joins_of_joins() {
            JOIN weather w ON f.origin = w.origin AND w.time_hour = f.time_hour - INTERVAL '1 hour')
          SELECT j.flight, j.temp, o.flight AS other FROM joined j
          JOIN flights o ON j.origin = o.origin AND o.time_hour = j.time_hour AND o.flight < j.flight",
+    );
+}
+
+#[test]
+fn joins_with_a_table() {
+    check("SELECT f.flight, f.delay, p.seats FROM flights f JOIN planes p ON f.flight = p.flight");
+    check(
+        "SELECT f.*, p.seats FROM flights f LEFT JOIN planes p ON f.flight = p.flight AND f.origin = p.origin",
+    );
+    check(
+        "SELECT p.seats, f.flight FROM planes p JOIN flights f ON f.origin = p.origin AND f.delay > p.seats",
+    );
+    check("SELECT p.seats, f.flight FROM planes p RIGHT JOIN flights f ON f.flight = p.flight + 1");
+    check(
+        "SELECT f.flight, s.seats FROM flights f
+         LEFT JOIN (SELECT origin, max(seats) AS seats FROM planes GROUP BY origin) s ON f.origin = s.origin",
+    );
+    check(
+        "SELECT f.flight, m.most FROM flights f CROSS JOIN (SELECT max(seats) AS most FROM planes) m",
+    );
+    check(
+        "SELECT f.flight, w.temp, p.seats FROM flights f
+         LEFT JOIN weather w ON f.origin = w.origin AND f.time_hour = w.time_hour
+         LEFT JOIN planes p ON f.flight = p.flight WHERE f.delay > 0",
+    );
+}
+
+#[test]
+fn rows_that_a_table_has_or_has_not() {
+    check("SELECT flight, delay FROM flights WHERE flight IN (SELECT flight FROM planes)");
+    check(
+        "SELECT f.flight FROM flights f WHERE EXISTS (
+           SELECT 1 FROM planes p WHERE p.origin = f.origin AND p.seats > f.delay)",
+    );
+    check(
+        "SELECT flight FROM flights f WHERE NOT EXISTS (SELECT 1 FROM planes p WHERE p.flight = f.flight)",
+    );
+}
+
+#[test]
+fn windows() {
+    check(
+        "SELECT date_trunc('hour', time_hour) AS hour, count(*) AS rows FROM flights GROUP BY date_trunc('hour', time_hour)",
+    );
+    check(
+        "SELECT origin, date_bin(INTERVAL '2 hours', time_hour) AS at, count(delay) AS n, sum(flight) AS sum, avg(delay) AS mean,
+           min(delay) AS least, max(origin) AS most, stddev(delay) AS spread
+         FROM flights GROUP BY origin, at",
+    );
+    check(
+        "SELECT date_trunc('week', time_hour) AS week, count(DISTINCT origin) AS origins FROM flights GROUP BY week",
+    );
+    check(
+        "SELECT date_bin(INTERVAL '3 hours', time_hour, TIMESTAMP '2000-01-01 01:30:00') AS at, origin,
+           count(DISTINCT flight % 3) AS kinds, count(*) FILTER (WHERE delay > 15) AS late, median(delay) AS middle
+         FROM flights GROUP BY at, origin HAVING count(*) > 1",
+    );
+    check("SELECT DISTINCT origin, date_trunc('hour', time_hour) AS hour FROM flights");
+    check(
+        "SELECT hour + INTERVAL '1 hour' AS until, share * 100 AS percent FROM (
+           SELECT date_trunc('hour', time_hour) AS hour, avg(CASE WHEN delay > 0 THEN 1 ELSE 0 END) AS share
+           FROM flights WHERE delay IS NOT NULL GROUP BY hour) AS shares",
+    );
+}
+
+#[test]
+fn windows_over_joins_and_windows() {
+    check(
+        "SELECT date_trunc('day', f.time_hour) AS day, w.origin, avg(w.temp) AS temp, count(*) AS n
+         FROM flights f JOIN weather w ON f.origin = w.origin AND w.time_hour = f.time_hour - INTERVAL '1 hour'
+         GROUP BY day, w.origin",
+    );
+    check(
+        "SELECT date_trunc('day', hour) AS day, max(n) AS busiest FROM (
+           SELECT date_trunc('hour', time_hour) AS hour, count(*) AS n FROM flights GROUP BY hour) AS hours
+         GROUP BY day",
+    );
+    check(
+        "SELECT f.flight, h.n FROM flights f JOIN (
+           SELECT origin, date_trunc('hour', time_hour) AS hour, count(*) AS n FROM weather GROUP BY origin, hour) h
+         ON f.origin = h.origin AND h.hour BETWEEN f.time_hour - INTERVAL '2 hours' AND f.time_hour",
+    );
+}
+
+#[test]
+fn bounded_relations_alone() {
+    check_bounded("SELECT origin, count(*) AS n, avg(delay) AS mean FROM flights GROUP BY origin");
+    check_bounded("SELECT flight, delay, seats FROM flights f FULL JOIN planes p USING (flight)");
+    check_bounded(
+        "SELECT flight, row_number() OVER (PARTITION BY origin ORDER BY flight, time_hour, delay) AS n FROM flights",
+    );
+    check_bounded(
+        "SELECT max(delay) AS most FROM (SELECT delay FROM flights ORDER BY delay DESC NULLS LAST LIMIT 5) AS top",
+    );
+    check_bounded(
+        "SELECT a.flight, b.flight AS other FROM flights a JOIN flights b ON a.flight = b.flight + 1",
+    );
+    check_bounded(
+        "SELECT flight FROM flights WHERE delay > (SELECT avg(seats) FROM planes) AND origin IN (SELECT origin FROM weather)",
+    );
+    check_bounded("SELECT count(*) AS n FROM (SELECT origin FROM flights UNION ALL SELECT origin FROM weather) AS both");
+    check_bounded("SELECT 1 AS one, 'a' AS text");
+    check_bounded("SELECT column1 AS n FROM (VALUES (1), (2))");
+    check_bounded(
+        "SELECT origin FROM flights UNION SELECT origin FROM weather EXCEPT SELECT origin FROM planes",
     );
 }

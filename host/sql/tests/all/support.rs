@@ -1,7 +1,7 @@
 //! Two random streams, a query over them, and the same query over all their rows at once.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use datafusion::catalog::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use fastrand::Rng;
 use forebay_dataflow::operators::Each;
-use forebay_dataflow::{Bounds, Cause, EventTime, Exchange, Graph, Source, TaskContext};
-use forebay_sql::{Relation, Relations, plan};
+use forebay_dataflow::{Bounds, Cause, EventTime, Exchange, Graph, Source, Stream, TaskContext};
+use forebay_sql::{Relation, Relations, Resources, plan};
+use tokio::runtime::Runtime;
 
 /// More than any row is behind another one of its stream.
 const DISORDER: Duration = Duration::from_hours(2);
@@ -51,18 +52,46 @@ pub(crate) fn relations() -> Relations {
     let relation = |schema| Relation {
         schema,
         event_time: Some("time_hour".to_owned()),
+        is_bounded: false,
     };
     let untimed = Relation {
-        schema: weather(),
         event_time: None,
+        ..relation(weather())
+    };
+    let table = Relation {
+        event_time: None,
+        is_bounded: true,
+        ..relation(planes())
     };
     [
         ("flights", relation(flights())),
         ("weather", relation(weather())),
         ("untimed", untimed),
+        ("planes", table),
     ]
     .map(|(name, relation)| (name.to_owned(), relation))
     .into()
+}
+
+/// The same without any event time, and with an end.
+fn bounded_relations() -> Relations {
+    let bounded = |(name, relation)| {
+        let relation = Relation {
+            event_time: None,
+            is_bounded: true,
+            ..relation
+        };
+        (name, relation)
+    };
+    relations().into_iter().map(bounded).collect()
+}
+
+pub(crate) fn planes() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("origin", DataType::Utf8, true),
+        Field::new("flight", DataType::Int64, false),
+        Field::new("seats", DataType::Float64, true),
+    ]))
 }
 
 const ORIGINS: [&str; 4] = ["EWR", "JFK", "LGA", "XXX"];
@@ -146,10 +175,29 @@ fn lines(schema: &Schema, batches: &[RecordBatch]) -> Vec<String> {
     lines
 }
 
-/// What comes of a query over streams, in a simulation.
+/// DataFusion may start tasks of its own there; nothing else does.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .expect("it can be made")
+});
+
+pub(crate) fn resources() -> Resources {
+    Resources {
+        runtime: RUNTIME.handle().clone(),
+        memory: None,
+        spill: None,
+    }
+}
+
+type Inputs = [(&'static str, Vec<RecordBatch>)];
+
+/// What comes of a query over these relations, in a simulation.
 fn streamed(
     sql: &str,
-    inputs: &[(&str, Vec<RecordBatch>)],
+    relations: &Relations,
+    inputs: &Inputs,
     seed: u64,
     parallelism: usize,
 ) -> Vec<String> {
@@ -157,41 +205,28 @@ fn streamed(
         rows: 30,
         bytes: 1 << 20,
     });
-    let event_time = EventTime {
-        column: "time_hour".to_owned(),
-        out_of_orderness: DISORDER,
-        idle_after: None,
-    };
     let mut streams = BTreeMap::new();
+    let query = plan(sql, relations).unwrap_or_else(|error| panic!("{sql}: {error}"));
     for (name, batches) in inputs {
+        if !query.reads().contains_key(*name) {
+            continue;
+        }
         let (schema, batches) = (batches[0].schema(), batches.clone());
+        let event_time = relations[*name].event_time.clone().map(|column| EventTime {
+            column,
+            out_of_orderness: DISORDER,
+            idle_after: None,
+        });
         let make = move |_: TaskContext| Ok(Batches(batches.clone().into_iter()));
         let stream = graph
-            .source(name, 1, schema, Some(event_time.clone()), make)
+            .source(name, 1, schema, event_time, make)
             .expect("it is good");
         streams.insert((*name).to_owned(), stream);
     }
-    let query = plan(sql, &relations()).unwrap_or_else(|error| panic!("{sql}: {error}"));
     let output = query
-        .build(&mut graph, "query", &streams, parallelism)
+        .build(&mut graph, "query", &streams, parallelism, &resources())
         .unwrap_or_else(|error| panic!("{sql}: {error}"));
-    let came: Arc<Mutex<Vec<RecordBatch>>> = Arc::default();
-    let into = came.clone();
-    let sink = graph
-        .operator("sink", 1)
-        .input(&output, Exchange::RoundRobin);
-    let sink = sink.build(query.schema().clone(), move |_| {
-        let into = into.clone();
-        Ok(Each(
-            move |batch: RecordBatch| -> Result<RecordBatch, Cause> {
-                into.lock()
-                    .expect("nobody panics with it")
-                    .push(batch.clone());
-                Ok(batch.slice(0, 0))
-            },
-        ))
-    });
-    sink.expect("it is good");
+    let came = collected(&mut graph, &output);
     let simulation = graph.simulate(seed, None).expect("it starts");
     let progress = simulation.run().unwrap_or_else(|error| {
         let cause = std::error::Error::source(&error)
@@ -208,8 +243,30 @@ fn streamed(
     lines(query.schema(), &came)
 }
 
+/// All that a stream brings.
+pub(crate) fn collected(graph: &mut Graph, stream: &Stream) -> Arc<Mutex<Vec<RecordBatch>>> {
+    let came: Arc<Mutex<Vec<RecordBatch>>> = Arc::default();
+    let into = came.clone();
+    let sink = graph
+        .operator("sink", 1)
+        .input(stream, Exchange::RoundRobin);
+    let sink = sink.build(stream.schema().clone(), move |_| {
+        let into = into.clone();
+        Ok(Each(
+            move |batch: RecordBatch| -> Result<RecordBatch, Cause> {
+                into.lock()
+                    .expect("nobody panics with it")
+                    .push(batch.clone());
+                Ok(batch.slice(0, 0))
+            },
+        ))
+    });
+    sink.expect("it is good");
+    came
+}
+
 /// What DataFusion makes of all rows at once.
-fn at_once(sql: &str, inputs: &[(&str, Vec<RecordBatch>)]) -> Vec<String> {
+fn at_once(sql: &str, inputs: &Inputs) -> Vec<String> {
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
     for (name, batches) in inputs {
         let table = MemTable::try_new(batches[0].schema(), vec![batches.clone()]).expect("it fits");
@@ -236,21 +293,38 @@ fn at_once(sql: &str, inputs: &[(&str, Vec<RecordBatch>)]) -> Vec<String> {
     })
 }
 
-/// Both must agree, whatever the schedule and the parallelism.
+/// All must agree: the streams, whatever the schedule and the parallelism; the same relations as bounded ones; DataFusion alone.
 #[track_caller]
 pub(crate) fn check(sql: &str) {
     let mut rows = 0;
     for seed in 0..30 {
-        let inputs = [
-            ("flights", stream(&flights(), seed)),
-            ("weather", stream(&weather(), seed + 1000)),
-        ];
+        let inputs = inputs(seed);
         let expected = at_once(sql, &inputs);
         rows += expected.len() - 1;
         for parallelism in [1, 3] {
-            let came = streamed(sql, &inputs, seed, parallelism);
+            let came = streamed(sql, &relations(), &inputs, seed, parallelism);
             assert_eq!(came, expected, "{sql}, seed {seed}, {parallelism} tasks");
         }
+        let came = streamed(sql, &bounded_relations(), &inputs, seed, 1);
+        assert_eq!(came, expected, "{sql}, seed {seed}, bounded");
     }
-    assert!(rows > 100, "{sql}: {rows} rows in all");
+    assert!(rows >= 30, "{sql}: {rows} rows in all");
+}
+
+/// What only bounded relations can do.
+#[track_caller]
+pub(crate) fn check_bounded(sql: &str) {
+    for seed in 0..30 {
+        let inputs = inputs(seed);
+        let came = streamed(sql, &bounded_relations(), &inputs, seed, 1);
+        assert_eq!(came, at_once(sql, &inputs), "{sql}, seed {seed}");
+    }
+}
+
+fn inputs(seed: u64) -> [(&'static str, Vec<RecordBatch>); 3] {
+    [
+        ("flights", stream(&flights(), seed)),
+        ("weather", stream(&weather(), seed + 1000)),
+        ("planes", stream(&planes(), seed + 2000)),
+    ]
 }

@@ -1,0 +1,77 @@
+//! What a query over streams cannot have, and the way out.
+
+use datafusion::common::JoinType;
+use datafusion::logical_expr::LogicalPlan;
+
+use crate::error::nearest;
+use crate::{Error, Relations};
+
+pub(crate) fn no_relation(name: &str, relations: &Relations) -> Error {
+    let missing = Error::new(format!("there is no source or transform `{name}`"));
+    match nearest(name, relations.keys().map(String::as_str)) {
+        Some(nearest) => missing.with_hint(format!("did you mean `{nearest}`?")),
+        None => missing,
+    }
+}
+
+pub(crate) fn unknown_join(kind: JoinType) -> Error {
+    let (what, hint) = match kind {
+        JoinType::Right => ("RIGHT JOIN", "write it the other way round, as a LEFT JOIN"),
+        JoinType::Full => ("FULL JOIN", "INNER JOIN and LEFT JOIN are"),
+        JoinType::LeftAnti | JoinType::RightAnti => (
+            "NOT IN and NOT EXISTS",
+            "use a LEFT JOIN, and WHERE a column IS NULL",
+        ),
+        _ => (
+            "IN and EXISTS with a query",
+            "use a JOIN with a bound on event time",
+        ),
+    };
+    Error::new(format!("{what} of streams is not known")).with_hint(hint)
+}
+
+/// Rows of the table that have no partner are known when the stream has ended, and not before.
+pub(crate) fn unknown_table_join(kind: JoinType) -> Error {
+    match kind {
+        JoinType::Left | JoinType::Right | JoinType::Full => Error::new(format!(
+            "{kind} JOIN asks for rows of a table that no row of a stream belongs to, and a stream has no last row"
+        ))
+        .with_hint("keep all rows of the stream instead: stream LEFT JOIN table"),
+        JoinType::LeftAnti | JoinType::RightAnti => {
+            Error::new("NOT IN of a stream and a table is not known, because of its nulls")
+                .with_hint("use NOT EXISTS, or a LEFT JOIN and WHERE a column IS NULL")
+        }
+        _ => Error::new("this join of a stream and a table is not known")
+            .with_hint("use JOIN or LEFT JOIN, with the stream on the left side"),
+    }
+}
+
+/// What would have to see all rows before its first answer, or keep them for ever.
+pub(crate) fn needs_all_rows(plan: &LogicalPlan) -> Error {
+    match plan {
+        LogicalPlan::Sort(_) => Error::new("ORDER BY needs all rows, and a stream has no last one"),
+        LogicalPlan::Limit(_) => {
+            Error::new("LIMIT of a stream is not known").with_hint("choose rows with WHERE")
+        }
+        LogicalPlan::Distinct(_) | LogicalPlan::Aggregate(_) => Error::new(
+            "unbounded state: nothing bounds how many groups GROUP BY or DISTINCT has to remember",
+        ),
+        LogicalPlan::Window(_) => {
+            Error::new("unbounded state: OVER remembers all rows of a partition")
+        }
+        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
+            Error::new("a query over streams reads a source or a transform")
+                .with_hint("name one behind FROM")
+        }
+        LogicalPlan::Ddl(_)
+        | LogicalPlan::Dml(_)
+        | LogicalPlan::Copy(_)
+        | LogicalPlan::Statement(_) => {
+            Error::new("only queries are known").with_hint("begin with SELECT or WITH")
+        }
+        other => Error::new(format!(
+            "this is not known over streams: {}",
+            other.display()
+        )),
+    }
+}
