@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::{Schema, SchemaRef};
 use datafusion::common::{DFSchema, JoinType, NullEquality};
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Join, LogicalPlan, TableScan};
+use datafusion::logical_expr::{Join, LogicalPlan};
 use forebay_dataflow::operators::{IntervalJoinPlan, JoinKind, TableJoinKind, TableJoinPlan};
 
 use crate::interval::{Interval, Times};
@@ -204,10 +204,8 @@ fn interval(
     relations: &Relations,
 ) -> Result<(i64, i64), Error> {
     let names = [&join.left, &join.right].map(|side| time_of(side, relations));
-    for (name, side) in names.iter().zip([&join.left, &join.right]) {
-        if let (None, false, Some(relation)) =
-            (name, has_event_time(side, relations), relation_of(side))
-        {
+    for side in [&join.left, &join.right] {
+        if let (None, Some(relation)) = (any_time_of(side, relations), relation_of(side)) {
             return Err(Error::new(format!(
                 "`{relation}` has no event time, and cannot be joined as a stream"
             ))
@@ -253,17 +251,15 @@ fn interval(
     )))
 }
 
-/// Whether a relation of this part of a plan has an event time.
-fn has_event_time(plan: &LogicalPlan, relations: &Relations) -> bool {
-    let of_itself = |scan: &TableScan| {
-        let relation = relations.get(scan.table_name.table());
-        relation.is_some_and(|relation| relation.event_time.is_some())
-    };
-    matches!(plan, LogicalPlan::TableScan(scan) if of_itself(scan))
-        || plan
+/// The first event time of this part of a plan.
+pub(crate) fn any_time_of(plan: &LogicalPlan, relations: &Relations) -> Option<String> {
+    match plan {
+        LogicalPlan::TableScan(scan) => relations.get(scan.table_name.table())?.event_time.clone(),
+        _ => plan
             .inputs()
             .iter()
-            .any(|input| has_event_time(input, relations))
+            .find_map(|input| any_time_of(input, relations)),
+    }
 }
 
 /// The event time of a part of a plan, as one writes it, if that part comes of one relation.

@@ -6,6 +6,7 @@
 
 mod aggregates;
 mod build;
+mod depth;
 mod error;
 mod evaluate;
 mod in_turn;

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::thread;
 
 use arrow_schema::{Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection, TableScan, lit};
@@ -19,7 +20,7 @@ use crate::node::{Kind, Node, unique_names};
 use crate::refusal::{needs_all_rows, no_relation};
 use crate::stage::{RelationTable, StagePlan};
 use crate::window::Pieces;
-use crate::{Error, Relation, Relations, evaluate};
+use crate::{Error, Relation, Relations, depth, evaluate};
 
 /// A query that can run.
 pub struct Query {
@@ -55,7 +56,24 @@ impl Query {
     }
 }
 
+/// On a thread whose stack holds what the recursion of parser and planner needs for the largest job file.
 pub(crate) fn plan(sql: &str, relations: &Relations) -> Result<Query, Error> {
+    thread::scope(|scope| {
+        let planning = thread::Builder::new()
+            .name("forebay-sql".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || plan_here(sql, relations))
+            .map_err(|error| Error::new(format!("no thread can be started: {error}")))?;
+        planning
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Of address space; only what is used takes memory.
+const STACK_BYTES: usize = 512 << 20;
+
+fn plan_here(sql: &str, relations: &Relations) -> Result<Query, Error> {
     let mut planner = Planner {
         state: session(relations)?,
         relations,
@@ -178,6 +196,7 @@ impl Planner<'_> {
     fn parse(&self, sql: &str) -> Result<LogicalPlan, Error> {
         let dialect = self.state.config_options().sql_parser.dialect;
         let statement = self.state.sql_to_statement(sql, &dialect)?;
+        depth::check(&statement)?;
         let named = self.state.resolve_table_references(&statement)?;
         let missing = named
             .into_iter()
@@ -354,6 +373,12 @@ impl Planner<'_> {
         expression: &Expr,
         schema: &DFSchema,
     ) -> Result<Arc<dyn PhysicalExpr>, Error> {
+        if expression.exists(|part| Ok(matches!(part, Expr::ScalarSubquery(_))))? {
+            return Err(
+                Error::new("a query as a value beside a stream is not known")
+                    .with_hint("join with it, as in FROM stream CROSS JOIN (SELECT ...) AS value"),
+            );
+        }
         Ok(self
             .state
             .create_physical_expr(expression.clone(), schema)?)

@@ -34,7 +34,8 @@ pub(crate) fn unknown_join(kind: JoinType) -> Error {
 pub(crate) fn unknown_table_join(kind: JoinType) -> Error {
     match kind {
         JoinType::Left | JoinType::Right | JoinType::Full => Error::new(format!(
-            "{kind} JOIN asks for rows of a table that no row of a stream belongs to, and a stream has no last row"
+            "{} JOIN asks for rows of a table that no row of a stream belongs to, and a stream has no last row",
+            kind.to_string().to_uppercase()
         ))
         .with_hint("keep all rows of the stream instead: stream LEFT JOIN table"),
         JoinType::LeftAnti | JoinType::RightAnti => {
@@ -49,7 +50,8 @@ pub(crate) fn unknown_table_join(kind: JoinType) -> Error {
 /// What would have to see all rows before its first answer, or keep them for ever.
 pub(crate) fn needs_all_rows(plan: &LogicalPlan) -> Error {
     match plan {
-        LogicalPlan::Sort(_) => Error::new("ORDER BY needs all rows, and a stream has no last one"),
+        LogicalPlan::Sort(_) => Error::new("ORDER BY needs all rows, and a stream has no last one")
+            .with_hint("sort what comes out of the job"),
         LogicalPlan::Limit(_) => {
             Error::new("LIMIT of a stream is not known").with_hint("choose rows with WHERE")
         }
@@ -58,6 +60,7 @@ pub(crate) fn needs_all_rows(plan: &LogicalPlan) -> Error {
         ),
         LogicalPlan::Window(_) => {
             Error::new("unbounded state: OVER remembers all rows of a partition")
+                .with_hint("group by a window of the event time instead")
         }
         LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
             Error::new("a query over streams reads a source or a transform")

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Aggregate, Expr};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use forebay_dataflow::operators::{TumblingWindowPlan, WindowTime};
 
-use crate::Error;
 use crate::aggregates;
 use crate::interval::fixed;
+use crate::join::any_time_of;
 use crate::node::{Kind, Node, unique_names};
 use crate::planner::{Planner, position, selected};
+use crate::{Error, Relations};
 
 /// Event time in pieces of one length, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +121,7 @@ impl Planner<'_> {
             .collect();
         let shortest = pieces.iter().min_by_key(|(_, pieces)| pieces.size);
         let Some((&window, &of_window)) = shortest else {
-            return Err(no_window(&aggregate.input, &input));
+            return Err(no_window(&aggregate.input, self.relations));
         };
         let width = input.schema.fields().len();
         let (input, keys) = self.keyed(input, &aggregate.input, aggregate.group_expr.iter())?;
@@ -169,17 +170,14 @@ impl Planner<'_> {
     }
 }
 
-fn no_window(plan: &datafusion::logical_expr::LogicalPlan, input: &Node) -> Error {
+fn no_window(plan: &LogicalPlan, relations: &Relations) -> Error {
     let error = Error::new(
         "unbounded state: nothing bounds how many groups GROUP BY or DISTINCT has to remember",
     );
-    match input.time {
+    match any_time_of(plan, relations) {
         Some(time) => error.with_hint(format!(
-            "group by a window of the event time too, as in GROUP BY date_bin(INTERVAL '1 hour', {})",
-            plan.schema().columns()[time].flat_name()
+            "group by a window of the event time too, as in GROUP BY date_bin(INTERVAL '1 hour', {time})"
         )),
-        None => error.with_hint(
-            "group by a window of the event time too; the event time is not among the columns here",
-        ),
+        None => error.with_hint("name the event time where the source is declared, and group by a window of it"),
     }
 }

@@ -3,4 +3,5 @@
 mod documentation;
 mod queries;
 mod refusals;
+mod sorting;
 mod support;

@@ -204,7 +204,9 @@ fn bounded_relations_alone() {
     check_bounded(
         "SELECT flight FROM flights WHERE delay > (SELECT avg(seats) FROM planes) AND origin IN (SELECT origin FROM weather)",
     );
-    check_bounded("SELECT count(*) AS n FROM (SELECT origin FROM flights UNION ALL SELECT origin FROM weather) AS both");
+    check_bounded(
+        "SELECT count(*) AS n FROM (SELECT origin FROM flights UNION ALL SELECT origin FROM weather) AS both",
+    );
     check_bounded("SELECT 1 AS one, 'a' AS text");
     check_bounded("SELECT column1 AS n FROM (VALUES (1), (2))");
     check_bounded(

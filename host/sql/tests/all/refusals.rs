@@ -103,3 +103,29 @@ fn joins_that_are_not_known() {
         "SELECT flight FROM flights WHERE origin NOT IN (SELECT origin FROM planes)",
     ]));
 }
+
+#[test]
+fn an_expression_may_be_deep_but_not_without_end() {
+    let error_of = |sql: &str| plan(sql, &relations()).err().map(|error| error.to_string());
+    let sum = |terms: usize| {
+        format!(
+            "SELECT {} AS sum FROM flights",
+            vec!["flight"; terms].join(" + ")
+        )
+    };
+    assert_eq!(error_of(&sum(300)), None);
+    let too_deep = "an expression is more than 500 levels deep";
+    assert_eq!(error_of(&sum(600)).as_deref(), Some(too_deep));
+    assert_eq!(error_of(&sum(100_000)).as_deref(), Some(too_deep));
+    let nested = format!(
+        "SELECT {}flight{} AS n FROM flights",
+        "(".repeat(3_000),
+        ")".repeat(3_000)
+    );
+    assert_eq!(
+        error_of(&nested).as_deref(),
+        Some("the SQL is nested too deeply")
+    );
+    let union = vec!["SELECT flight FROM flights"; 200].join(" UNION ALL ");
+    assert_eq!(error_of(&union), None);
+}

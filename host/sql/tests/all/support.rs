@@ -132,7 +132,23 @@ pub(crate) fn stream(schema: &SchemaRef, seed: u64) -> Vec<RecordBatch> {
         .collect()
 }
 
-struct Batches(std::vec::IntoIter<RecordBatch>);
+/// So many batches of flights in no order of time.
+pub(crate) fn shuffled(seed: u64, batches: usize) -> Vec<RecordBatch> {
+    let mut rng = Rng::with_seed(seed);
+    let schema = flights();
+    (0..batches)
+        .map(|_| batch(&schema, &mut rng.fork(), &mut rng.i64(0..400_000), 25))
+        .collect()
+}
+
+/// These, one after the other.
+pub(crate) struct Batches(std::vec::IntoIter<RecordBatch>);
+
+impl Batches {
+    pub(crate) fn new(batches: Vec<RecordBatch>) -> Self {
+        Self(batches.into_iter())
+    }
+}
 
 impl Source for Batches {
     fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<RecordBatch>, Cause>> {
@@ -178,6 +194,7 @@ fn lines(schema: &Schema, batches: &[RecordBatch]) -> Vec<String> {
 /// DataFusion may start tasks of its own there; nothing else does.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
+        .enable_time()
         .worker_threads(1)
         .build()
         .expect("it can be made")
@@ -217,7 +234,7 @@ fn streamed(
             out_of_orderness: DISORDER,
             idle_after: None,
         });
-        let make = move |_: TaskContext| Ok(Batches(batches.clone().into_iter()));
+        let make = move |_: TaskContext| Ok(Batches::new(batches.clone()));
         let stream = graph
             .source(name, 1, schema, event_time, make)
             .expect("it is good");
