@@ -12,8 +12,11 @@ use crate::reading::{BatchReader, Reading, project};
 
 const MAGIC: &[u8] = b"ARROW1";
 
-/// The magic and what fills it up to eight bytes.
-const PREFIX_BYTES: u64 = 8;
+/// The magic and what fills it up are never longer.
+const HEAD_BYTES: u64 = 128;
+
+/// Messages begin at multiples of this.
+const WORD_BYTES: usize = 8;
 
 /// The length of the footer and the magic.
 const SUFFIX_BYTES: u64 = 10;
@@ -38,11 +41,10 @@ struct Messages {
 impl Messages {
     async fn open(reading: &Reading) -> Result<Self, Error> {
         let (file, runtime) = (&reading.file, &reading.runtime);
-        let head = file.fetch(runtime, 0..file.size.min(PREFIX_BYTES)).await?;
-        let range = if head.starts_with(MAGIC) {
-            PREFIX_BYTES..end_of_messages(reading).await?
-        } else {
-            0..file.size
+        let head = file.fetch(runtime, 0..file.size.min(HEAD_BYTES)).await?;
+        let range = match start_of_messages(&head) {
+            Some(start) => start..end_of_messages(reading, start).await?,
+            None => 0..file.size,
         };
         Ok(Self {
             bytes: file.chunks(runtime, range),
@@ -96,15 +98,24 @@ impl Problem {
     }
 }
 
+/// The first message of a file with a footer begins here; `None`: it has none. The magic is filled up with zeros, and no message
+/// begins with them.
+fn start_of_messages(head: &[u8]) -> Option<u64> {
+    let filling = head.starts_with(MAGIC).then_some(head)?;
+    let words = filling.chunks(WORD_BYTES).skip(1);
+    let zeros = words.take_while(|word| word.iter().all(|byte| *byte == 0));
+    Some(((1 + zeros.count()) * WORD_BYTES) as u64)
+}
+
 /// The footer begins here.
-async fn end_of_messages(reading: &Reading) -> Result<u64, Error> {
+async fn end_of_messages(reading: &Reading, messages: u64) -> Result<u64, Error> {
     let file = &reading.file;
     let cut_off = || Error::damaged(&file.name, "Arrow", "it has no footer: is it whole?");
     let start = file.size.checked_sub(SUFFIX_BYTES).ok_or_else(cut_off)?;
     let tail = file.fetch(&reading.runtime, start..file.size).await?;
     let (length, magic) = tail.split_first_chunk().ok_or_else(cut_off)?;
     let length = u64::try_from(i32::from_le_bytes(*length)).map_err(|_| cut_off())?;
-    let end = start.checked_sub(length).filter(|end| *end >= PREFIX_BYTES);
+    let end = start.checked_sub(length).filter(|end| *end >= messages);
     match end {
         Some(end) if magic == MAGIC => Ok(end),
         _ => Err(cut_off()),

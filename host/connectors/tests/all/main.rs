@@ -1,1 +1,17 @@
-//! Tests.
+//! Sources and sinks, each against the same expectations, and each with its own mishaps.
+
+mod conformance;
+mod csv_files;
+mod folders;
+mod generated;
+mod inference;
+mod json_files;
+mod killed;
+mod listing;
+mod malformed;
+mod positions;
+mod random;
+mod replayed;
+mod sinks;
+mod support;
+mod writers;
