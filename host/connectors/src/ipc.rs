@@ -124,6 +124,9 @@ async fn end_of_messages(reading: &Reading, messages: u64) -> Result<u64, Error>
 
 /// The schema that the file says it has.
 pub(crate) async fn schema(reading: &Reading) -> Result<SchemaRef, Error> {
+    if reading.file.size == 0 {
+        return Err(Error::Empty(reading.file.name.to_string()));
+    }
     let mut messages = Messages::open(reading).await?;
     messages
         .next(true)
@@ -135,9 +138,6 @@ pub(crate) async fn schema(reading: &Reading) -> Result<SchemaRef, Error> {
 
 impl BatchReader for IpcFile {
     async fn open(reading: Reading) -> Result<Self, Error> {
-        if reading.file.size == 0 {
-            return Err(Error::Empty(reading.file.name.to_string()));
-        }
         let found = schema(&reading).await?;
         let positions = reading.positions_in(&found)?;
         Ok(Self {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_json::reader::{Decoder, infer_json_schema};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
@@ -153,6 +153,8 @@ impl BatchReader for JsonFile {
 fn decoder(schema: &SchemaRef, rows: usize) -> Result<Decoder, ArrowError> {
     arrow_json::ReaderBuilder::new(schema.clone())
         .with_batch_size(rows)
+        // A column of texts and numbers is one of texts.
+        .with_coerce_primitive(true)
         .build_decoder()
 }
 
@@ -244,48 +246,85 @@ fn malformed(file: &Arc<str>, line: u64, error: ArrowError) -> MalformedRow {
 
 /// What the first lines of a file say of its columns; `None`: there are none. Texts of dates and times become such; the columns are
 /// in the order in which they appear.
+///
+/// # Errors
+///
+/// No line is a JSON object, or the file cannot be read. Single lines that are none are found when all are read.
 pub(crate) async fn sample(reading: &Reading, rows: usize) -> Result<Option<Schema>, Error> {
     let mut lines = LineReader::new(reading);
     lines.fill(rows).await?;
-    let text = &lines.block[..lines.start];
-    if text.is_empty() {
+    if lines.lines.is_empty() {
         return Ok(None);
     }
     let damaged = |error| Error::damaged(&reading.file.name, "JSON lines", error);
-    let (schema, _) = infer_json_schema(text, None).map_err(damaged)?;
-    let mut fields: Vec<Field> = schema
-        .fields()
-        .iter()
-        .map(|field| field.as_ref().clone().with_nullable(true))
-        .collect();
-    let text = String::from_utf8_lossy(text);
-    fields.sort_by_cached_key(|field| {
-        let place = text.find(&format!("\"{}\"", field.name()));
-        (place.unwrap_or(usize::MAX), field.name().clone())
-    });
-    let schema: SchemaRef = Schema::new(fields).into();
-    let kinds = text_kinds(&schema, &lines).map_err(damaged)?;
-    let fields = schema.fields().iter().zip(kinds);
-    let fields = fields.map(|(field, kind)| field.as_ref().clone().with_data_type(kind));
-    Ok(Some(Schema::new(fields.collect::<Vec<_>>())))
+    let sample = match infer_json_schema(&lines.block[..lines.start], None) {
+        Ok((schema, _)) => Sample {
+            schema,
+            rows: lines.lines.len(),
+            text: lines.block[..lines.start].to_vec(),
+        },
+        Err(error) => Sample::of_good(&lines).ok_or_else(|| damaged(error))?,
+    };
+    sample.schema().map(Some).map_err(damaged)
 }
 
-/// The types of columns, where those of texts are what the texts tell.
-fn text_kinds(schema: &SchemaRef, lines: &LineReader) -> Result<Vec<DataType>, ArrowError> {
-    let mut decoder = decoder(schema, lines.lines.len())?;
-    let text = &lines.block[..lines.start];
-    let batch = decode(&mut decoder, text, lines.lines.len())?;
-    let columns = batch.columns().iter().zip(schema.fields());
-    let kinds = columns.map(|(column, field)| match field.data_type() {
+/// Lines that are objects.
+struct Sample {
+    schema: Schema,
+    rows: usize,
+    text: Vec<u8>,
+}
+
+impl Sample {
+    fn of_good(lines: &LineReader) -> Option<Self> {
+        let starts = std::iter::once(0).chain(lines.lines.iter().map(|(_, end)| *end));
+        let ends = lines.lines.iter().map(|(_, end)| *end);
+        let texts = starts
+            .zip(ends)
+            .map(|(start, end)| &lines.block[start..end]);
+        let good: Vec<_> = texts
+            .filter(|text| infer_json_schema(*text, None).is_ok_and(|(_, rows)| rows == 1))
+            .collect();
+        let (rows, text) = (good.len(), good.concat());
+        let (schema, _) = infer_json_schema(text.as_slice(), None).ok()?;
+        (rows > 0).then_some(Self { schema, rows, text })
+    }
+
+    fn schema(self) -> Result<Schema, ArrowError> {
+        let mut fields: Vec<Field> = self
+            .schema
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone().with_nullable(true))
+            .collect();
+        let text = String::from_utf8_lossy(&self.text);
+        fields.sort_by_cached_key(|field| {
+            let place = text.find(&format!("\"{}\"", field.name()));
+            (place.unwrap_or(usize::MAX), field.name().clone())
+        });
+        let schema: SchemaRef = Schema::new(fields).into();
+        let mut decoder = decoder(&schema, self.rows)?;
+        let batch = decode(&mut decoder, &self.text, self.rows)?;
+        let columns = schema.fields().iter().zip(batch.columns());
+        let fields =
+            columns.map(|(field, column)| field.as_ref().clone().with_data_type(kind_of(column)));
+        Ok(Schema::new(fields.collect::<Vec<_>>()))
+    }
+}
+
+/// The type of a column; where it is of texts, what the texts tell.
+fn kind_of(column: &ArrayRef) -> DataType {
+    match column.data_type() {
         DataType::Utf8 => {
             let guess: Guess = column.as_string::<i32>().iter().flatten().collect();
-            match guess.kind() {
-                kind if kind.is_temporal() => kind,
-                _ => DataType::Utf8,
+            let kind = guess.kind();
+            if kind.is_temporal() {
+                kind
+            } else {
+                DataType::Utf8
             }
         }
         DataType::Null => DataType::Utf8,
         other => other.clone(),
-    });
-    Ok(kinds.collect())
+    }
 }

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::format::{CsvOptions, Format};
 use crate::guess::Guess;
 use crate::malformed::{MalformedRow, Rejects};
-use crate::reading::{BatchReader, Reading};
+use crate::reading::{BatchReader, Reading, project};
 
 /// A file that is read.
 pub(crate) struct CsvFile {
@@ -107,11 +107,11 @@ impl BatchReader for CsvFile {
         let mut records = RecordReader::new(&reading, options, None);
         let width = reading.schema.fields().len();
         let mut positions: Vec<usize> = (0..width).collect();
-        if options.header {
-            match records.header(&reading.file.name).await? {
-                Some(header) => positions = match_columns(&reading, &header)?,
-                None => return Err(Error::Empty(reading.file.name.to_string())),
-            }
+        // A file without any byte has no rows, either.
+        if options.header
+            && let Some(header) = records.header(&reading.file.name).await?
+        {
+            positions = match_columns(&reading, &header)?;
         }
         records.begin_rows(width, reading.batch_rows);
         let output = reading.output();
@@ -171,11 +171,14 @@ impl CsvFile {
         for bad in bad {
             self.rejects.reject(bad.of(&self.name))?;
         }
-        match keep {
-            None => Ok(batch),
-            Some(keep) => filter_record_batch(&batch, &keep)
-                .map_err(|error| Error::damaged(&self.name, "CSV", error)),
-        }
+        let Some(keep) = keep else {
+            return Ok(batch);
+        };
+        // What is left may be declared without nulls again.
+        let all: Vec<usize> = (0..self.columns.len()).collect();
+        filter_record_batch(&batch, &keep)
+            .and_then(|batch| project(&batch, &all, &self.output))
+            .map_err(|error| Error::damaged(&self.name, "CSV", error))
     }
 }
 

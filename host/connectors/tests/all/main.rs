@@ -2,10 +2,8 @@
 
 mod conformance;
 mod csv_files;
-mod folders;
 mod generated;
 mod inference;
-mod json_files;
 mod killed;
 mod listing;
 mod malformed;
