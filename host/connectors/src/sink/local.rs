@@ -217,3 +217,48 @@ impl LocalTarget {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_hidden_file_replaces_a_stale_one_and_gets_its_name_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("out.csv");
+        for (overwrite, content) in [(false, b"new"), (true, b"two")] {
+            std::fs::write(
+                folder.path().join(".out.csv.forebay-part"),
+                "of one that died",
+            )
+            .unwrap();
+            let mut file = LocalFile::hidden(&target, overwrite).unwrap();
+            file.write(content).unwrap();
+            assert!(names(folder.path()).contains(&".out.csv.forebay-part".to_owned()));
+            file.complete().unwrap();
+            assert_eq!(names(folder.path()), ["out.csv"]);
+            assert_eq!(std::fs::read(&target).unwrap(), content);
+        }
+        let file = LocalFile::hidden(&target, false).unwrap();
+        assert_eq!(
+            file.complete().unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        assert_eq!(std::fs::read(&target).unwrap(), b"two");
+        assert_eq!(names(folder.path()), ["out.csv"]);
+    }
+
+    #[test]
+    fn a_hidden_file_that_is_given_up_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(LocalFile::hidden(&folder.path().join("out.csv"), false).unwrap());
+        assert!(names(folder.path()).is_empty());
+    }
+}

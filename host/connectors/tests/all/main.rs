@@ -1,7 +1,11 @@
 //! Sources and sinks, each against the same expectations, and each with its own mishaps.
 
+// Also for helpers: nothing here is anything but a test.
+#![cfg(test)]
+
 mod conformance;
 mod csv_files;
+mod full;
 mod generated;
 mod inference;
 mod killed;

@@ -1,7 +1,7 @@
 //! A source goes on where it stood.
 
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
@@ -12,7 +12,7 @@ use forebay_connectors::{
 use forebay_dataflow::{Cause, Exchange, Handle, Operator, Output, TaskContext};
 use tempfile::{TempDir, tempdir};
 
-use crate::support::{Kept, graph, lines, prepare, prepare_sink, whole, write};
+use crate::support::{Kept, graph, lines, prepare, prepare_sink, runtime, whole, write};
 
 /// Three files of one format, some rows of which are malformed where it is text.
 fn files(extension: &str) -> TempDir {
@@ -187,9 +187,9 @@ fn a_file_that_has_changed_is_refused() {
         kept.lock().unwrap().take().unwrap()
     };
     let mut before = task(&folder);
-    let mut context = Context::from_waker(Waker::noop());
     let state = before.snapshot().unwrap();
-    while let Poll::Pending = before.poll_next(&mut context) {}
+    let next = poll_fn(|context| before.poll_next(context));
+    assert!(runtime().block_on(next).unwrap().is_some());
     let later = before.snapshot().unwrap();
     assert_ne!(state, later);
     task(&folder).restore(&later).unwrap();

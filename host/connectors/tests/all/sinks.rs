@@ -69,7 +69,7 @@ fn check_refused(path: &str, tasks: usize, expected: &str) {
     std::fs::create_dir(folder.path().join("full")).unwrap();
     std::fs::write(folder.path().join("full/part-00000.csv"), "").unwrap();
     let options = FileSinkOptions {
-        format: path.starts_with("full").then(|| Format::JsonLines),
+        format: path.starts_with("full").then_some(Format::JsonLines),
         ..FileSinkOptions::new(path)
     };
     let error = prepare_sink(folder.path(), options, &schema(), tasks)

@@ -53,13 +53,10 @@ pub(crate) fn prepare_sink(
 
 /// An error with all its causes.
 pub(crate) fn text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
+    match error.source() {
+        None => error.to_string(),
+        Some(cause) => format!("{error}: {}", text(cause)),
     }
-    text
 }
 
 /// What a connector said.
