@@ -4,7 +4,32 @@
 //! anything runs: [`FileSource::prepare`] and [`FileSink::prepare`] find what is missing, damaged or cannot be held. Then
 //! [`add_source`] and [`add_sink`] put it into a [`Graph`](forebay_dataflow::Graph).
 //!
-//! Bytes are read and written in threads of tokio; rows are decoded and encoded in the task that they belong to.
+//! Bytes are read and written in threads of tokio; rows are decoded and encoded in the task that they belong to. A simulated dataflow
+//! waits for no thread, so only [`Generator`], [`Replay`] and [`Blackhole`] work in it.
+//!
+//! ```
+//! use forebay_connectors::{Access, FileSink, FileSinkOptions, FileSource, FileSourceOptions};
+//! use forebay_connectors::{SourceConnector, add_sink, add_source};
+//! use forebay_dataflow::{Exchange, Graph, Options};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! std::fs::write(folder.join("flights.csv"), "origin,delay\nEWR,2\nJFK,\n")?;
+//! let runtime = tokio::runtime::Runtime::new()?;
+//! let access = Access::new(folder, runtime.handle().clone());
+//! let source = FileSource::prepare(FileSourceOptions::new("flights.csv"), &access);
+//! let source = runtime.block_on(source)?;
+//! let sink = FileSinkOptions::new("flights.parquet");
+//! let sink = runtime.block_on(FileSink::prepare(sink, &access, source.schema(), 1))?;
+//!
+//! let mut graph = Graph::new();
+//! let flights = add_source(&mut graph, "flights", 1, None, source)?;
+//! add_sink(&mut graph, "parquet", 1, (&flights, Exchange::Forward), sink)?;
+//! let progress = graph.start(&Options::default())?.wait()?;
+//! assert_eq!(progress[1].rows_in, 2);
+//! assert!(folder.join("flights.parquet").exists());
+//! # Ok::<(), forebay_dataflow::Cause>(())
+//! ```
 
 mod access;
 mod bytes;

@@ -11,6 +11,7 @@ mod inference;
 mod killed;
 mod listing;
 mod malformed;
+mod permissions;
 mod positions;
 mod random;
 mod replayed;
