@@ -54,6 +54,20 @@ pub trait Source: Send {
     fn restore(&mut self, state: &[u8]) -> Result<(), Cause>;
 }
 
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<RecordBatch>, Cause>> {
+        self.as_mut().poll_next(context)
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, Cause> {
+        self.as_mut().snapshot()
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), Cause> {
+        self.as_mut().restore(state)
+    }
+}
+
 /// What makes rows of rows, or takes them for good: one of it for each task.
 ///
 /// Its calls are never concurrent. A call may wait (for room behind it, for input or output) but never blocks the thread.
@@ -128,6 +142,42 @@ pub trait Operator: Send {
         } else {
             Err("it has no state".into())
         }
+    }
+}
+
+#[async_trait]
+impl<O: Operator + ?Sized> Operator for Box<O> {
+    async fn process(
+        &mut self,
+        input: usize,
+        batch: RecordBatch,
+        output: &mut Output<'_>,
+    ) -> Result<(), Cause> {
+        self.as_mut().process(input, batch, output).await
+    }
+
+    async fn watermark(&mut self, at: i64, output: &mut Output<'_>) -> Result<i64, Cause> {
+        self.as_mut().watermark(at, output).await
+    }
+
+    async fn input_ended(&mut self, input: usize, output: &mut Output<'_>) -> Result<(), Cause> {
+        self.as_mut().input_ended(input, output).await
+    }
+
+    async fn end(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
+        self.as_mut().end(output).await
+    }
+
+    fn reads(&self) -> Reads {
+        self.as_ref().reads()
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, Cause> {
+        self.as_mut().snapshot()
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), Cause> {
+        self.as_mut().restore(state)
     }
 }
 

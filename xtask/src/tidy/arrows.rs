@@ -20,6 +20,7 @@ const OWN: [(&str, &[&str]); 15] = [
         "forebay-cluster",
         &["forebay-job", "forebay-plugin", "forebay-protocol"],
     ),
+    ("forebay-connectors", &["forebay-dataflow"]),
     ("forebay-dataflow", &[]),
     ("forebay-job", &[]),
     ("forebay-mxnet", &["forebay-plugin-sdk"]),
@@ -62,7 +63,7 @@ const FOREIGN: [(&str, &[&str], &str); 7] = [
     ("tonic", &["forebay-cluster"], "gRPC is the cluster's link"),
     (
         "tokio",
-        &["forebay-cli", "forebay-cluster"],
+        &["forebay-cli", "forebay-cluster", "forebay-connectors"],
         "everything else is synchronous",
     ),
     ("pyo3", &["forebay-python"], "one crate speaks to Python"),

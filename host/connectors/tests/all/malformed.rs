@@ -1,0 +1,227 @@
+//! Rows that cannot be read: named, or left out and counted.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema};
+use async_compression::tokio::write::GzipEncoder;
+use forebay_connectors::{FileSourceOptions, Malformed};
+use forebay_dataflow::Exchange;
+use tempfile::tempdir;
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{Kept, cause, graph, lines, prepare, run, runtime, whole};
+use forebay_connectors::SourceConnector;
+
+fn options(name: &str, malformed: Malformed) -> FileSourceOptions {
+    let fields = vec![
+        Field::new("n", DataType::Int64, true),
+        Field::new("text", DataType::Utf8, true),
+    ];
+    FileSourceOptions {
+        schema: Some(Arc::new(Schema::new(fields))),
+        malformed,
+        record_bytes_max: 1000,
+        ..FileSourceOptions::new(name)
+    }
+}
+
+/// The rows that are left, what is counted, what is told, or the error.
+type Outcome = Result<(Vec<String>, u64, Vec<String>), String>;
+
+fn read(name: &str, content: &[u8], malformed: Malformed, batch_rows: usize) -> Outcome {
+    let folder = tempdir().unwrap();
+    std::fs::write(folder.path().join(name), content).unwrap();
+    let mut options = options(name, malformed);
+    options.batch_rows = batch_rows;
+    let source = prepare(folder.path(), options).unwrap();
+    let kept = Kept::default();
+    let graph = graph(source.clone(), kept.clone(), 1, Exchange::Forward);
+    let progress = run(&graph).map_err(|error| cause(&error))?;
+    let rows = whole(&source.schema(), &kept.batches());
+    let told = source.malformed_rows();
+    let told = told.iter().map(ToString::to_string).collect();
+    Ok((lines(&rows), progress[0].malformed, told))
+}
+
+const SKIP: Malformed = Malformed::Skip { limit: 100 };
+
+/// Good rows around bad ones, in batches of all sizes; `bad` are the messages.
+#[track_caller]
+fn check(name: &str, content: impl AsRef<[u8]>, good: &[&str], bad: &[&str]) {
+    let content = content.as_ref();
+    let error = read(name, content, Malformed::Fail, 8192).unwrap_err();
+    assert_eq!(error, bad[0]);
+    for batch_rows in [1, 2, 3, 8192] {
+        let (rows, count, told) = read(name, content, SKIP, batch_rows).unwrap();
+        assert_eq!(rows, good, "batches of {batch_rows}");
+        assert_eq!(told, bad, "batches of {batch_rows}");
+        assert_eq!(count, bad.len() as u64);
+    }
+    let limit = bad.len() as u64 - 1;
+    let error = read(name, content, Malformed::Skip { limit }, 8192).unwrap_err();
+    let last = bad.last().unwrap();
+    let expected = format!("more than {limit} malformed rows; the next one is {last}");
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn a_value_of_another_type() {
+    check(
+        "rows.csv",
+        "n,text\n1,a\nabc,b\n3,c\n",
+        &["1,a", "3,c"],
+        &["rows.csv, line 3, column `n`: `abc` is no Int64"],
+    );
+}
+
+#[test]
+fn too_many_and_too_few_fields() {
+    check(
+        "rows.csv",
+        "n,text\n1,a\n2\n3,c,d\n4,d,e,f,g,h\n5,e\n",
+        &["1,a", "5,e"],
+        &[
+            "rows.csv, line 3: it has 1 fields instead of 2",
+            "rows.csv, line 4: it has 3 fields instead of 2",
+            "rows.csv, line 5: it has 6 fields instead of 2",
+        ],
+    );
+}
+
+#[test]
+fn lines_count_behind_quoted_line_ends_and_blank_lines() {
+    check(
+        "rows.csv",
+        "n,text\n1,\"a\nb\nc\"\n\n\r\nx,\"d\ne\"\n3,f\ny,g\n",
+        &["1,\"a", "b", "c\"", "3,f"],
+        &[
+            "rows.csv, line 7, column `n`: `x` is no Int64",
+            "rows.csv, line 10, column `n`: `y` is no Int64",
+        ],
+    );
+}
+
+#[test]
+fn bytes_that_are_no_text() {
+    check(
+        "rows.csv",
+        b"n,text\n1,a\n2,\xff\xfe\n3,c\n",
+        &["1,a", "3,c"],
+        &["rows.csv, line 3: it is not UTF-8"],
+    );
+}
+
+#[test]
+fn too_long_a_record() {
+    let long = "x".repeat(5000);
+    check(
+        "rows.csv",
+        format!("n,text\n1,a\n2,\"{long}\"\n3,{long},{long}\n4,d\n"),
+        &["1,a", "4,d"],
+        &[
+            "rows.csv, line 3: it is longer than 1000 bytes (is a quote not closed?)",
+            "rows.csv, line 4: it is longer than 1000 bytes (is a quote not closed?)",
+        ],
+    );
+}
+
+#[test]
+fn a_quote_that_is_never_closed() {
+    let rest = "2,b\n".repeat(500);
+    check(
+        "rows.csv",
+        format!("n,text\n1,a\n2,\"b\n{rest}"),
+        &["1,a"],
+        &["rows.csv, line 3: it is longer than 1000 bytes (is a quote not closed?)"],
+    );
+}
+
+#[test]
+fn a_long_value_is_cut_in_the_message() {
+    let long = "9".repeat(60);
+    let shown = "9".repeat(40);
+    check(
+        "rows.csv",
+        format!("n,text\n{long},a\n"),
+        &[],
+        &[&format!(
+            "rows.csv, line 2, column `n`: `{shown}...` is no Int64"
+        )],
+    );
+}
+
+#[test]
+fn a_null_where_none_is_allowed() {
+    let folder = tempdir().unwrap();
+    std::fs::write(folder.path().join("rows.csv"), "n\n1\n\"\"\n3\n").unwrap();
+    let schema = Schema::new(vec![Field::new("n", DataType::Int64, false)]);
+    let options = FileSourceOptions {
+        schema: Some(Arc::new(schema)),
+        malformed: SKIP,
+        ..FileSourceOptions::new("rows.csv")
+    };
+    let source = prepare(folder.path(), options).unwrap();
+    let batches = crate::support::read(source.clone(), 1).unwrap();
+    assert_eq!(lines(&whole(&source.schema(), &batches)), ["1", "3"]);
+    let told = source.malformed_rows()[0].to_string();
+    let expected = "rows.csv, line 3, column `n`: it is null, which the schema does not allow";
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn in_compressed_files() {
+    let content = runtime().block_on(async {
+        let mut encoder = GzipEncoder::new(Vec::new());
+        encoder.write_all(b"n,text\n1,a\nabc,b\n").await.unwrap();
+        encoder.shutdown().await.unwrap();
+        encoder.into_inner()
+    });
+    check(
+        "rows.csv.gz",
+        content,
+        &["1,a"],
+        &["rows.csv.gz, line 3, column `n`: `abc` is no Int64"],
+    );
+}
+
+#[test]
+fn lines_of_json() {
+    let long = "x".repeat(5000);
+    check(
+        "rows.jsonl",
+        [
+            b"{\"n\": 1, \"text\": \"a\"}\n\n{\"n\": \"abc\"}\n{\"n\": 2\n{\"n\": 3} {\"n\": 4}\n7\n".as_slice(),
+            format!("{{\"text\": \"{long}\"}}\n").as_bytes(),
+            b"{\"text\": \"\xff\"}\n{\"n\": 5, \"text\": \"b\"}",
+        ]
+        .concat(),
+        &["1,a", "5,b"],
+        &[
+            "rows.jsonl, line 3, column `n`: failed to parse \"abc\" as Int64",
+            "rows.jsonl, line 4: the object does not end on its line",
+            "rows.jsonl, line 5: it is not one object",
+            "rows.jsonl, line 6: expected { got 7",
+            "rows.jsonl, line 7: it is longer than 1000 bytes",
+            "rows.jsonl, line 8: Encountered non-UTF-8 data",
+        ],
+    );
+}
+
+#[test]
+fn only_the_first_ten_are_told() {
+    let content = format!("n,text\n{}", "x,y\n".repeat(50));
+    let (rows, count, told) = read("rows.csv", content.as_bytes(), SKIP, 7).unwrap();
+    assert_eq!((rows.len(), count, told.len()), (0, 50, 10));
+}
+
+#[test]
+fn columns_that_are_not_wanted_are_not_looked_at() {
+    let folder = tempdir().unwrap();
+    std::fs::write(folder.path().join("rows.csv"), "n,text\nabc,a\n").unwrap();
+    let options = FileSourceOptions {
+        columns: Some(vec!["text".into()]),
+        ..options("rows.csv", Malformed::Fail)
+    };
+    let rows = crate::support::read_options(folder.path(), options).unwrap();
+    assert_eq!(lines(&rows), ["a"]);
+}

@@ -1,0 +1,202 @@
+//! A source goes on where it stood.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::DataType;
+use fastrand::Rng;
+use forebay_connectors::{
+    FileSinkOptions, FileSource, FileSourceOptions, Malformed, SourceConnector,
+};
+use forebay_dataflow::{Cause, Exchange, Handle, Operator, Output, TaskContext};
+use tempfile::{TempDir, tempdir};
+
+use crate::support::{Kept, graph, lines, prepare, prepare_sink, runtime, whole, write};
+
+/// Three files of one format, some rows of which are malformed where it is text.
+fn files(extension: &str) -> TempDir {
+    let folder = tempdir().unwrap();
+    let mut rng = Rng::with_seed(5);
+    let schema = crate::random::schema(&[DataType::Int64], &mut rng);
+    let mut names = Vec::new();
+    for file in 0..3 {
+        let batches: Vec<_> =
+            std::iter::repeat_with(|| crate::random::batches(&schema, false, &mut rng))
+                .flatten()
+                .filter(|batch| batch.num_rows() > 0)
+                .take(4)
+                .collect();
+        let name = format!("{file}.{extension}");
+        let sink = prepare_sink(folder.path(), FileSinkOptions::new(&name), &schema, 1).unwrap();
+        write(&schema, batches, sink, 1).unwrap();
+        names.push(folder.path().join(name));
+    }
+    if extension == "csv" || extension == "jsonl" {
+        for name in names {
+            let text = std::fs::read_to_string(&name).unwrap();
+            let mut rows: Vec<_> = text.lines().collect();
+            rows.insert(
+                rows.len() / 2,
+                "a bad row, without any sense, or an end,,,,,,,",
+            );
+            std::fs::write(name, rows.join("\n")).unwrap();
+        }
+    }
+    folder
+}
+
+fn source(folder: &TempDir, extension: &str) -> FileSource {
+    let options = FileSourceOptions {
+        batch_rows: 7,
+        malformed: Malformed::Skip { limit: 100 },
+        ..FileSourceOptions::new(format!("*.{extension}"))
+    };
+    prepare(folder.path(), options).unwrap()
+}
+
+/// Triggers a barrier with each batch that comes.
+#[derive(Clone, Default)]
+struct Cutting(Kept, Arc<std::sync::Mutex<Option<Handle>>>);
+
+struct CuttingTask(Box<dyn Operator>, Cutting, u64);
+
+impl forebay_connectors::SinkConnector for Cutting {
+    fn open(&self, context: TaskContext) -> Result<Box<dyn Operator>, Cause> {
+        let inner = self.0.open(context)?;
+        Ok(Box::new(CuttingTask(inner, self.clone(), 0)))
+    }
+}
+
+#[async_trait::async_trait]
+impl Operator for CuttingTask {
+    async fn process(
+        &mut self,
+        input: usize,
+        batch: RecordBatch,
+        output: &mut Output<'_>,
+    ) -> Result<(), Cause> {
+        self.2 += 1;
+        if let Some(handle) = &*self.1.1.lock().unwrap() {
+            handle.trigger(self.2);
+        }
+        self.0.process(input, batch, output).await
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, Cause> {
+        Ok(self.2.to_le_bytes().to_vec())
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), Cause> {
+        self.2 = u64::from_le_bytes(state.try_into()?);
+        Ok(())
+    }
+}
+
+/// Runs to the end with a barrier behind each batch; then again from each of them.
+fn check(extension: &str) {
+    let folder = files(extension);
+    let cutting = Cutting::default();
+    let graph_of = |cutting: &Cutting| {
+        graph(
+            source(&folder, extension),
+            cutting.clone(),
+            1,
+            Exchange::Forward,
+        )
+    };
+    let first = graph_of(&cutting);
+    let running = first.start(&forebay_dataflow::Options::default()).unwrap();
+    *cutting.1.lock().unwrap() = Some(running.handle());
+    let handle = running.handle();
+    running.wait().unwrap();
+    let schema = source(&folder, extension).schema();
+    let all = cutting.0.batches();
+    assert!(all.len() > 8, "{} batches", all.len());
+    let mut taken = 0;
+    for barrier in 1..=all.len() as u64 {
+        let Some(checkpoint) = handle.checkpoint(barrier) else {
+            continue;
+        };
+        taken += 1;
+        let rest = Cutting::default();
+        let options = forebay_dataflow::Options {
+            checkpoint: Some(&checkpoint),
+            ..forebay_dataflow::Options::default()
+        };
+        let progress = graph_of(&rest).start(&options).unwrap().wait().unwrap();
+        let before = all.len() - rest.0.batches().len();
+        assert_eq!(
+            lines(&whole(&schema, &rest.0.batches())),
+            lines(&whole(&schema, &all[before..])),
+            "{extension}, barrier {barrier}"
+        );
+        assert!(progress[0].rows_out > 0 || before == all.len());
+    }
+    assert!(taken > 3, "{taken} checkpoints");
+}
+
+#[test]
+fn in_every_format() {
+    for extension in ["csv", "jsonl", "parquet", "arrow", "arrows"] {
+        check(extension);
+    }
+}
+
+#[test]
+fn tasks_share_the_files() {
+    let folder = tempdir().unwrap();
+    for file in 0..5 {
+        std::fs::write(
+            folder.path().join(format!("{file}.csv")),
+            format!("n\n{file}\n"),
+        )
+        .unwrap();
+    }
+    let source = prepare(folder.path(), FileSourceOptions::new("*.csv")).unwrap();
+    assert_eq!(source.tasks_max(), 5);
+    assert!(source.bytes() > 0 && source.is_bounded());
+    let read = |tasks| {
+        let batches = crate::support::read(source.clone(), tasks).unwrap();
+        lines(&whole(&source.schema(), &batches))
+    };
+    assert_eq!(read(1), ["0", "1", "2", "3", "4"]);
+    assert_eq!(read(2), ["0", "2", "4", "1", "3"]);
+    assert_eq!(read(7), ["0", "1", "2", "3", "4"]);
+}
+
+#[test]
+fn a_file_that_has_changed_is_refused() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    std::fs::write(&path, "n\n1\n2\n").unwrap();
+    let task = |folder: &TempDir| {
+        let source = prepare(folder.path(), FileSourceOptions::new("rows.csv")).unwrap();
+        let kept = Arc::new(std::sync::Mutex::new(None));
+        let keep = kept.clone();
+        let mut graph = forebay_dataflow::Graph::new();
+        let schema = source.schema();
+        let stream = graph
+            .source("source", 1, schema, None, move |context| {
+                *keep.lock().unwrap() = Some(source.open(context)?);
+                Err::<Box<dyn forebay_dataflow::Source>, _>("only to get a context".into())
+            })
+            .unwrap();
+        drop(stream);
+        drop(graph.start(&forebay_dataflow::Options::default()));
+        kept.lock().unwrap().take().unwrap()
+    };
+    let mut before = task(&folder);
+    let state = before.snapshot().unwrap();
+    let next = poll_fn(|context| before.poll_next(context));
+    assert!(runtime().block_on(next).unwrap().is_some());
+    let later = before.snapshot().unwrap();
+    assert_ne!(state, later);
+    task(&folder).restore(&later).unwrap();
+    std::fs::write(&path, "n\n1\n2\n3\n").unwrap();
+    let error = task(&folder).restore(&later).unwrap_err();
+    let expected = "cannot go on in `rows.csv`: it has 8 bytes now, and had 6";
+    assert_eq!(error.to_string(), expected);
+    let error = task(&folder).restore(b"nonsense").unwrap_err();
+    assert_eq!(error.to_string(), "it is no position in files");
+}
