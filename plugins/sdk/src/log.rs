@@ -9,7 +9,7 @@ pub use crate::bindings::info::forebay::plugin::log::Level;
 pub(crate) type Sink = fn(Level, &str);
 
 thread_local! {
-    static SINK: Cell<Sink> = const { Cell::new(to_stderr) };
+    static SINK: Cell<Sink> = const { Cell::new(to_nobody) };
 }
 
 /// Writes one line.
@@ -17,11 +17,16 @@ pub fn log(level: Level, message: &str) {
     SINK.get()(level, message);
 }
 
+/// Before the first call of a component there is nothing to say; standard error would be dead weight in it.
+#[cfg(target_arch = "wasm32")]
+fn to_nobody(_: Level, _: &str) {}
+
+#[cfg(not(target_arch = "wasm32"))]
 #[expect(
     clippy::print_stderr,
     reason = "outside a component there is no host to log to"
 )]
-fn to_stderr(level: Level, message: &str) {
+fn to_nobody(level: Level, message: &str) {
     eprintln!("{level:?}: {message}");
 }
 

@@ -1,12 +1,10 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use wasmtime::Engine;
-use wasmtime::Store;
 use wasmtime::component::Component;
+use wasmtime::{Engine, Store};
 
 use super::names::{Interface, Names};
-use super::operator::OPERATORS;
 use super::store::{self, CallState};
 use super::{PluginHost, chain, v0_1_0};
 use crate::error::{Call, CallError, Fault};
@@ -114,13 +112,8 @@ impl LoadError {
                 "build it for `wasm32-unknown-unknown`, without files, clocks and random numbers",
             ),
             Self::Broken(_) => Some("build or copy it again"),
-            Self::UnknownVersion { interface, .. } | Self::OtherInterface { interface, .. }
-                if *interface == OPERATORS.word =>
-            {
-                Some("build it against the operator interface of this host")
-            }
             Self::UnknownVersion { .. } | Self::OtherInterface { .. } | Self::NoVersion(_) => {
-                Some("build it against the plugin interface of this host")
+                Some("build it against the interface of this host")
             }
             Self::OtherThanManifest { .. } => {
                 Some("component and `plugin.toml` have to be of one build")

@@ -23,7 +23,7 @@ impl Fields {
         if kinds.contains(&field.kind) {
             return Ok(field);
         }
-        let wanted: Vec<_> = kinds.iter().map(|kind| kind.to_string()).collect();
+        let wanted: Vec<_> = kinds.iter().map(ToString::to_string).collect();
         let message = format!(
             "it is {}, but should be {}",
             field.kind,

@@ -84,6 +84,8 @@ mod column;
 mod config;
 mod fields;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use crate::bindings::operator::exports::forebay::operator::operator::{

@@ -84,7 +84,7 @@ fn another_version_or_other_functions() {
     };
     insta::assert_snapshot!(load(&of("0.2.0")), @r"
     it speaks version 0.2.0 of the operator interface; this host speaks 0.1.0
-    hint: build it against the operator interface of this host
+    hint: build it against the interface of this host
     ");
     let other = load(&of("0.1.0"));
     assert!(

@@ -139,6 +139,31 @@ fn every_call_has_its_own_fuel_and_time() {
     }
 }
 
+/// Each runs on the thread that calls it.
+#[test]
+fn tasks_do_not_wait_for_each_other() {
+    let limits = Limits {
+        fuel: u64::MAX,
+        deadline_ms: 2_000,
+        ..Limits::default()
+    };
+    let component = faults(limits);
+    let mut endless = open(&component, r#"{"fault": "loop"}"#, &flights()).unwrap();
+    let mut quick = open(&component, "", &flights()).unwrap();
+    let (begun, begins) = std::sync::mpsc::channel();
+    let waiting = thread::spawn(move || {
+        begun.send(()).unwrap();
+        endless.process(&flights()).unwrap_err()
+    });
+    begins.recv().unwrap();
+    for _ in 0..10 {
+        quick.process(&flights()).unwrap();
+    }
+    assert!(!waiting.is_finished());
+    let error = waiting.join().unwrap();
+    assert!(matches!(error.fault, OperatorFault::Limit(_)), "{error:?}");
+}
+
 #[test]
 fn a_memory_bomb_is_named() {
     let limits = Limits {

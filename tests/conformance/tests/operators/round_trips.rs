@@ -282,3 +282,25 @@ fn rows_without_columns_and_columns_without_rows() {
     let seen = Arc::new(Int64Array::from(vec![1, 2, 3]));
     assert_eq!(answer[0].columns(), [seen as ArrayRef]);
 }
+
+/// What the default limits are made for.
+#[test]
+fn batches_of_8192_rows_and_40_columns_fit() {
+    let numbers: ArrayRef = Arc::new(Float64Array::from_iter_values((0..8192).map(f64::from)));
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values(
+        (0..8192).map(|row| format!("carrier {row}")),
+    ));
+    let column = |at: usize| {
+        let array = if at.is_multiple_of(2) {
+            &numbers
+        } else {
+            &texts
+        };
+        (format!("c{at}"), Arc::clone(array))
+    };
+    let rows = RecordBatch::try_from_iter((0..40).map(column)).unwrap();
+    let mut operator = open(&ECHO, "", &rows).unwrap();
+    for _ in 0..100 {
+        assert_eq!(operator.process(&rows).unwrap(), [rows.clone()]);
+    }
+}

@@ -24,7 +24,7 @@ use super::{HostError, engine};
 use crate::limits::{LimitKind, Limits};
 use crate::operator::OperatorError;
 pub use task::BatchOperator;
-pub(super) use v0_1_0::OPERATORS;
+use v0_1_0::OPERATORS;
 
 /// Where operators come from: one compiler, which optimises, for their code sees every row.
 ///

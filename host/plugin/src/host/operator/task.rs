@@ -9,10 +9,10 @@ use wasmtime::Store;
 
 use super::v0_1_0::{self, Guest, OwnAnswer};
 use super::{OperatorComponent, OperatorHost};
-use crate::columns::{Batch, InputColumns, OutputColumns};
+use crate::columns::{Batch, Field, InputColumns, OutputColumns};
 use crate::host::chain;
 use crate::host::store::{self, Answer, CallState, Speaker, Stop};
-use crate::limits::{LimitExceeded, LimitKind, Limits};
+use crate::limits::{LimitKind, Limits};
 use crate::operator::{OperatorCall, OperatorError, OperatorFault, Refused};
 
 /// Longest code of a refusal, and longest name of a column in it, in bytes.
@@ -47,16 +47,9 @@ impl BatchOperator {
     ) -> Result<Self, OperatorError> {
         let failed = |fault: OperatorFault| OperatorError::new(name, OperatorCall::Open, fault);
         let input = InputColumns::new(Arc::clone(input)).map_err(|fault| failed(fault.into()))?;
-        let mut task = Task::start(component, name);
-        let fields = input.fields();
-        let answered = task.call(OperatorCall::Open, |task, store| {
-            // The one call that makes its instance first: what that costs counts.
-            let guest = component.bound.instantiate(store)?;
-            let answer = v0_1_0::open(&guest, store, config, &fields);
-            task.guest = Some(guest);
-            answer
-        })?;
-        let output = OutputColumns::new(&answered, input.schema())
+        let (task, fields) =
+            Task::start(component, name, config, &input.fields()).map_err(failed)?;
+        let output = OutputColumns::new(&fields, input.schema())
             .map_err(|invalid| failed(invalid.into()))?;
         Ok(Self {
             task,
@@ -89,7 +82,7 @@ impl BatchOperator {
         self.was_given_rows = true;
         let answer = self
             .task
-            .call_guest(call, |guest, store| v0_1_0::process(guest, store, &columns))?;
+            .call(call, |guest, store| v0_1_0::process(guest, store, &columns))?;
         self.rows(call, answer)
     }
 
@@ -97,7 +90,7 @@ impl BatchOperator {
     pub fn watermark(&mut self, event_time: i64) -> Result<Vec<RecordBatch>, OperatorError> {
         let call = OperatorCall::Watermark;
         self.was_given_rows = true;
-        let answer = self.task.call_guest(call, |guest, store| {
+        let answer = self.task.call(call, |guest, store| {
             v0_1_0::watermark(guest, store, event_time)
         })?;
         self.rows(call, answer)
@@ -107,18 +100,13 @@ impl BatchOperator {
     pub fn end(&mut self) -> Result<Vec<RecordBatch>, OperatorError> {
         let call = OperatorCall::End;
         self.was_given_rows = true;
-        let answer = self.task.call_guest(call, v0_1_0::end)?;
+        let answer = self.task.call(call, v0_1_0::end)?;
         self.rows(call, answer)
     }
 
     /// All that it has to know to go on from here.
     pub fn snapshot(&mut self) -> Result<Vec<u8>, OperatorError> {
-        let call = OperatorCall::Snapshot;
-        let state = self.task.call_guest(call, v0_1_0::snapshot)?;
-        let allowed = self.task.host.limits.operator_state_bytes;
-        LimitExceeded::check(LimitKind::OperatorStateBytes, allowed, state.len())
-            .map_err(|exceeded| self.task.error(call, exceeded))?;
-        Ok(state)
+        self.task.call(OperatorCall::Snapshot, v0_1_0::snapshot)
     }
 
     /// Before all rows and watermarks: goes on where another one stood, which had the same component, config and input.
@@ -128,7 +116,7 @@ impl BatchOperator {
             return Err(self.task.error(call, OperatorFault::Late));
         }
         self.task
-            .call_guest(call, |guest, store| v0_1_0::restore(guest, store, state))
+            .call(call, |guest, store| v0_1_0::restore(guest, store, state))
     }
 
     fn rows(
@@ -149,69 +137,85 @@ impl BatchOperator {
 struct Task {
     name: Arc<str>,
     host: OperatorHost,
-    store: Option<Store<CallState>>,
-    guest: Option<Guest>,
-    died_in: OperatorCall,
+    life: Life,
+}
+
+enum Life {
+    Running {
+        store: Store<CallState>,
+        guest: Guest,
+    },
+    /// It did not come back from this call, and what it had is gone.
+    Dead(OperatorCall),
 }
 
 impl Task {
-    fn start(component: &OperatorComponent, name: &str) -> Self {
+    /// Makes an instance and opens it, in one call: what an instance costs counts.
+    fn start(
+        component: &OperatorComponent,
+        name: &str,
+        config: &str,
+        input: &[Field],
+    ) -> Result<(Self, Vec<Field>), OperatorFault> {
         let name: Arc<str> = name.into();
         let host = component.host.clone();
         let speaker = Speaker::Operator(Arc::clone(&name));
-        let store = store::empty_store(&host.engine, &host.limits, speaker);
-        Self {
-            name,
-            host,
-            store: Some(store),
-            guest: None,
-            died_in: OperatorCall::Open,
-        }
+        let mut store = store::empty_store(&host.engine, &host.limits, speaker);
+        let (guest, fields) = call(&host, &mut store, OperatorCall::Open, |store| {
+            let guest = component.bound.instantiate(store)?;
+            let answer = v0_1_0::open(&guest, store, config, input)?;
+            Ok(answer.map(|fields| (guest, fields)))
+        })?;
+        let life = Life::Running { store, guest };
+        Ok((Self { name, host, life }, fields))
     }
 
     fn error(&self, call: OperatorCall, fault: impl Into<OperatorFault>) -> OperatorError {
         OperatorError::new(&*self.name, call, fault)
     }
 
-    /// One call of the instance that [`Self::call`] has made.
-    fn call_guest<T>(
-        &mut self,
-        call: OperatorCall,
-        work: impl FnOnce(&Guest, &mut Store<CallState>) -> OwnAnswer<T>,
-    ) -> Result<T, OperatorError> {
-        self.call(call, |task, store| match &task.guest {
-            Some(guest) => work(guest, store),
-            None => Err(wasmtime::Error::msg("it was never opened")),
-        })
-    }
-
-    /// One call under limits. Where it does not come back, the instance is gone.
     fn call<T>(
         &mut self,
-        call: OperatorCall,
-        work: impl FnOnce(&mut Self, &mut Store<CallState>) -> OwnAnswer<T>,
+        what: OperatorCall,
+        work: impl FnOnce(&Guest, &mut Store<CallState>) -> OwnAnswer<T>,
     ) -> Result<T, OperatorError> {
-        let Some(mut store) = self.store.take() else {
-            return Err(self.error(call, OperatorFault::Dead(self.died_in)));
+        let answer = match &mut self.life {
+            Life::Running { store, guest } => {
+                call(&self.host, store, what, |store| work(guest, store))
+            }
+            Life::Dead(died_in) => Err(OperatorFault::Dead(*died_in)),
         };
-        let limits = Arc::clone(&self.host.limits);
-        if let Err(error) = store::begin_call(&mut store, call.as_str(), answer(call, &limits)) {
-            self.died_in = call;
-            return Err(self.error(call, OperatorFault::Host(chain(&error))));
-        }
-        let host = self.host.clone();
-        let answer = host.on_enough_stack(|| work(self, &mut store));
-        store.data().log.close();
-        match answer {
-            Ok(answer) => {
-                self.store = Some(store);
-                answer.map_err(|refused| self.error(call, bounded(refused, limits.text_bytes)))
+        answer.map_err(|fault| {
+            if is_end(&fault) {
+                self.life = Life::Dead(what);
             }
-            Err(error) => {
-                self.died_in = call;
-                Err(self.error(call, store::stop(&error, store.data())))
-            }
-        }
+            self.error(what, fault)
+        })
+    }
+}
+
+/// WebAssembly was left in the middle: the instance cannot be entered again.
+const fn is_end(fault: &OperatorFault) -> bool {
+    matches!(
+        fault,
+        OperatorFault::Trap { .. } | OperatorFault::Limit(_) | OperatorFault::Host(_)
+    )
+}
+
+/// One call under limits.
+fn call<T>(
+    host: &OperatorHost,
+    store: &mut Store<CallState>,
+    what: OperatorCall,
+    work: impl FnOnce(&mut Store<CallState>) -> OwnAnswer<T>,
+) -> Result<T, OperatorFault> {
+    store::begin_call(store, what.as_str(), answer(what, &host.limits))
+        .map_err(|error| OperatorFault::Host(chain(&error)))?;
+    let answer = host.on_enough_stack(|| work(store));
+    store.data().log.close();
+    match answer {
+        Ok(answer) => Ok(answer.map_err(|refused| bounded(refused, host.limits.text_bytes))?),
+        Err(error) => Err(store::stop(&error, store.data()).into()),
     }
 }
 

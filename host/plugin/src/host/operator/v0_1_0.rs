@@ -23,7 +23,7 @@ pub(super) use wit::exports::forebay::operator::operator::Guest;
 use wit::forebay::operator::{log, types};
 
 /// The interface of operators.
-pub(in crate::host) const OPERATORS: Interface = Interface {
+pub(super) const OPERATORS: Interface = Interface {
     of: "operator",
     word: "operator",
     package: "forebay:operator/",
