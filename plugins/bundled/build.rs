@@ -66,7 +66,7 @@ fn prebuilt(folder: &Path) -> Result<Vec<Entry>, Box<dyn Error>> {
 
 fn built(plugins: &Path, out: &Path) -> Result<Vec<Entry>, Box<dyn Error>> {
     let workspace = plugins.parent().ok_or("`plugins` has no folder above it")?;
-    for path in ["plugins/sdk", "wit/plugin", "Cargo.toml", "Cargo.lock"] {
+    for path in ["plugins/sdk", "wit", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", workspace.join(path).display());
     }
     for name in PLUGINS {

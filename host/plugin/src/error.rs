@@ -84,7 +84,7 @@ pub enum Fault {
 }
 
 /// The SDK's panic hook logs before the trap, which by itself says nothing.
-fn trap_text(cause: &str, log: &[String]) -> String {
+pub(crate) fn trap_text(cause: &str, log: &[String]) -> String {
     match log.last() {
         Some(line) if line.starts_with("panicked at") => format!("it {line}"),
         Some(line) => format!("it stopped in the middle: {cause}; its last log line: {line}"),

@@ -3,8 +3,9 @@ use crate::types::words;
 /// Ceilings of one call of a plugin, and of what it may answer. Compiling a component comes before all calls, on the
 /// caller's thread, and has no ceiling but the component's size (64 MiB).
 ///
-/// The first eight hold for WebAssembly alone; the rest for every [`StateMachine`](crate::StateMachine) and
-/// [`NodeRunner`](crate::NodeRunner). Each has an error of its own that carries its name, [`LimitKind`].
+/// The first eight hold for WebAssembly alone, operators included; the two of operators for those; the rest for every
+/// [`StateMachine`](crate::StateMachine) and [`NodeRunner`](crate::NodeRunner). Each has an error of its own that carries its
+/// name, [`LimitKind`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Instructions of one call, roughly one unit each. Default 2,000,000,000 (a few seconds).
@@ -18,9 +19,11 @@ pub struct Limits {
     pub table_elements: usize,
     /// Core instances (and memories, and tables) within one component. Default 100.
     pub instances: usize,
-    /// Stack of the guest. Default 512 KiB; fixed when the [`PluginHost`](crate::PluginHost) is made.
+    /// Stack of the guest. Default 512 KiB; fixed when the [`PluginHost`](crate::PluginHost) or
+    /// [`OperatorHost`](crate::OperatorHost) is made.
     pub stack_bytes: usize,
-    /// Bytes that cross from the plugin to the host at once: an answer, or a log line. Default 16 MiB.
+    /// Bytes that cross from the plugin to the host at once: an answer, or a log line. Default 16 MiB. Operators have
+    /// `output_bytes` and `operator_state_bytes` for theirs.
     pub answer_bytes: usize,
     /// Bytes of log lines of one call. Default 64 KiB. What is beyond is dropped and counted: never an error.
     pub log_bytes: usize,
@@ -37,6 +40,10 @@ pub struct Limits {
     pub text_bytes: usize,
     /// Most milliseconds that a plugin may ask the host to wait: timers, deadlines, graces. Default 366 days.
     pub wait_ms: u64,
+    /// Bytes of all batches that an operator answers to one call. Default 64 MiB: 8192 rows of 40 columns have 2.6 MB.
+    pub output_bytes: usize,
+    /// Bytes of the state that an operator's task has at a checkpoint. Default 64 MiB.
+    pub operator_state_bytes: usize,
 }
 
 impl Default for Limits {
@@ -56,6 +63,8 @@ impl Default for Limits {
             problems: 1_000,
             text_bytes: 4 << 10,
             wait_ms: 366 * 24 * 60 * 60 * 1_000,
+            output_bytes: 64 << 20,
+            operator_state_bytes: 64 << 20,
         }
     }
 }
@@ -85,6 +94,10 @@ words! {
         PlanBytes = "plan-bytes",
         /// [`Limits::problems`]
         Problems = "problems",
+        /// [`Limits::output_bytes`]
+        OutputBytes = "output-bytes",
+        /// [`Limits::operator_state_bytes`]
+        OperatorStateBytes = "operator-state-bytes",
     }
 }
 

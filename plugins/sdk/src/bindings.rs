@@ -1,4 +1,4 @@
-//! What `wit-bindgen` makes of `wit/plugin`: one module for each interface that a plugin can export, all of them with the
+//! What `wit-bindgen` makes of `wit/plugin` and `wit/operator`. Of the first: one module for each interface that a plugin can export, all of them with the
 //! same records. A plugin exports the parts that it has; the component tools join their worlds into one of the three
 //! worlds of `wit/plugin`.
 //!
@@ -49,6 +49,19 @@ pub mod machine {
         additional_derives: [PartialEq, Eq],
         runtime_path: "::forebay_plugin_sdk::bindings::wit_bindgen::rt",
         export_macro_name: "export_machine",
+        pub_export_macro: true,
+    });
+}
+
+/// A component of `wit/operator`, a package of its own: `log` and the export of `operator`.
+pub mod operator {
+    wit_bindgen::generate!({
+        path: "../../wit/operator",
+        world: "batch-operator",
+        generate_unused_types: true,
+        additional_derives: [PartialEq],
+        runtime_path: "::forebay_plugin_sdk::bindings::wit_bindgen::rt",
+        export_macro_name: "export_operator",
         pub_export_macro: true,
     });
 }

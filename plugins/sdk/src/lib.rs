@@ -1,11 +1,12 @@
-//! What the author of an engine plugin depends on: the records of `wit/plugin`, the traits [`NodeRunner`] and
-//! [`StateMachine`], [`export!`], and helpers that nearly every plugin needs.
+//! What the author of an engine plugin or a dataflow operator depends on: the records of `wit/plugin`, the traits
+//! [`NodeRunner`] and [`StateMachine`], [`export!`], and helpers that nearly every plugin needs; [`operator`] has the same for
+//! operators.
 //!
 //! It is *not* the host's view of a plugin, and it does nothing by itself: a plugin is a pure function over records, with
 //! no clock, files or network; [`log`] is its only way out.
 //!
-//! Start from [`NodeRunner`] (knows one framework: the usual plugin), [`StateMachine`] (other rules of life and death) and
-//! [`Cluster`] (where everybody is, while a launch plan is made).
+//! Start from [`NodeRunner`] (knows one framework: the usual plugin), [`StateMachine`] (other rules of life and death),
+//! [`Cluster`] (where everybody is, while a launch plan is made), or [`operator::BatchOperator`] (makes rows of rows).
 //!
 //! # A complete node runner
 //!
@@ -66,6 +67,7 @@ mod cluster;
 mod exit;
 mod export;
 pub mod log;
+pub mod operator;
 mod problems;
 mod properties;
 mod records;

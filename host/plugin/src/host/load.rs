@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use wasmtime::Store;
 use wasmtime::component::Component;
+use wasmtime::{Engine, Store};
 
+use super::names::{Interface, Names};
 use super::store::{self, CallState};
 use super::{PluginHost, chain, v0_1_0};
 use crate::error::{Call, CallError, Fault};
@@ -12,8 +13,14 @@ use crate::manifest::Manifest;
 use crate::traits::{NodeRunner, StateMachine};
 use crate::types::Description;
 
-/// The package of the interface.
-const PACKAGE: &str = "forebay:plugin/";
+/// The interface of engine plugins.
+const PLUGINS: Interface = Interface {
+    of: "engine plugin",
+    word: "plugin",
+    package: "forebay:plugin/",
+    version: v0_1_0::VERSION,
+    imports: &v0_1_0::IMPORTS,
+};
 /// What every binary of WebAssembly begins with, and what a core module and a component go on with.
 const MAGIC: &[u8] = b"\0asm";
 const CORE_MODULE: &[u8] = &[1, 0, 0, 0];
@@ -42,23 +49,37 @@ pub enum LoadError {
     #[error("it imports {}, which this host does not have", list(.0))]
     UnknownImports(Vec<String>),
     /// It exports nothing of the interface.
-    #[error("it is no engine plugin: it exports {}", list(.0))]
-    NotAPlugin(Vec<String>),
+    #[error("it is no {wanted}: it exports {}", list(exports))]
+    NotThis {
+        /// What it should be: an engine plugin or an operator.
+        wanted: &'static str,
+        /// What it exports.
+        exports: Vec<String>,
+    },
     /// It does not say which version of the interface it speaks.
     #[error("its export `{0}` has no version")]
     NoVersion(String),
     /// It speaks another version of the interface.
-    #[error("it speaks version {found} of the plugin interface; this host speaks {known}", known = v0_1_0::VERSION)]
+    #[error("it speaks version {found} of the {interface} interface; this host speaks {known}")]
     UnknownVersion {
+        /// Which interface: `plugin` or `operator`.
+        interface: &'static str,
         /// The version of its exports.
         found: String,
+        /// The version of the host.
+        known: &'static str,
     },
     /// A part of the interface is absent.
     #[error("it does not export `{0}`")]
     MissingPart(&'static str),
     /// Its functions are not those of the version that it names.
-    #[error("it does not speak the version of the plugin interface that it names: {0}")]
-    OtherInterface(String),
+    #[error("it does not speak the version of the {interface} interface that it names: {why}")]
+    OtherInterface {
+        /// Which interface: `plugin` or `operator`.
+        interface: &'static str,
+        /// The first difference.
+        why: String,
+    },
     /// It needs more than the limits give just to stand there.
     #[error("it cannot be instantiated")]
     Limit(#[source] LimitExceeded),
@@ -91,8 +112,8 @@ impl LoadError {
                 "build it for `wasm32-unknown-unknown`, without files, clocks and random numbers",
             ),
             Self::Broken(_) => Some("build or copy it again"),
-            Self::UnknownVersion { .. } | Self::OtherInterface(_) | Self::NoVersion(_) => {
-                Some("build it against the plugin interface of this host")
+            Self::UnknownVersion { .. } | Self::OtherInterface { .. } | Self::NoVersion(_) => {
+                Some("build it against the interface of this host")
             }
             Self::OtherThanManifest { .. } => {
                 Some("component and `plugin.toml` have to be of one build")
@@ -175,7 +196,7 @@ impl Plugin {
                 .map_err(|error| Fault::Host(chain(&error)))?;
             let answer = work(&mut store, &bound);
             store.data().log.close();
-            answer.map_err(|error| store::fault(&error, store.data()))
+            answer.map_err(|error| store::stop(&error, store.data()).into())
         });
         let answer =
             answer.unwrap_or_else(|| Err(Fault::Host("the plugin thread has ended".to_owned())));
@@ -188,18 +209,13 @@ pub(super) fn load(
     bytes: &[u8],
     manifest: &Manifest,
 ) -> Result<Loaded, LoadError> {
-    check_bytes(bytes)?;
-    let component = host
-        .compile(bytes)
-        .map_err(|error| LoadError::Broken(chain(&error)))?;
-    let names = Names::of(host, &component);
-    names.check_wasi()?;
-    names.check_version()?;
-    names.check_imports()?;
-    let parts = names.parts()?;
+    let component = compile(&host.engine, bytes)?;
+    let names = Names::of(&host.engine, &component);
+    names.check(&PLUGINS)?;
+    let parts = parts(&names)?;
     check_state_format(parts, manifest)?;
     let bound = v0_1_0::Bound::new(&host.engine, &component, parts)
-        .map_err(|error| LoadError::OtherInterface(chain(&error)))?;
+        .map_err(|error| PLUGINS.is_other(&error))?;
     let description = manifest.description();
     let id = description.id.as_str().into();
     let plugin = Plugin {
@@ -211,9 +227,20 @@ pub(super) fn load(
     check_description(&describe(&plugin)?, &plugin.description)?;
     Ok(Loaded {
         plugin: Arc::new(plugin),
-        digest: hex::encode(Sha256::digest(bytes)),
+        digest: digest(bytes),
         exports: names.exports,
     })
+}
+
+/// SHA-256, in hexadecimal digits.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// Machine code of a component, or what is wrong with its bytes.
+pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, LoadError> {
+    check_bytes(bytes)?;
+    Component::from_binary(engine, bytes).map_err(|error| LoadError::Broken(chain(&error)))
 }
 
 fn check_bytes(bytes: &[u8]) -> Result<(), LoadError> {
@@ -229,17 +256,25 @@ fn check_bytes(bytes: &[u8]) -> Result<(), LoadError> {
 
 /// The one trial: types are only checked when functions of an instance are looked up.
 fn describe(plugin: &Plugin) -> Result<Description, LoadError> {
-    let limits = Arc::clone(&plugin.host.limits);
     let trial = plugin.call(Call::Describe, move |store, bound| {
         if let Err(error) = bound.try_out(store) {
-            return Ok(Err(match store::exceeded(&error, &limits) {
-                Some(exceeded) => LoadError::Limit(exceeded),
-                None => LoadError::OtherInterface(chain(&error)),
-            }));
+            return Ok(Err(trial_error(&PLUGINS, &error, store.data())));
         }
         bound.describe(store).map(Ok)
     });
     trial.map_err(LoadError::Describe)?
+}
+
+/// Why no instance could be made.
+pub(super) fn trial_error(
+    interface: &Interface,
+    error: &wasmtime::Error,
+    state: &CallState,
+) -> LoadError {
+    match store::exceeded(error, state) {
+        Some(exceeded) => LoadError::Limit(exceeded),
+        None => interface.is_other(error),
+    }
 }
 
 fn check_description(said: &Description, manifest: &Description) -> Result<(), LoadError> {
@@ -280,82 +315,16 @@ pub(super) struct Parts {
     pub(super) runner: bool,
 }
 
-/// What a component imports and exports, by name.
-struct Names {
-    imports: Vec<String>,
-    exports: Vec<String>,
-}
-
-impl Names {
-    fn of(host: &PluginHost, component: &Component) -> Self {
-        let of = component.component_type();
-        Self {
-            imports: of
-                .imports(&host.engine)
-                .map(|(name, _)| name.to_owned())
-                .collect(),
-            exports: of
-                .exports(&host.engine)
-                .map(|(name, _)| name.to_owned())
-                .collect(),
-        }
+fn parts(names: &Names) -> Result<Parts, LoadError> {
+    if !names.exports(v0_1_0::PLUGIN_INFO) {
+        return Err(LoadError::MissingPart(v0_1_0::PLUGIN_INFO));
     }
-
-    /// The version stands in the names of the exports.
-    fn check_version(&self) -> Result<(), LoadError> {
-        let mut ours = self
-            .exports
-            .iter()
-            .filter(|name| name.starts_with(PACKAGE))
-            .peekable();
-        if ours.peek().is_none() {
-            return Err(LoadError::NotAPlugin(self.exports.clone()));
-        }
-        ours.try_for_each(|name| match name.split_once('@') {
-            None => Err(LoadError::NoVersion(name.clone())),
-            Some((_, v0_1_0::VERSION)) => Ok(()),
-            Some((_, found)) => Err(LoadError::UnknownVersion {
-                found: found.to_owned(),
-            }),
-        })
+    let parts = Parts {
+        machine: names.exports(v0_1_0::STATE_MACHINE),
+        runner: names.exports(v0_1_0::NODE_RUNNER),
+    };
+    if !parts.machine && !parts.runner {
+        return Err(LoadError::MissingPart(v0_1_0::NODE_RUNNER));
     }
-
-    /// Comes first: what wants WASI is most often no plugin at all.
-    fn check_wasi(&self) -> Result<(), LoadError> {
-        let wasi = self.imports_that(|name| name.starts_with("wasi:"));
-        if wasi.is_empty() {
-            Ok(())
-        } else {
-            Err(LoadError::WantsWasi(wasi))
-        }
-    }
-
-    fn check_imports(&self) -> Result<(), LoadError> {
-        let unknown = self.imports_that(|name| !v0_1_0::IMPORTS.contains(&name));
-        if unknown.is_empty() {
-            Ok(())
-        } else {
-            Err(LoadError::UnknownImports(unknown))
-        }
-    }
-
-    fn imports_that(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
-        let imports = self.imports.iter().filter(|name| wanted(name));
-        imports.cloned().collect()
-    }
-
-    fn parts(&self) -> Result<Parts, LoadError> {
-        let has = |name: &str| self.exports.iter().any(|export| export == name);
-        if !has(v0_1_0::PLUGIN_INFO) {
-            return Err(LoadError::MissingPart(v0_1_0::PLUGIN_INFO));
-        }
-        let parts = Parts {
-            machine: has(v0_1_0::STATE_MACHINE),
-            runner: has(v0_1_0::NODE_RUNNER),
-        };
-        if !parts.machine && !parts.runner {
-            return Err(LoadError::MissingPart(v0_1_0::NODE_RUNNER));
-        }
-        Ok(parts)
-    }
+    Ok(parts)
 }

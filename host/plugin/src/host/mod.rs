@@ -1,7 +1,10 @@
 //! WebAssembly: compiling components, calling them under limits, and what they say on the way.
 
+mod clock;
 mod convert;
 mod load;
+mod names;
+mod operator;
 mod store;
 mod v0_1_0;
 mod worker;
@@ -10,13 +13,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wasmtime::component::Component;
 use wasmtime::{Cache, CacheConfig, Config, Engine, OptLevel};
 
 use self::worker::Worker;
 use crate::limits::Limits;
 use crate::manifest::Manifest;
 pub use load::{LoadError, Loaded};
+pub use operator::{BatchOperator, OperatorComponent, OperatorHost};
 
 /// Where WebAssembly plugins come from: one compiler, and one thread of known stack on which every call runs.
 ///
@@ -56,8 +59,8 @@ impl PluginHost {
 
     /// A host whose plugins are called under these limits.
     pub fn with_limits(cache: Option<PathBuf>, limits: Limits) -> Result<Self, HostError> {
-        let engine = Engine::new(&config(cache, &limits)?)
-            .map_err(|error| HostError::Engine(chain(&error)))?;
+        // Plugins compute little: compiling fast is worth more than what the optimiser gains.
+        let engine = engine(cache, &limits, OptLevel::None)?;
         let worker =
             Worker::start(engine.clone(), limits.stack_bytes).map_err(HostError::Thread)?;
         Ok(Self {
@@ -73,25 +76,24 @@ impl PluginHost {
     pub fn load(&self, component: &[u8], manifest: &Manifest) -> Result<Loaded, LoadError> {
         load::load(self, component, manifest)
     }
-
-    fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
-        Component::from_binary(&self.engine, bytes)
-    }
 }
 
-fn config(cache: Option<PathBuf>, limits: &Limits) -> Result<Config, HostError> {
+fn engine(
+    cache: Option<PathBuf>,
+    limits: &Limits,
+    optimiser: OptLevel,
+) -> Result<Engine, HostError> {
     let mut config = Config::new();
     config
         .consume_fuel(true)
         .epoch_interruption(true)
         .max_wasm_stack(limits.stack_bytes)
-        // Plugins compute little: compiling fast is worth more than what the optimiser gains.
-        .cranelift_opt_level(OptLevel::None)
+        .cranelift_opt_level(optimiser)
         // Nobody reads a backtrace: a panic says where it was.
         .generate_address_map(false)
         .native_unwind_info(false)
         .wasm_backtrace_max_frames(None)
-        // An instance lives for one call, and has little to copy.
+        // An instance has little to copy, and that of a plugin lives for one call.
         .memory_init_cow(false);
     // The same answer on every machine, or a replay would differ.
     config
@@ -106,7 +108,7 @@ fn config(cache: Option<PathBuf>, limits: &Limits) -> Result<Config, HostError> 
         })?;
         config.cache(Some(cache));
     }
-    Ok(config)
+    Engine::new(&config).map_err(|error| HostError::Engine(chain(&error)))
 }
 
 /// An error of wasmtime with its causes, in one line.

@@ -1,20 +1,16 @@
-//! The thread that runs plugins, and the one that ends calls which take too long.
+//! The thread that runs plugins.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
-use std::thread::{self, Thread};
-use std::time::Duration;
+use std::thread;
 
 use wasmtime::Engine;
 
-/// How exactly deadlines are kept.
-pub(super) const TICK_MS: u64 = 100;
+use super::clock::Clock;
 
 /// Stack that the host's own functions need beside the guest's: with less than `max_wasm_stack` left on the calling
 /// thread, an endless recursion of a guest would abort the process.
-const HOST_STACK_BYTES: usize = 2 << 20;
+pub(super) const HOST_STACK_BYTES: usize = 2 << 20;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -50,59 +46,7 @@ impl Worker {
 
 fn work(queue: &Receiver<Job>, clock: &Clock) {
     while let Ok(job) = queue.recv() {
-        clock.run();
+        let _running = clock.run();
         job();
-        clock.rest();
-    }
-}
-
-/// Advances the engine's epoch while a call runs, and sleeps while none does.
-struct Clock {
-    running: Arc<AtomicBool>,
-    ended: Arc<AtomicBool>,
-    thread: Thread,
-}
-
-impl Clock {
-    fn start(engine: Engine) -> io::Result<Self> {
-        let running = Arc::new(AtomicBool::new(false));
-        let ended = Arc::new(AtomicBool::new(false));
-        let (is_running, has_ended) = (Arc::clone(&running), Arc::clone(&ended));
-        let tick = move || {
-            while !has_ended.load(Ordering::Acquire) {
-                if is_running.load(Ordering::Acquire) {
-                    thread::sleep(Duration::from_millis(TICK_MS));
-                    engine.increment_epoch();
-                } else {
-                    thread::park();
-                }
-            }
-        };
-        let thread = thread::Builder::new()
-            .name("plugin-clock".to_owned())
-            .spawn(tick)?
-            .thread()
-            .clone();
-        Ok(Self {
-            running,
-            ended,
-            thread,
-        })
-    }
-
-    fn run(&self) {
-        self.running.store(true, Ordering::Release);
-        self.thread.unpark();
-    }
-
-    fn rest(&self) {
-        self.running.store(false, Ordering::Release);
-    }
-}
-
-impl Drop for Clock {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::Release);
-        self.thread.unpark();
     }
 }

@@ -104,15 +104,15 @@ fn one_without_or_with_another_version() {
     };
     insta::assert_snapshot!(load(&of("forebay:plugin")), @r"
     its export `forebay:plugin/plugin-info` has no version
-    hint: build it against the plugin interface of this host
+    hint: build it against the interface of this host
     ");
     insta::assert_snapshot!(load(&of("forebay:plugin@0.9.0")), @r"
     it speaks version 0.9.0 of the plugin interface; this host speaks 0.1.0
-    hint: build it against the plugin interface of this host
+    hint: build it against the interface of this host
     ");
     insta::assert_snapshot!(load(&of("forebay:plugin@0.1.1")), @r"
     it speaks version 0.1.1 of the plugin interface; this host speaks 0.1.0
-    hint: build it against the plugin interface of this host
+    hint: build it against the interface of this host
     ");
 }
 
@@ -138,7 +138,7 @@ fn one_that_lies_about_its_version() {
     );
     insta::assert_snapshot!(load_as(&subject, RING.manifest), @r"
     it does not speak the version of the plugin interface that it names: failed to convert function to given type: type mismatch with results: expected record of 3 fields, found 4 fields
-    hint: build it against the plugin interface of this host
+    hint: build it against the interface of this host
     ");
 }
 
