@@ -11,6 +11,7 @@ mod plugin;
 mod replay;
 mod resume;
 mod run;
+mod sql;
 mod status;
 mod stop;
 
@@ -46,6 +47,7 @@ enum Verb {
     Replay(replay::Replay),
     Resume(resume::Resume),
     Stop(stop::Stop),
+    Sql(sql::Sql),
     Agent(agent::Agent),
     Plugin(plugin::Plugin),
     Am(am::Am),
@@ -66,6 +68,7 @@ impl Command {
             Verb::Replay(verb) => verb.execute(),
             Verb::Resume(verb) => asynchronously(verb.execute()),
             Verb::Stop(verb) => asynchronously(verb.execute()),
+            Verb::Sql(verb) => asynchronously(verb.execute()),
             Verb::Agent(verb) => asynchronously(verb.execute()),
             Verb::Plugin(verb) => verb.execute(),
             Verb::Am(verb) => asynchronously(verb.execute()),

@@ -28,7 +28,7 @@ use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use forebay_test_support::{Sandbox, repository};
 
-use crate::measures::{check, cluster, failover, idle, killed, plugin, submit, trivial};
+use crate::measures::{check, cluster, dataflow, failover, idle, killed, plugin, submit, trivial};
 use crate::row::Row;
 
 /// No measurement takes longer.
@@ -58,7 +58,7 @@ struct Measurement {
 }
 
 /// In the order of the page.
-const ALL: [Measurement; 8] = [
+const ALL: [Measurement; 9] = [
     Measurement {
         name: "submit",
         measure: submit::measure,
@@ -90,6 +90,10 @@ const ALL: [Measurement; 8] = [
     Measurement {
         name: "idle",
         measure: idle::measure,
+    },
+    Measurement {
+        name: "dataflow",
+        measure: dataflow::measure,
     },
 ];
 

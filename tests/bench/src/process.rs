@@ -35,7 +35,7 @@ fn cpu_seconds(pids: &[u32]) -> Result<Vec<f64>> {
 }
 
 /// Of all threads that it has or had, in user and kernel mode.
-fn cpu_seconds_of(pid: u32) -> Result<f64> {
+pub(crate) fn cpu_seconds_of(pid: u32) -> Result<f64> {
     let stat = open(pid)?.stat()?;
     #[expect(clippy::cast_precision_loss, reason = "ticks of some minutes")]
     let seconds = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;

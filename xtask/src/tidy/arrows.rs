@@ -11,9 +11,12 @@ const OWN: [(&str, &[&str]); 15] = [
         &[
             "forebay-bundled",
             "forebay-cluster",
+            "forebay-connectors",
+            "forebay-dataflow",
             "forebay-job",
             "forebay-plugin",
             "forebay-protocol",
+            "forebay-sql",
         ],
     ),
     (
@@ -63,7 +66,12 @@ const FOREIGN: [(&str, &[&str], &str); 7] = [
     ("tonic", &["forebay-cluster"], "gRPC is the cluster's link"),
     (
         "tokio",
-        &["forebay-cli", "forebay-cluster", "forebay-connectors"],
+        &[
+            "forebay-cli",
+            "forebay-cluster",
+            "forebay-connectors",
+            "forebay-sql",
+        ],
         "everything else is synchronous",
     ),
     ("pyo3", &["forebay-python"], "one crate speaks to Python"),

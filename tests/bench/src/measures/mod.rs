@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod cluster;
+pub(crate) mod dataflow;
 pub(crate) mod failover;
 pub(crate) mod idle;
 pub(crate) mod killed;

@@ -44,6 +44,7 @@ fn help_of_every_verb_has_an_example() {
         "status",
         "logs",
         "stop",
+        "sql",
         "plugin inspect",
     ];
     for verb in verbs {

@@ -23,5 +23,6 @@ mod quarantine;
 mod remote_agents;
 mod restarts;
 mod roles_abc;
+mod sql;
 mod standing_still;
 mod stopping;
