@@ -42,7 +42,8 @@ pub struct CsvOptions {
     /// Whether the first record names the columns; it does unless said otherwise. Without, they are `column_1`, `column_2`, ...,
     /// or those of the declared schema.
     pub header: bool,
-    /// Values that mean null; the empty one unless said otherwise. In columns that are not text, an empty value is always null.
+    /// Values that mean null; the empty one unless said otherwise. In columns that are not text, an empty value is always null. A
+    /// sink writes the first of them for null, so a text that is the same comes back as null.
     pub null_values: Vec<String>,
 }
 

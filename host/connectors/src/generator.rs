@@ -81,8 +81,21 @@ pub struct GeneratorOptions {
     pub seed: u64,
     /// So many rows, of all tasks together; `None`: endless.
     pub rows: Option<u64>,
-    /// So many rows are handed on together at most; 8192 is good.
+    /// So many rows are handed on together at most, at least 1.
     pub batch_rows: usize,
+}
+
+impl GeneratorOptions {
+    /// Endless, as fast as it goes, with seed 0 and 8192 rows in a batch.
+    pub fn new(columns: Vec<Column>) -> Self {
+        Self {
+            columns,
+            rate: None,
+            seed: 0,
+            rows: None,
+            batch_rows: 8192,
+        }
+    }
 }
 
 /// A source of rows that are made up. The same seed and number of tasks give the same rows, however they are cut into batches.

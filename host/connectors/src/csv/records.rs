@@ -117,6 +117,8 @@ struct Current {
     line: u64,
     /// Where its text begins.
     start: usize,
+    /// Where its ends of fields begin.
+    first: usize,
     fields: usize,
     is_too_long: bool,
 }
@@ -186,6 +188,7 @@ impl Framer {
         let current = self.current.get_or_insert(Current {
             line,
             start: records.length,
+            first: records.fields,
             fields: 0,
             is_too_long: false,
         });
@@ -210,6 +213,11 @@ impl Framer {
         records.length += written;
         records.fields += ended;
         current.fields += ended;
+        // What nobody needs is not kept: neither text nor fields of a bad row grow without bounds.
+        if current.fields > self.columns.unwrap_or(self.record_bytes_max) {
+            current.is_too_long |= self.columns.is_none();
+            records.fields = current.first;
+        }
         if records.length == text_max || current.is_too_long {
             current.is_too_long = true;
             records.length = current.start;
@@ -228,7 +236,6 @@ impl Framer {
         let Some(current) = self.current.take() else {
             return;
         };
-        let first = records.fields - current.fields;
         let problem = match self.columns {
             _ if current.is_too_long => format!(
                 "it is longer than {} bytes (is a quote not closed?)",
@@ -238,7 +245,7 @@ impl Framer {
                 format!("it has {} fields instead of {columns}", current.fields)
             }
             _ => {
-                for end in &mut records.ends[first..records.fields] {
+                for end in &mut records.ends[current.first..records.fields] {
                     *end += current.start;
                 }
                 records.lines.push(current.line);
@@ -246,7 +253,7 @@ impl Framer {
                 return;
             }
         };
-        (records.length, records.fields) = (current.start, first);
+        (records.length, records.fields) = (current.start, current.first);
         records.bad.push(Bad {
             line: current.line,
             column: None,

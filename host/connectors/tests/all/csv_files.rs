@@ -119,7 +119,7 @@ fn tabs_by_extension() {
 
 /// Larger than a chunk, so that records and quotes are cut everywhere.
 fn large() -> (String, Vec<String>) {
-    let row = |number: usize| format!("{number},\"line one\nof row {number}\"");
+    let row = |number: usize| format!("{number},\"line one\nöf row {number}\"");
     let rows: Vec<String> = (0..120_000).map(row).collect();
     (format!("n,text\n{}\n", rows.join("\n")), rows)
 }

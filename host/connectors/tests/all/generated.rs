@@ -47,10 +47,10 @@ fn options(rows: Option<u64>) -> GeneratorOptions {
             column("boolean", Values::Booleans { share: 0.25 }),
             column("time", Values::EventTime { start, step: None }),
         ],
-        rate: None,
         seed: 7,
         rows,
         batch_rows: 1000,
+        ..GeneratorOptions::new(Vec::new())
     }
 }
 

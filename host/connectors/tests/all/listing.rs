@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use forebay_connectors::{FileSinkOptions, FileSource, FileSourceOptions, SourceConnector};
 use object_store::memory::InMemory;
 use object_store::path::Path as StorePath;
@@ -158,10 +160,7 @@ fn objects_of_a_store() {
     let error = read_all("memory://bucket/none.csv").unwrap_err();
     assert_eq!(text(&error), "there is no file `memory://bucket/none.csv`");
 
-    let schema = crate::random::schema(
-        &[arrow_schema::DataType::Int64],
-        &mut fastrand::Rng::with_seed(1),
-    );
+    let schema = crate::random::schema(&[DataType::Int64], &mut fastrand::Rng::with_seed(1));
     let batches = crate::random::batches(&schema, false, &mut fastrand::Rng::with_seed(3));
     let prepare_sink = |path: &str, tasks| {
         let options = FileSinkOptions::new(path);
@@ -188,6 +187,15 @@ fn objects_of_a_store() {
     let expected =
         "`memory://bucket/out.parquet` exists; choose another path, remove it, or set `overwrite`";
     assert_eq!(text(&error), expected);
+    let sink = prepare_sink("memory://bucket/fails.parquet", 1).unwrap();
+    let other = Schema::new(vec![Field::new("other", DataType::Int64, true)]);
+    let fails = [batches, vec![RecordBatch::new_empty(other.into())]].concat();
+    assert!(crate::support::write(&schema, fails, sink, 1).is_err());
+    let error = read_all("memory://bucket/fails.parquet").unwrap_err();
+    assert_eq!(
+        text(&error),
+        "there is no file `memory://bucket/fails.parquet`"
+    );
     let error = prepare_sink("memory://bucket/data/", 2).err();
     assert!(error.is_some(), "no format is known");
 }
@@ -210,4 +218,23 @@ fn another_schema_midway() {
     let error = prepare(folder.path(), FileSourceOptions::new("*.csv")).err();
     let expected = "`11.csv` has no column `n`, which the schema has";
     assert_eq!(text(&error.unwrap()), expected);
+}
+
+#[test]
+fn another_type_midway() {
+    let folder = tempdir().unwrap();
+    for extension in ["parquet", "arrow"] {
+        for (file, kind) in [(1, DataType::Int64), (2, DataType::Utf8)] {
+            let fields = vec![Field::new("n", kind, true)];
+            let schema: SchemaRef = Schema::new(fields).into();
+            let path = format!("{file}.{extension}");
+            let sink =
+                crate::support::prepare_sink(folder.path(), FileSinkOptions::new(path), &schema, 1);
+            crate::support::write(&schema, Vec::new(), sink.unwrap(), 1).unwrap();
+        }
+        let pattern = format!("*.{extension}");
+        let error = prepare(folder.path(), FileSourceOptions::new(pattern)).err();
+        let expected = format!("column `n` of `2.{extension}` is Utf8, but the schema says Int64");
+        assert_eq!(text(&error.unwrap()), expected);
+    }
 }

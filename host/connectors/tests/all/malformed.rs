@@ -126,6 +126,34 @@ fn too_long_a_record() {
 }
 
 #[test]
+fn too_long_for_several_chunks() {
+    let long = "x".repeat(5 << 20);
+    check(
+        "rows.csv",
+        format!("n,text\n1,a\n2,{long}\n3,c\n"),
+        &["1,a", "3,c"],
+        &["rows.csv, line 3: it is longer than 1000 bytes (is a quote not closed?)"],
+    );
+    check(
+        "rows.jsonl",
+        format!("{{\"n\": 1}}\n{{\"text\": \"{long}\"}}\n{{\"n\": 3}}\n"),
+        &["1,-", "3,-"],
+        &["rows.jsonl, line 2: it is longer than 1000 bytes"],
+    );
+}
+
+#[test]
+fn far_too_many_fields() {
+    let commas = ",".repeat(3 << 20);
+    check(
+        "rows.csv",
+        format!("n,text\n1,a\n{commas}\n3,c\n"),
+        &["1,a", "3,c"],
+        &["rows.csv, line 3: it has 3145729 fields instead of 2"],
+    );
+}
+
+#[test]
 fn a_quote_that_is_never_closed() {
     let rest = "2,b\n".repeat(500);
     check(

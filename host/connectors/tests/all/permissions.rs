@@ -62,7 +62,9 @@ fn are_refused_before_a_run() {
         ("locked", 0o555),
         ("said", 0o777),
     ];
-    modes.map(|(name, mode)| set(&at(name), mode));
+    for (name, mode) in modes {
+        set(&at(name), mode);
+    }
     let mut command = Command::new(at("test"));
     command
         .args(["--exact", "permissions::stranger"])

@@ -1,7 +1,7 @@
 //! A source goes on where it stood.
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
@@ -9,7 +9,9 @@ use fastrand::Rng;
 use forebay_connectors::{
     FileSinkOptions, FileSource, FileSourceOptions, Malformed, SourceConnector,
 };
-use forebay_dataflow::{Cause, Exchange, Handle, Operator, Output, TaskContext};
+use forebay_dataflow::{
+    Cause, Exchange, Graph, Handle, Operator, Options, Output, Source, TaskContext,
+};
 use tempfile::{TempDir, tempdir};
 
 use crate::support::{Kept, graph, lines, prepare, prepare_sink, runtime, whole, write};
@@ -55,9 +57,9 @@ fn source(folder: &TempDir, extension: &str) -> FileSource {
     prepare(folder.path(), options).unwrap()
 }
 
-/// Triggers a barrier with each batch that comes.
+/// Triggers a barrier with each batch that comes; knows how many batches came before the one that it went on behind.
 #[derive(Clone, Default)]
-struct Cutting(Kept, Arc<std::sync::Mutex<Option<Handle>>>);
+struct Cutting(Kept, Arc<Mutex<Option<Handle>>>, Arc<Mutex<u64>>);
 
 struct CuttingTask(Box<dyn Operator>, Cutting, u64);
 
@@ -89,6 +91,7 @@ impl Operator for CuttingTask {
 
     fn restore(&mut self, state: &[u8]) -> Result<(), Cause> {
         self.2 = u64::from_le_bytes(state.try_into()?);
+        *self.1.2.lock().unwrap() = self.2;
         Ok(())
     }
 }
@@ -106,7 +109,7 @@ fn check(extension: &str) {
         )
     };
     let first = graph_of(&cutting);
-    let running = first.start(&forebay_dataflow::Options::default()).unwrap();
+    let running = first.start(&Options::default()).unwrap();
     *cutting.1.lock().unwrap() = Some(running.handle());
     let handle = running.handle();
     running.wait().unwrap();
@@ -120,12 +123,12 @@ fn check(extension: &str) {
         };
         taken += 1;
         let rest = Cutting::default();
-        let options = forebay_dataflow::Options {
+        let options = Options {
             checkpoint: Some(&checkpoint),
-            ..forebay_dataflow::Options::default()
+            ..Options::default()
         };
         let progress = graph_of(&rest).start(&options).unwrap().wait().unwrap();
-        let before = all.len() - rest.0.batches().len();
+        let before = usize::try_from(*rest.2.lock().unwrap()).unwrap();
         assert_eq!(
             lines(&whole(&schema, &rest.0.batches())),
             lines(&whole(&schema, &all[before..])),
@@ -165,38 +168,69 @@ fn tasks_share_the_files() {
     assert_eq!(read(7), ["0", "1", "2", "3", "4"]);
 }
 
+/// One task of a source; a graph lends its context.
+fn open(source: FileSource) -> Box<dyn Source> {
+    let opened = Arc::new(Mutex::new(None));
+    let keep = opened.clone();
+    let mut graph = Graph::new();
+    let schema = source.schema();
+    let made = graph.source("source", 1, schema, None, move |context| {
+        *keep.lock().unwrap() = Some(source.open(context)?);
+        Err::<Box<dyn Source>, _>("only to get a context".into())
+    });
+    made.unwrap();
+    assert!(graph.start(&Options::default()).is_err());
+    opened.lock().unwrap().take().unwrap()
+}
+
+fn next(source: &mut Box<dyn Source>) -> Result<Option<RecordBatch>, Cause> {
+    runtime().block_on(poll_fn(|context| source.poll_next(context)))
+}
+
 #[test]
 fn a_file_that_has_changed_is_refused() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("rows.csv");
     std::fs::write(&path, "n\n1\n2\n").unwrap();
-    let task = |folder: &TempDir| {
-        let source = prepare(folder.path(), FileSourceOptions::new("rows.csv")).unwrap();
-        let kept = Arc::new(std::sync::Mutex::new(None));
-        let keep = kept.clone();
-        let mut graph = forebay_dataflow::Graph::new();
-        let schema = source.schema();
-        let stream = graph
-            .source("source", 1, schema, None, move |context| {
-                *keep.lock().unwrap() = Some(source.open(context)?);
-                Err::<Box<dyn forebay_dataflow::Source>, _>("only to get a context".into())
-            })
-            .unwrap();
-        drop(stream);
-        drop(graph.start(&forebay_dataflow::Options::default()));
-        kept.lock().unwrap().take().unwrap()
-    };
-    let mut before = task(&folder);
+    let task = || open(prepare(folder.path(), FileSourceOptions::new("rows.csv")).unwrap());
+    let mut before = task();
     let state = before.snapshot().unwrap();
-    let next = poll_fn(|context| before.poll_next(context));
-    assert!(runtime().block_on(next).unwrap().is_some());
+    assert!(next(&mut before).unwrap().is_some());
     let later = before.snapshot().unwrap();
     assert_ne!(state, later);
-    task(&folder).restore(&later).unwrap();
+    task().restore(&later).unwrap();
     std::fs::write(&path, "n\n1\n2\n3\n").unwrap();
-    let error = task(&folder).restore(&later).unwrap_err();
+    let error = task().restore(&later).unwrap_err();
     let expected = "cannot go on in `rows.csv`: it has 8 bytes now, and had 6";
     assert_eq!(error.to_string(), expected);
-    let error = task(&folder).restore(b"nonsense").unwrap_err();
+    let error = task().restore(b"nonsense").unwrap_err();
     assert_eq!(error.to_string(), "it is no position in files");
+}
+
+#[test]
+fn rows_that_were_left_out_before_count_for_the_limit() {
+    let folder = tempdir().unwrap();
+    for name in ["1.csv", "2.csv"] {
+        std::fs::write(folder.path().join(name), "n,m\n1,1\n1\n1,1\n").unwrap();
+    }
+    let task = || {
+        let options = FileSourceOptions {
+            malformed: Malformed::Skip { limit: 1 },
+            batch_rows: 1,
+            ..FileSourceOptions::new("*.csv")
+        };
+        open(prepare(folder.path(), options).unwrap())
+    };
+    let mut first = task();
+    for _ in 0..3 {
+        assert!(next(&mut first).unwrap().is_some());
+    }
+    let state = first.snapshot().unwrap();
+    let mut second = task();
+    second.restore(&state).unwrap();
+    for task in [&mut first, &mut second] {
+        let error = next(task).unwrap_err().to_string();
+        let expected = "more than 1 malformed rows; the next one is 2.csv, line 3: it has 1 fields instead of 2";
+        assert_eq!(error, expected);
+    }
 }
