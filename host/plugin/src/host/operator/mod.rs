@@ -132,6 +132,20 @@ impl OperatorComponent {
 
     /// Makes an instance and opens it: with its name for messages, its `config` as text (JSON by custom) and the columns
     /// that it will be given. What it announces is [`BatchOperator::output_schema`].
+    ///
+    /// | Arrow, towards the operator | kind | Arrow, from the operator |
+    /// | --- | --- | --- |
+    /// | `Boolean` | `boolean` | `Boolean` |
+    /// | `Int8`, `Int16`, `Int32`, `UInt8`, `UInt16` | `int32` | `Int32` |
+    /// | `UInt32`, `Int64` | `int64` | `Int64` |
+    /// | `Float16`, `Float32` | `float32` | `Float32` |
+    /// | `Float64` | `float64` | `Float64` |
+    /// | `Utf8`, `LargeUtf8`, `Utf8View` | `text` | `Utf8` |
+    /// | `Binary`, `LargeBinary`, `BinaryView`, `FixedSizeBinary` | `bytes` | `Binary` |
+    /// | `Timestamp` of any unit and zone | `timestamp-micros` | `Timestamp` in microseconds, with the zone of the input's column of its name |
+    /// | `FixedSizeList` of `Float32` | `float32-vector` | `FixedSizeList` of `Float32` |
+    ///
+    /// A dictionary is what its values are. Any other type is an [`InputFault::Type`](crate::InputFault::Type).
     pub fn open(
         &self,
         name: &str,

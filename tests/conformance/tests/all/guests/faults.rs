@@ -233,7 +233,7 @@ fn an_instance_that_is_too_large_is_not_loaded() {
             .map_or_else(|error| chain(&error), |_| "loaded".to_owned())
     };
     insta::assert_snapshot!(refusal(Limits { memory_bytes: 64 << 10, ..Limits::default() }), @"it cannot be instantiated: it exceeds the limit `memory-bytes` of 65536: it asks for 1114112");
-    insta::assert_snapshot!(refusal(Limits { table_elements: 2, ..Limits::default() }), @"it cannot be instantiated: it exceeds the limit `table-elements` of 2: it asks for 37");
+    insta::assert_snapshot!(refusal(Limits { table_elements: 2, ..Limits::default() }), @"it cannot be instantiated: it exceeds the limit `table-elements` of 2: it asks for 41");
     insta::assert_snapshot!(refusal(Limits { instances: 1, ..Limits::default() }), @"it cannot be instantiated: it exceeds the limit `instances` of 1");
     insta::assert_snapshot!(refusal(Limits { fuel: 10, ..Limits::default() }), @"it cannot be instantiated: it exceeds the limit `fuel` of 10");
     insta::assert_snapshot!(refusal(Limits { fuel: 5000, ..Limits::default() }), @"it does not say what it is: `describe` of plugin `faults` failed: it exceeds the limit `fuel` of 5000");
