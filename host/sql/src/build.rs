@@ -1,11 +1,15 @@
 //! From nodes to operators.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use forebay_dataflow::operators::{Each, IntervalJoin, TableJoin, TumblingWindow, Union};
+use forebay_dataflow::operators::{
+    Each, IntervalJoin, IntervalJoinPlan, TableJoin, TableJoinPlan, TumblingWindow,
+    TumblingWindowPlan, Union,
+};
 use forebay_dataflow::{Exchange, Graph, Stream, TaskContext};
 
-use crate::aggregates::WindowAggregates;
+use crate::aggregates::{Aggregate, WindowAggregates};
 use crate::evaluate::{Function, holds, in_turn};
 use crate::node::{Condition, Kind, Node};
 use crate::stage::{Resources, StageOperator, StagePlan, StageSource};
@@ -52,81 +56,22 @@ impl Builder<'_> {
         match &node.kind {
             Kind::Scan(relation) => self.stream(relation),
             Kind::Each { .. } => self.each(node),
-            Kind::Union(inputs) => {
-                let inputs = inputs
-                    .iter()
-                    .map(|input| self.build(input))
-                    .collect::<Result<Vec<_>, _>>()?;
-                let (name, schema) = (self.operator("union"), node.schema.clone());
-                let operator = self.graph.operator(&name, self.parallelism);
-                let operator = inputs.iter().fold(operator, |operator, input| {
-                    operator.input(input, Exchange::RoundRobin)
-                });
-                Ok(operator.build(schema.clone(), move |_| Ok(Union(schema.clone())))?)
-            }
+            Kind::Union(inputs) => self.union(inputs, node),
             Kind::IntervalJoin {
                 inputs,
                 plan,
                 condition,
-            } => {
-                let [left, right] = [self.build(&inputs[0])?, self.build(&inputs[1])?];
-                let (name, plan, condition) =
-                    (self.operator("join"), plan.clone(), condition.clone());
-                let operator = self
-                    .graph
-                    .operator(&name, self.parallelism)
-                    .input(&left, by_key(&left, &plan.keys[0]))
-                    .input(&right, by_key(&right, &plan.keys[1]));
-                Ok(
-                    operator.build(node.schema.clone(), move |context: TaskContext| {
-                        IntervalJoin::new(plan.clone(), condition.clone().map(checks), &context)
-                    })?,
-                )
-            }
+            } => self.interval_join(inputs, plan, condition.as_ref()),
             Kind::TableJoin {
                 inputs,
                 plan,
                 condition,
-            } => {
-                let [stream, table] = [self.build(&inputs[0])?, self.build(&inputs[1])?];
-                let (name, plan, condition) =
-                    (self.operator("table join"), plan.clone(), condition.clone());
-                // Each task has the whole table, so the stream stays where it is.
-                let operator = self
-                    .graph
-                    .operator(&name, stream.parallelism())
-                    .input(&stream, Exchange::Forward)
-                    .table(&table, Exchange::Broadcast);
-                Ok(operator.build(node.schema.clone(), move |_| {
-                    TableJoin::new(plan.clone(), condition.clone().map(checks))
-                })?)
-            }
+            } => self.table_join(inputs, plan, condition.as_ref()),
             Kind::Window {
                 input,
                 plan,
                 aggregates,
-            } => {
-                let input = self.build(input)?;
-                let (name, plan, aggregates) =
-                    (self.operator("window"), plan.clone(), aggregates.clone());
-                let is_one = self.parallelism == 1 && input.parallelism() == 1;
-                let exchange = if is_one {
-                    Exchange::Forward
-                } else {
-                    by_key(&input, &plan.keys)
-                };
-                let operator = self.graph.operator(&name, self.parallelism);
-                let operator = operator.input(&input, exchange);
-                Ok(
-                    operator.build(node.schema.clone(), move |context: TaskContext| {
-                        let aggregates = aggregates.clone();
-                        let open = Box::new(move || {
-                            Ok(Box::new(WindowAggregates::new(aggregates.clone())?) as Box<_>)
-                        });
-                        TumblingWindow::new(plan.clone(), open, &context)
-                    })?,
-                )
-            }
+            } => self.window(input, plan, aggregates),
             Kind::Stage(plan) => self.stage(plan, node),
         }
     }
@@ -165,6 +110,88 @@ impl Builder<'_> {
             let function = function.clone();
             Ok(Each(move |batch| function(batch)))
         })?)
+    }
+
+    fn union(&mut self, inputs: &[Node], node: &Node) -> Result<Stream, Error> {
+        let inputs = inputs
+            .iter()
+            .map(|input| self.build(input))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (name, schema) = (self.operator("union"), node.schema.clone());
+        let operator = self.graph.operator(&name, self.parallelism);
+        let operator = inputs.iter().fold(operator, |operator, input| {
+            operator.input(input, Exchange::RoundRobin)
+        });
+        Ok(operator.build(schema.clone(), move |_| Ok(Union(schema.clone())))?)
+    }
+
+    fn interval_join(
+        &mut self,
+        inputs: &[Node; 2],
+        plan: &IntervalJoinPlan,
+        condition: Option<&Condition>,
+    ) -> Result<Stream, Error> {
+        let [left, right] = [self.build(&inputs[0])?, self.build(&inputs[1])?];
+        let name = self.operator("join");
+        let (plan, condition) = (plan.clone(), condition.cloned());
+        let operator = self
+            .graph
+            .operator(&name, self.parallelism)
+            .input(&left, by_key(&left, &plan.keys[0]))
+            .input(&right, by_key(&right, &plan.keys[1]));
+        Ok(
+            operator.build(plan.output.clone(), move |context: TaskContext| {
+                IntervalJoin::new(plan.clone(), condition.clone().map(checks), &context)
+            })?,
+        )
+    }
+
+    fn table_join(
+        &mut self,
+        inputs: &[Node; 2],
+        plan: &TableJoinPlan,
+        condition: Option<&Condition>,
+    ) -> Result<Stream, Error> {
+        let [stream, table] = [self.build(&inputs[0])?, self.build(&inputs[1])?];
+        let name = self.operator("table join");
+        let (plan, condition) = (plan.clone(), condition.cloned());
+        // Each task has the whole table, so the stream stays where it is.
+        let operator = self
+            .graph
+            .operator(&name, stream.parallelism())
+            .input(&stream, Exchange::Forward)
+            .table(&table, Exchange::Broadcast);
+        Ok(operator.build(plan.output.clone(), move |_| {
+            TableJoin::new(plan.clone(), condition.clone().map(checks))
+        })?)
+    }
+
+    fn window(
+        &mut self,
+        input: &Node,
+        plan: &TumblingWindowPlan,
+        aggregates: &Arc<[Aggregate]>,
+    ) -> Result<Stream, Error> {
+        let input = self.build(input)?;
+        let name = self.operator("window");
+        let (plan, aggregates) = (plan.clone(), aggregates.clone());
+        let is_one = self.parallelism == 1 && input.parallelism() == 1;
+        let exchange = if is_one {
+            Exchange::Forward
+        } else {
+            by_key(&input, &plan.keys)
+        };
+        let operator = self.graph.operator(&name, self.parallelism);
+        let operator = operator.input(&input, exchange);
+        Ok(
+            operator.build(plan.output.clone(), move |context: TaskContext| {
+                let aggregates = aggregates.clone();
+                let open = Box::new(move || {
+                    Ok(Box::new(WindowAggregates::new(aggregates.clone())?) as Box<_>)
+                });
+                TumblingWindow::new(plan.clone(), open, &context)
+            })?,
+        )
     }
 
     fn stage(&mut self, plan: &StagePlan, node: &Node) -> Result<Stream, Error> {

@@ -90,7 +90,7 @@ fn resolve(page: &str, link: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// An example is a folder with a README and a job file.
+/// An example is a folder with a README and a job file, or an operator for one.
 fn examples(tree: &Tree) -> Vec<String> {
     let inside = tree
         .0
@@ -108,8 +108,10 @@ fn examples(tree: &Tree) -> Vec<String> {
         if !has(name, |file| file == "README.md") {
             findings.push(format!("examples/{name}: has no README.md"));
         }
-        if !has(name, is_job) {
-            findings.push(format!("examples/{name}: has no job file"));
+        if !has(name, is_job) && !has(name, |file| file.starts_with("operator/")) {
+            findings.push(format!(
+                "examples/{name}: has neither a job file nor an operator"
+            ));
         }
     }
     findings
@@ -164,14 +166,21 @@ mod tests {
     }
 
     #[test]
-    fn an_example_has_a_page_and_a_job() {
+    fn an_example_has_a_page_and_a_job_or_an_operator() {
         check_files(
             &[("examples/a/README.md", ""), ("examples/a/job.toml", "")],
             &[],
         );
         check_files(
             &[("examples/a/Cargo.toml", ""), ("examples/a/README.md", "")],
-            &["examples/a: has no job file"],
+            &["examples/a: has neither a job file nor an operator"],
+        );
+        check_files(
+            &[
+                ("examples/a/operator/src/lib.rs", "//! An operator."),
+                ("examples/a/README.md", ""),
+            ],
+            &[],
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::process::Stdio;
 use std::task::{Context as TaskPoll, Poll};
 use std::thread;
@@ -183,13 +183,12 @@ fn exchanged() -> Result<Graph> {
 
 /// From the start of a process to the first row of a file of 500,000 on its standard output.
 fn first_row(effort: Effort) -> Result<Row> {
-    let mut file = File::create("rows.csv")?;
+    let mut file = BufWriter::new(File::create("rows.csv")?);
     writeln!(file, "number,key,value")?;
-    let rows: String = (0..500_000_u32)
-        .map(|row| format!("{row},key {},{}.5\n", row % 1000, row % 77))
-        .collect();
-    file.write_all(rows.as_bytes())?;
-    drop(file);
+    for row in 0..500_000_u32 {
+        writeln!(file, "{row},key {},{}.5", row % 1000, row % 77)?;
+    }
+    file.into_inner()?.sync_all()?;
     let samples: Result<Vec<f64>> = (0..effort.times(20, 3))
         .map(|_| time_to_first_row())
         .collect();
