@@ -12,7 +12,7 @@ use forebay_sql::{Resources, Sorted, sorted};
 
 use super::support::{Batches, flights, resources, shuffled};
 
-const WATCHDOG: Duration = Duration::from_secs(60);
+const WATCHDOG: Duration = Duration::from_mins(1);
 
 fn open(batches: &[RecordBatch], resources: &Resources) -> Sorted {
     let source = Box::new(Batches::new(batches.to_vec()));
