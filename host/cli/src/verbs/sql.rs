@@ -113,8 +113,16 @@ impl Sql {
         }
         match ended {
             Ok(_) => written(self.show(&query, &answer)),
-            Err(error) if was_closed(&error) => Ok(Exit::Done),
-            Err(error) => Err(Failure::from_input(&error)),
+            // Nobody reads any more.
+            Err(error)
+                if matches!(
+                    of_connector(&error),
+                    Some(forebay_connectors::Error::OutputClosed)
+                ) =>
+            {
+                Ok(Exit::Done)
+            }
+            Err(error) => Err(failed(&error)),
         }
     }
 
@@ -266,16 +274,26 @@ fn tell_malformed(name: &str, source: &FileSource) {
     }
 }
 
-/// Whether nobody reads the output any more.
-fn was_closed(error: &forebay_dataflow::Error) -> bool {
+/// What a connector has to say of a failure, if one is to blame.
+fn of_connector(error: &forebay_dataflow::Error) -> Option<&forebay_connectors::Error> {
     let mut cause = std::error::Error::source(error);
     while let Some(of) = cause {
-        if let Some(forebay_connectors::Error::OutputClosed) = of.downcast_ref() {
-            return true;
+        if let Some(found) = of.downcast_ref() {
+            return Some(found);
         }
         cause = of.source();
     }
-    false
+    None
+}
+
+fn failed(error: &forebay_dataflow::Error) -> Failure {
+    use forebay_connectors::Error::{Malformed, TooManyMalformed};
+    let hint = match of_connector(error) {
+        Some(Malformed(_)) => Some("mend the row, or leave it out with `--skip-malformed ROWS`"),
+        Some(TooManyMalformed { .. }) => Some("mend the rows, or allow more of them"),
+        _ => None,
+    };
+    Failure::from_input(error).hinted(hint)
 }
 
 /// The first rows that come, and how many there are.

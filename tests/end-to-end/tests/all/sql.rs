@@ -92,6 +92,7 @@ fn rows_are_a_table_or_text() {
 fn what_cannot_be_answered_is_explained() {
     let sandbox = Sandbox::new();
     write(&sandbox, "t.csv", "n,name\n1,one\ntwo,2\n3,three\n");
+    write(&sandbox, "t.doc", "n,name\n1,one\n");
     write(
         &sandbox,
         "bad.csv",
@@ -136,6 +137,12 @@ fn what_cannot_be_answered_is_explained() {
         "sql_malformed",
         &query("t=bad.csv", "SELECT sum(n) FROM t", &[]),
     );
+    let too_many = query(
+        "t=bad.csv",
+        "SELECT sum(n) FROM t",
+        &["--skip-malformed", "0"],
+    );
+    snapshot(&sandbox, "sql_too_many_malformed", &too_many);
     let skipped = query(
         "t=bad.csv",
         "SELECT sum(n) AS sum FROM t",
