@@ -55,6 +55,8 @@ pub(crate) struct Node {
     /// `None`: it emits nothing.
     pub(crate) schema: Option<SchemaRef>,
     pub(crate) inputs: Vec<Input>,
+    /// The input that it reads to the end before the others.
+    pub(crate) table: Option<usize>,
     pub(crate) kind: Kind,
 }
 
@@ -108,6 +110,7 @@ impl Graph {
             parallelism,
             schema: Some(schema.clone()),
             inputs: Vec::new(),
+            table: None,
             kind: Kind::Source { make, event_time },
         })
         .map(|operator| Stream {
@@ -150,6 +153,36 @@ impl Graph {
             .iter()
             .flat_map(|input| self.sources_of(input.from))
             .collect()
+    }
+
+    /// The sources whose rows come out of this operator as a stream: those of its tables have gone by then.
+    fn streaming_sources_of(&self, operator: usize) -> BTreeSet<usize> {
+        let node = &self.nodes[operator];
+        if node.inputs.is_empty() {
+            return BTreeSet::from([operator]);
+        }
+        let streams = node.inputs.iter().enumerate();
+        streams
+            .filter(|(input, _)| node.table != Some(*input))
+            .flat_map(|(_, input)| self.streaming_sources_of(input.from))
+            .collect()
+    }
+
+    /// Whether this operator must take rows as they come, whichever input it would like to read first: the queue of another one
+    /// may hold up what feeds that input, here or at another reader. A declared table was checked for that.
+    pub(crate) fn must_not_choose(&self, operator: usize) -> bool {
+        self.nodes[operator].table.is_none()
+            && (self.shares_sources(operator) || self.forks_before(operator))
+    }
+
+    /// Whether something that feeds this operator, by whatever ways, has other readers too.
+    fn forks_before(&self, operator: usize) -> bool {
+        let readers = |of: usize| {
+            let inputs = self.nodes.iter().flat_map(|node| &node.inputs);
+            inputs.filter(|input| input.from == of).count()
+        };
+        let mut inputs = self.nodes[operator].inputs.iter();
+        inputs.any(|input| readers(input.from) > 1 || self.forks_before(input.from))
     }
 
     /// Whether one source feeds several inputs of this operator.
@@ -288,6 +321,7 @@ impl Building<'_> {
             parallelism,
             schema,
             inputs,
+            table,
             kind: Kind::Operator { make },
         })
     }
@@ -338,7 +372,7 @@ fn check_table(
         .enumerate()
         .filter(|(input, _)| *input != table);
     let of_others: BTreeSet<_> = others
-        .flat_map(|(_, input)| graph.sources_of(input.from))
+        .flat_map(|(_, input)| graph.streaming_sources_of(input.from))
         .collect();
     match of_table.intersection(&of_others).next() {
         None => Ok(()),

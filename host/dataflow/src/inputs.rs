@@ -48,6 +48,7 @@ pub(crate) struct Inputs {
     count: usize,
     /// Whether one source feeds several inputs.
     shares_sources: bool,
+    must_not_choose: bool,
     told: Told,
     /// The lane that is asked first, so that each has its turn.
     first: usize,
@@ -56,7 +57,11 @@ pub(crate) struct Inputs {
 
 impl Inputs {
     /// Queues and the inputs that they belong to, counted from 0.
-    pub(crate) fn new(receivers: Vec<(usize, Receiver)>, shares_sources: bool) -> Self {
+    pub(crate) fn new(
+        receivers: Vec<(usize, Receiver)>,
+        shares_sources: bool,
+        must_not_choose: bool,
+    ) -> Self {
         let lane = |(input, receiver)| Lane {
             input,
             receiver,
@@ -73,6 +78,7 @@ impl Inputs {
             lanes,
             count,
             shares_sources,
+            must_not_choose,
             told: Told::default(),
             first: 0,
             arrived: VecDeque::new(),
@@ -112,7 +118,7 @@ impl Inputs {
     /// For each input, whether it is to be read now.
     fn preferred(&self, reads: Reads) -> Vec<bool> {
         match reads {
-            Reads::First(first) if !self.has_ended(first) => {
+            Reads::First(first) if !self.must_not_choose && !self.has_ended(first) => {
                 (0..self.count).map(|input| input == first).collect()
             }
             Reads::Lagging if !self.shares_sources => {

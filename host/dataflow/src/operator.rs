@@ -189,7 +189,8 @@ pub enum Reads {
     /// The one whose event time lags, so that a fast source beside a slow one does not fill memory. Where one source feeds several
     /// inputs it would wait for itself: there it means `Any`, and that source holds both back.
     Lagging,
-    /// This one first, until it has ended: a table that must be whole.
+    /// This one first, until it has ended: a table that must be whole. Where the input was not declared as a table, and what feeds the
+    /// inputs has other readers too, it means `Any`: somebody might wait for the queue of another input.
     First(usize),
 }
 

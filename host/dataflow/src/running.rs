@@ -332,7 +332,11 @@ impl<'a> Assembly<'a> {
                 Box::pin(work.run()) as Work
             }
             Kind::Operator { .. } => {
-                let inputs = Inputs::new(inputs, self.graph.shares_sources(chain[0]));
+                let inputs = Inputs::new(
+                    inputs,
+                    self.graph.shares_sources(chain[0]),
+                    self.graph.must_not_choose(chain[0]),
+                );
                 let mut work = OperatorTask { common, inputs };
                 state
                     .map_or(Ok(()), |state| work.restore(state))

@@ -2,8 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Expr, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, Statement, Visit, Visitor};
 
 use crate::Error;
 
@@ -32,9 +31,6 @@ impl Visitor for Depth {
 
 /// Refuses what is deeper.
 pub(crate) fn check(statement: &Statement) -> Result<(), Error> {
-    let Statement::Statement(statement) = statement else {
-        return Ok(());
-    };
     match statement.visit(&mut Depth::default()) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(Error::new(format!(

@@ -1,9 +1,11 @@
 //! How far the event times of two joined rows may lie from each other, read from the conditions of the join.
 
 use arrow_schema::DataType;
-use datafusion::common::{Column, ScalarValue};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+
+use crate::window::is_utc;
 
 const MICROS_OF_DAY: i64 = 86_400_000_000;
 
@@ -19,6 +21,8 @@ pub(crate) struct Interval {
 pub(crate) struct Times<'a> {
     pub(crate) left: &'a Column,
     pub(crate) right: &'a Column,
+    /// The columns of both sides.
+    pub(crate) schema: &'a DFSchema,
 }
 
 impl Interval {
@@ -69,7 +73,9 @@ impl Interval {
     /// `left time + a OP right time + b`, or the other way round. The bounds are never stricter than the condition, which is
     /// checked besides.
     pub(crate) fn of_comparison(one: &Expr, op: Operator, other: &Expr, times: Times<'_>) -> Self {
-        let (Some((first, a)), Some((second, b))) = (moved(one), moved(other)) else {
+        let (Some((first, a)), Some((second, b))) =
+            (moved(one, times.schema), moved(other, times.schema))
+        else {
             return Self::ANY;
         };
         // A nanosecond more or less is a microsecond here.
@@ -115,15 +121,20 @@ impl Interval {
 }
 
 /// A column that is moved by a fixed time, in microseconds.
-fn moved(expression: &Expr) -> Option<(&Column, i64)> {
+fn moved<'e>(expression: &'e Expr, schema: &DFSchema) -> Option<(&'e Column, i64)> {
     match expression {
         Expr::Column(column) => Some((column, 0)),
-        Expr::Alias(alias) => moved(&alias.expr),
-        Expr::Cast(cast) if matches!(cast.field.data_type(), DataType::Timestamp(..)) => {
-            moved(&cast.expr)
+        Expr::Alias(alias) => moved(&alias.expr, schema),
+        Expr::Cast(cast) => {
+            let from = cast.expr.get_type(schema).ok()?;
+            keeps_instants(&from, cast.field.data_type()).then(|| moved(&cast.expr, schema))?
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let (column, by) = moved(left)?;
+            let (column, by) = moved(left, schema)?;
+            // A day is not always 24 hours.
+            if has_days(right) && !is_utc(&left.get_type(schema).ok()?) {
+                return None;
+            }
             let more = fixed(right)?;
             match op {
                 Operator::Plus => Some((column, by.checked_add(more)?)),
@@ -132,6 +143,23 @@ fn moved(expression: &Expr) -> Option<(&Column, i64)> {
             }
         }
         _ => None,
+    }
+}
+
+/// Whether a cast leaves each timestamp where it is: in no coarser unit, and not from the wall clock of another zone.
+fn keeps_instants(from: &DataType, to: &DataType) -> bool {
+    let (DataType::Timestamp(unit, zone), DataType::Timestamp(finer, other)) = (from, to) else {
+        return false;
+    };
+    let is_same_clock = zone.is_some() == other.is_some() || (is_utc(from) && is_utc(to));
+    unit <= finer && is_same_clock
+}
+
+fn has_days(expression: &Expr) -> bool {
+    match expression {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => interval.days != 0,
+        Expr::Literal(ScalarValue::IntervalDayTime(Some(interval)), _) => interval.days != 0,
+        _ => false,
     }
 }
 
@@ -146,7 +174,9 @@ pub(crate) fn fixed(expression: &Expr) -> Option<i64> {
             .checked_add(rest)
     };
     match value {
-        ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {
+        ScalarValue::IntervalMonthDayNano(Some(interval))
+            if interval.months == 0 && interval.nanoseconds % 1_000 == 0 =>
+        {
             of_day(interval.days, interval.nanoseconds.div_euclid(1_000))
         }
         ScalarValue::IntervalDayTime(Some(interval)) => {

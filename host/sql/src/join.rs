@@ -226,6 +226,7 @@ fn interval(
                 Times {
                     left: &left,
                     right: &right,
+                    schema: &join.schema,
                 },
             )
         }

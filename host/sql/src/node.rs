@@ -1,6 +1,6 @@
 //! A planned query: what its operators will be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_schema::{Field, Schema, SchemaRef};
@@ -62,14 +62,26 @@ pub(crate) struct Condition {
     pub(crate) condition: Arc<dyn PhysicalExpr>,
 }
 
-/// The columns of a plan under unique names.
+/// The columns of a plan under unique names: with their relation, where they have one.
 pub(crate) fn unique_names(schema: &DFSchema) -> SchemaRef {
-    let field = |(relation, field): (Option<&datafusion::common::TableReference>, &Arc<Field>)| {
+    let mut fields: Vec<Field> = Vec::new();
+    for (relation, field) in schema.iter() {
         let name = relation.map_or_else(
             || field.name().clone(),
             |relation| format!("{relation}.{}", field.name()),
         );
-        field.as_ref().clone().with_name(name)
-    };
-    Arc::new(Schema::new(schema.iter().map(field).collect::<Vec<_>>()))
+        let name = fresh_name(&name, fields.iter().map(|field| field.name().as_str()));
+        fields.push(field.as_ref().clone().with_name(name));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// This name, or one like it that nobody has.
+pub(crate) fn fresh_name<'a>(name: &str, taken: impl Iterator<Item = &'a str>) -> String {
+    let taken: BTreeSet<&str> = taken.collect();
+    let mut fresh = name.to_owned();
+    while taken.contains(fresh.as_str()) {
+        fresh.push('\'');
+    }
+    fresh
 }

@@ -13,11 +13,13 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Projection, TableScan, lit};
 use datafusion::optimizer::Optimizer;
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::prelude::SessionConfig;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::Statement as AstStatement;
 
 use crate::error::two_columns;
 use crate::in_turn::ReadInTurn;
-use crate::node::{Kind, Node, unique_names};
-use crate::refusal::{needs_all_rows, no_relation};
+use crate::node::{Kind, Node, fresh_name, unique_names};
+use crate::refusal::{needs_all_rows, no_relation, only_queries};
 use crate::stage::{RelationTable, StagePlan};
 use crate::window::Pieces;
 use crate::{Error, Relation, Relations, depth, evaluate};
@@ -97,11 +99,12 @@ pub(crate) fn sort(schema: SchemaRef, column: &str) -> Result<StagePlan, Error> 
         event_time: None,
         is_bounded: true,
     };
-    let state = session(&Relations::from([(ROWS.to_owned(), relation)]))?;
+    let relations = Relations::from([(ROWS.to_owned(), relation)]);
+    let state = session(&relations)?;
     let column = column.replace('"', "\"\"");
     let sql = format!("SELECT * FROM {ROWS} ORDER BY \"{column}\" ASC NULLS LAST");
     let plan = futures_executor::block_on(state.create_logical_plan(&sql))?;
-    StagePlan::new(&state, &state.optimize(&plan)?)
+    StagePlan::new(&state, &state.optimize(&plan)?, &relations)
 }
 
 const ROWS: &str = "rows";
@@ -115,12 +118,14 @@ fn session(relations: &Relations) -> Result<SessionState, Error> {
     let mut rules = Optimizer::new().rules;
     // A window has aggregates for DISTINCT; as groups of groups it would not be seen.
     rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
-    let state = SessionStateBuilder::new()
+    let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
         .with_optimizer_rules(rules)
         .with_physical_optimizer_rule(Arc::new(ReadInTurn))
         .build();
+    // What `now()` says: the time of planning.
+    state.mark_start_execution();
     let default = state.config_options().catalog.clone();
     let schema = state
         .catalog_list()
@@ -196,7 +201,13 @@ impl Planner<'_> {
     fn parse(&self, sql: &str) -> Result<LogicalPlan, Error> {
         let dialect = self.state.config_options().sql_parser.dialect;
         let statement = self.state.sql_to_statement(sql, &dialect)?;
-        depth::check(&statement)?;
+        let Statement::Statement(query) = &statement else {
+            return Err(only_queries());
+        };
+        if !matches!(**query, AstStatement::Query(_)) {
+            return Err(only_queries());
+        }
+        depth::check(query)?;
         let named = self.state.resolve_table_references(&statement)?;
         let missing = named
             .into_iter()
@@ -220,11 +231,12 @@ impl Planner<'_> {
         plan.apply_with_subqueries(|part| {
             if let LogicalPlan::TableScan(scan) = part {
                 let relation = self.relations.get(scan.table_name.table());
-                is_bounded &= relation.is_some_and(|relation| relation.is_bounded);
+                // Another table is one that a function makes, or that a recursive query refers to itself by.
+                is_bounded &= relation.is_none_or(|relation| relation.is_bounded);
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
-        Ok(is_bounded && !is_statement(plan))
+        Ok(is_bounded)
     }
 
     /// A part that DataFusion runs whole.
@@ -236,7 +248,7 @@ impl Planner<'_> {
             Ok(TreeNodeRecursion::Continue)
         })?;
         Ok(Node {
-            kind: Kind::Stage(StagePlan::new(&self.state, plan)?),
+            kind: Kind::Stage(StagePlan::new(&self.state, plan, self.relations)?),
             schema: unique_names(plan.schema()),
             time: None,
             windows: BTreeMap::new(),
@@ -246,6 +258,9 @@ impl Planner<'_> {
     fn note_columns(&mut self, scan: &TableScan) {
         let columns = scan.projected_schema.fields().iter();
         let name = scan.table_name.table().to_owned();
+        if !self.relations.contains_key(&name) {
+            return;
+        }
         let reads = self.reads.entry(name).or_default();
         reads.extend(columns.map(|field| field.name().clone()));
     }
@@ -418,7 +433,9 @@ impl Planner<'_> {
             let expression = self.expression(key, schema)?;
             let kind = expression.data_type(schema.as_arrow())?;
             positions.push(fields.len());
-            fields.push(Field::new(format!("key {}", positions.len()), kind, true));
+            let taken = fields.iter().map(|field| field.name().as_str());
+            let name = fresh_name(&format!("key {}", positions.len()), taken);
+            fields.push(Field::new(name, kind, true));
             expressions.push(expression);
         }
         if fields.len() == node.schema.fields().len() {
@@ -451,16 +468,4 @@ pub(crate) fn position(expression: &Expr, schema: &DFSchema) -> Option<usize> {
         Expr::Alias(alias) => position(&alias.expr, schema),
         _ => None,
     }
-}
-
-/// Whether it changes something, or does anything else than to answer rows.
-fn is_statement(plan: &LogicalPlan) -> bool {
-    matches!(
-        plan,
-        LogicalPlan::Ddl(_)
-            | LogicalPlan::Dml(_)
-            | LogicalPlan::Copy(_)
-            | LogicalPlan::Statement(_)
-            | LogicalPlan::DescribeTable(_)
-    )
 }

@@ -62,19 +62,14 @@ pub(crate) fn needs_all_rows(plan: &LogicalPlan) -> Error {
             Error::new("unbounded state: OVER remembers all rows of a partition")
                 .with_hint("group by a window of the event time instead")
         }
-        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
-            Error::new("a query over streams reads a source or a transform")
-                .with_hint("name one behind FROM")
-        }
-        LogicalPlan::Ddl(_)
-        | LogicalPlan::Dml(_)
-        | LogicalPlan::Copy(_)
-        | LogicalPlan::Statement(_) => {
-            Error::new("only queries are known").with_hint("begin with SELECT or WITH")
-        }
+        LogicalPlan::RecursiveQuery(_) => Error::new("WITH RECURSIVE over a stream is not known"),
         other => Error::new(format!(
             "this is not known over streams: {}",
             other.display()
         )),
     }
+}
+
+pub(crate) fn only_queries() -> Error {
+    Error::new("only queries are known").with_hint("begin with SELECT or WITH")
 }

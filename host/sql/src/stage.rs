@@ -26,9 +26,9 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::runtime::Handle;
 
-use crate::Error;
 use crate::evaluate::columns_named;
 use crate::in_turn::in_turn;
+use crate::{Error, Relations};
 
 /// What bounded parts of a query may use.
 #[derive(Debug, Clone)]
@@ -65,10 +65,16 @@ pub(crate) struct StagePlan {
 
 impl StagePlan {
     /// Of a plan that was optimised.
-    pub(crate) fn new(state: &SessionState, plan: &LogicalPlan) -> Result<Self, Error> {
+    pub(crate) fn new(
+        state: &SessionState,
+        plan: &LogicalPlan,
+        relations: &Relations,
+    ) -> Result<Self, Error> {
         let mut inputs = BTreeMap::new();
         plan.apply_with_subqueries(|part| {
-            if let LogicalPlan::TableScan(scan) = part {
+            if let LogicalPlan::TableScan(scan) = part
+                && relations.contains_key(scan.table_name.table())
+            {
                 *inputs
                     .entry(scan.table_name.table().to_owned())
                     .or_default() += 1;
@@ -504,7 +510,7 @@ impl Source for Sorted {
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, Cause> {
-        Ok(self.emitted.to_le_bytes().to_vec())
+        Ok((self.emitted + self.skipped).to_le_bytes().to_vec())
     }
 
     /// The same rows sort into the same order again.

@@ -38,28 +38,33 @@ impl Pieces {
                     "date_trunc" | "date_bin" => function.args.get(1)?,
                     _ => return None,
                 };
-                let is_time = input.time.is_some() && position(at, schema) == input.time;
-                (is_time && is_utc(&schema.field(input.time?).data_type().clone()))
-                    .then(|| Self::of_function(function))?
+                let time = input.time?;
+                if position(at, schema) != Some(time) {
+                    return None;
+                }
+                Self::of_function(function, schema.field(time).data_type())
             }
             _ => None,
         }
     }
 
-    fn of_function(function: &ScalarFunction) -> Option<Self> {
+    fn of_function(function: &ScalarFunction, kind: &DataType) -> Option<Self> {
         let Expr::Literal(length, _) = function.args.first()? else {
             return None;
         };
         if function.name() == "date_trunc" {
-            return Self::of_unit(length.try_as_str()??);
+            return Self::of_unit(length.try_as_str()??).filter(|_| is_utc(kind));
         }
+        // It bins instants, whatever their zone.
         let size = fixed(function.args.first()?).filter(|size| *size > 0)?;
         let offset = match function.args.get(2) {
             None => 0,
             Some(Expr::Literal(origin, _)) => micros(origin)?.rem_euclid(size),
             Some(_) => return None,
         };
-        Some(Self { size, offset })
+        // What begins between two values of the column is rounded there, and would be of the window before.
+        let is_whole = |micros: i64| micros % micros_of_unit(kind) == 0;
+        (is_whole(size) && is_whole(offset)).then_some(Self { size, offset })
     }
 
     fn of_unit(unit: &str) -> Option<Self> {
@@ -86,7 +91,15 @@ impl Pieces {
     }
 }
 
-fn is_utc(kind: &DataType) -> bool {
+fn micros_of_unit(kind: &DataType) -> i64 {
+    match kind {
+        DataType::Timestamp(TimeUnit::Second, _) => 1_000_000,
+        DataType::Timestamp(TimeUnit::Millisecond, _) => 1_000,
+        _ => 1,
+    }
+}
+
+pub(crate) fn is_utc(kind: &DataType) -> bool {
     match kind {
         DataType::Timestamp(_, None) => true,
         DataType::Timestamp(_, Some(zone)) => {

@@ -144,9 +144,12 @@ impl Sql {
         if let Some(limit) = self.skip_malformed {
             options.malformed = Malformed::Skip { limit };
         }
-        if !self.nulls.is_empty() && !source.path.ends_with('/') {
-            let (mut format, _) =
-                Format::of_name(&source.path).map_err(|error| Failure::from_input(&error))?;
+        if !self.nulls.is_empty() {
+            let (mut format, _) = Format::of_name(&source.path).map_err(|_| {
+                let path = neutral(&source.path);
+                Failure::input(format!("`--null` wants to know the format of `{path}`"))
+                    .with_hint("give a pattern with the ends of names, such as `data/*.csv`")
+            })?;
             if let Format::Csv(CsvOptions { null_values, .. }) = &mut format {
                 null_values.extend(self.nulls.iter().cloned());
                 options.format = Some(format);

@@ -1,6 +1,6 @@
 //! Several streams of one schema as one.
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 
@@ -20,10 +20,10 @@ impl Operator for Union {
         batch: RecordBatch,
         output: &mut Output<'_>,
     ) -> Result<(), Cause> {
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let columns = batch.columns().to_vec();
-        output
-            .emit(RecordBatch::try_new(self.0.clone(), columns)?)
-            .await
+        let batch = RecordBatch::try_new_with_options(self.0.clone(), columns, &options)?;
+        output.emit(batch).await
     }
 
     fn reads(&self) -> Reads {

@@ -132,6 +132,35 @@ fn joins_with_a_table() {
 }
 
 #[test]
+fn tables_that_are_read_more_than_once() {
+    check(
+        "SELECT f.flight, p.seats, q.seats AS more FROM flights f
+         JOIN planes p ON f.origin = p.origin JOIN planes q ON f.flight = q.flight + 1",
+    );
+    check(
+        "SELECT f.flight FROM flights f JOIN planes p ON f.origin = p.origin
+         WHERE f.flight IN (SELECT flight FROM planes)",
+    );
+    // Two bounded parts that want their relations in opposite order.
+    check(
+        "SELECT a.flight FROM planes a JOIN fleet b ON a.origin = b.origin
+         UNION ALL SELECT b.flight FROM fleet b JOIN planes a ON a.origin = b.origin
+         UNION ALL SELECT flight FROM flights",
+    );
+}
+
+#[test]
+fn columns_that_are_not_there_or_are_called_like_ours() {
+    check(
+        "SELECT 1 AS one FROM (SELECT flight FROM flights UNION ALL SELECT flight FROM flights WHERE delay > 0) u",
+    );
+    check(
+        "SELECT date_trunc('hour', time_hour) AS hour, origin, sum(\"key 1\") AS sum
+         FROM (SELECT delay AS \"key 1\", time_hour, origin FROM flights) AS renamed GROUP BY hour, origin",
+    );
+}
+
+#[test]
 fn rows_that_a_table_has_or_has_not() {
     check("SELECT flight, delay FROM flights WHERE flight IN (SELECT flight FROM planes)");
     check(
@@ -206,6 +235,11 @@ fn bounded_relations_alone() {
     );
     check_bounded(
         "SELECT count(*) AS n FROM (SELECT origin FROM flights UNION ALL SELECT origin FROM weather) AS both",
+    );
+    check_bounded("SELECT now() IS NULL AS never, current_date IS NULL AS neither");
+    check_bounded("SELECT value FROM generate_series(1, 3)");
+    check_bounded(
+        "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT * FROM n",
     );
     check_bounded("SELECT 1 AS one, 'a' AS text");
     check_bounded("SELECT column1 AS n FROM (VALUES (1), (2))");

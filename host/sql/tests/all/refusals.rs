@@ -38,6 +38,7 @@ fn text_that_is_no_query() {
         "INSERT INTO flights VALUES (1)",
         "EXPLAIN SELECT * FROM flights",
         "SET x = 1",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '/tmp/x.csv'",
     ]));
 }
 
@@ -73,6 +74,11 @@ fn types_that_do_not_fit() {
 #[test]
 fn state_without_bound() {
     insta::assert_snapshot!(refusals(&[
+        "SELECT f.flight FROM flights f JOIN zoned z ON f.time_hour = z.time_hour",
+        "SELECT z.time_hour FROM zoned z JOIN zoned y ON z.time_hour = y.time_hour - INTERVAL '1 day'",
+        "SELECT f.flight FROM flights f JOIN coarse c ON CAST(f.time_hour AS TIMESTAMP(0)) = c.time_hour",
+        "SELECT date_bin(INTERVAL '1500 milliseconds', time_hour) AS at, count(*) FROM coarse GROUP BY at",
+        "SELECT date_trunc('hour', time_hour) AS at, count(*) FROM zoned GROUP BY at",
         "SELECT f.flight, w.temp FROM flights f JOIN weather w ON f.origin = w.origin",
         "SELECT f.flight, w.temp FROM flights f JOIN weather w ON f.origin = w.origin AND w.time_hour < f.time_hour",
         "SELECT f.flight FROM flights f JOIN weather w ON w.time_hour > f.time_hour - INTERVAL '1 month'",

@@ -95,6 +95,7 @@ fn it_goes_on_where_another_one_stood() {
         let state = first.snapshot().expect("it has one");
         let mut second = open(&batches, &resources());
         second.restore(&state).expect("it takes it");
+        assert_eq!(second.snapshot().expect("it has one"), state);
         came.extend(next(&mut second, usize::MAX, &resources()));
         assert_eq!(rows(&came), rows(&whole), "seed {seed}");
     }

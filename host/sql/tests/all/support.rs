@@ -67,10 +67,27 @@ pub(crate) fn relations() -> Relations {
         ("flights", relation(flights())),
         ("weather", relation(weather())),
         ("untimed", untimed),
+        ("fleet", table.clone()),
         ("planes", table),
+        (
+            "coarse",
+            relation(one_time(DataType::Timestamp(TimeUnit::Second, None))),
+        ),
+        (
+            "zoned",
+            relation(one_time(DataType::Timestamp(
+                TimeUnit::Microsecond,
+                Some("America/New_York".into()),
+            ))),
+        ),
     ]
     .map(|(name, relation)| (name.to_owned(), relation))
     .into()
+}
+
+fn one_time(kind: DataType) -> SchemaRef {
+    let time = Field::new("time_hour", kind, false);
+    Arc::new(Schema::new(vec![time]))
 }
 
 /// The same without any event time, and with an end.
@@ -338,10 +355,11 @@ pub(crate) fn check_bounded(sql: &str) {
     }
 }
 
-fn inputs(seed: u64) -> [(&'static str, Vec<RecordBatch>); 3] {
+fn inputs(seed: u64) -> [(&'static str, Vec<RecordBatch>); 4] {
     [
         ("flights", stream(&flights(), seed)),
         ("weather", stream(&weather(), seed + 1000)),
         ("planes", stream(&planes(), seed + 2000)),
+        ("fleet", stream(&planes(), seed + 3000)),
     ]
 }
