@@ -121,7 +121,7 @@ impl Interval {
 }
 
 /// A column that is moved by a fixed time, in microseconds.
-fn moved<'e>(expression: &'e Expr, schema: &DFSchema) -> Option<(&'e Column, i64)> {
+pub(crate) fn moved<'e>(expression: &'e Expr, schema: &DFSchema) -> Option<(&'e Column, i64)> {
     match expression {
         Expr::Column(column) => Some((column, 0)),
         Expr::Alias(alias) => moved(&alias.expr, schema),

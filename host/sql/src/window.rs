@@ -6,11 +6,11 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan};
 use forebay_dataflow::operators::{TumblingWindowPlan, WindowTime};
 
 use crate::aggregates;
-use crate::interval::fixed;
+use crate::interval::{fixed, moved};
 use crate::join::any_time_of;
 use crate::node::{Kind, Node, unique_names};
 use crate::planner::{Planner, position, selected};
@@ -38,11 +38,9 @@ impl Pieces {
                     "date_trunc" | "date_bin" => function.args.get(1)?,
                     _ => return None,
                 };
-                let time = input.time?;
-                if position(at, schema) != Some(time) {
-                    return None;
-                }
-                Self::of_function(function, schema.field(time).data_type())
+                let (time, by) = moved(at, schema)?;
+                let is_time = by == 0 && schema.maybe_index_of_column(time) == input.time;
+                Self::of_function(function, &at.get_type(schema).ok()?).filter(|_| is_time)
             }
             _ => None,
         }

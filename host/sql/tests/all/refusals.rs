@@ -135,3 +135,9 @@ fn an_expression_may_be_deep_but_not_without_end() {
     let union = vec!["SELECT flight FROM flights"; 200].join(" UNION ALL ");
     assert_eq!(error_of(&union), None);
 }
+
+#[test]
+fn windows_of_instants_need_no_zone() {
+    let sql = "SELECT date_bin(INTERVAL '1 hour', time_hour) AS hour, count(*) AS n FROM zoned GROUP BY hour";
+    assert!(plan(sql, &relations()).is_ok());
+}
