@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use fastrand::Rng;
@@ -88,6 +88,32 @@ fn output(with_key: bool) -> SchemaRef {
     ))
 }
 
+/// Of each answer a row: key, sum * 1000 + count, the start of the window.
+fn told_of(answer: &RecordBatch, with_key: bool) -> RecordBatch {
+    let times = |column: usize| {
+        answer
+            .column(column)
+            .as_primitive::<TimestampMicrosecondType>()
+            .values()
+    };
+    let numbers = |column: usize| answer.column(column).as_primitive::<Int64Type>().values();
+    let told = (0..answer.num_rows()).map(|at| {
+        assert_eq!(times(1)[at] - times(0)[at], SIZE * 1_000_000);
+        let key = if with_key {
+            answer.column(2).as_string::<i32>().value(at)
+        } else {
+            ""
+        };
+        let first = if with_key { 3 } else { 2 };
+        row(
+            key,
+            numbers(first)[at] * 1000 + numbers(first + 1)[at],
+            times(0)[at] / 1_000_000,
+        )
+    });
+    batch(&told.collect::<Vec<_>>())
+}
+
 /// Windows over a stream; of each answer a row: key, sum * 1000 + count, the start of the window.
 fn windows(
     acts: Vec<Vec<Act>>,
@@ -119,39 +145,7 @@ fn windows(
         .operator("told", tasks)
         .input(&windows, Exchange::Forward)
         .build(schema(), move |_| {
-            Ok(Each(
-                move |answer: RecordBatch| -> Result<RecordBatch, Cause> {
-                    let times = |column: usize| {
-                        answer
-                            .column(column)
-                            .as_primitive::<arrow_array::types::TimestampMicrosecondType>()
-                            .values()
-                            .clone()
-                    };
-                    let numbers = |column: usize| {
-                        answer
-                            .column(column)
-                            .as_primitive::<Int64Type>()
-                            .values()
-                            .clone()
-                    };
-                    let told = (0..answer.num_rows()).map(|at| {
-                        assert_eq!(times(1)[at] - times(0)[at], SIZE * 1_000_000);
-                        let key = if with_key {
-                            answer.column(2).as_string::<i32>().value(at)
-                        } else {
-                            ""
-                        };
-                        let first = if with_key { 3 } else { 2 };
-                        row(
-                            key,
-                            numbers(first)[at] * 1000 + numbers(first + 1)[at],
-                            times(0)[at] / 1_000_000,
-                        )
-                    });
-                    Ok(batch(&told.collect::<Vec<_>>()))
-                },
-            ))
+            Ok(Each(move |answer| Ok(told_of(&answer, with_key))))
         });
     let seen = note(
         &mut graph,

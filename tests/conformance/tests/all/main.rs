@@ -5,6 +5,8 @@
 )]
 
 mod bundled;
+#[path = "../shared/component.rs"]
+mod component;
 mod components;
 mod guests {
     mod faults;

@@ -2,22 +2,8 @@
 
 use forebay_plugin::{Limits, OperatorHost};
 use forebay_test_conformance::{FAULTS, FEATURES, OPERATOR_FAULTS, chain};
-use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
-use wit_parser::{ManglingAndAbi, Resolve};
 
-/// A component of world `subject` in the package of this text, whose functions all trap.
-fn component(wit: &str) -> Vec<u8> {
-    let mut resolve = Resolve::default();
-    let package = resolve.push_str("subject.wit", wit).unwrap();
-    let world = resolve.select_world(&[package], Some("subject")).unwrap();
-    let mut module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    let mut encoder = ComponentEncoder::default()
-        .validate(true)
-        .module(&module)
-        .unwrap();
-    encoder.encode().unwrap()
-}
+use crate::component::component;
 
 fn load_under(limits: Limits, bytes: &[u8]) -> String {
     let host = OperatorHost::with_limits(None, limits).unwrap();

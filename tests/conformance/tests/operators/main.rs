@@ -4,6 +4,8 @@
     reason = "a test fails where something that it needs is not there"
 )]
 
+#[path = "../shared/component.rs"]
+mod component;
 mod features;
 mod loading;
 mod operator_faults;
