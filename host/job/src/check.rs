@@ -34,6 +34,7 @@ pub(crate) fn job(root: &dyn TableLike, base: &Path) -> (Job, Vec<Diagnostic>) {
         manager: manager(&section.section("am", found), found),
         properties: section.entries("properties", found),
         roles: roles(&section, framework.as_deref(), found),
+        dataflow: crate::model::Dataflow::default(),
         limits: limits(&section.section("limits", found), found),
         framework,
         base: base.to_owned(),

@@ -25,7 +25,10 @@ pub use diagnostic::{Diagnostic, Location, Severity, code};
 pub use document::{Checked, Document, ReadError, TEXT_BYTES_MAX, has_error};
 pub use files::{FilesError, STAGED_BYTES_MAX, STAGED_FILES_MAX, StagedFile};
 pub use model::{
-    Guarantee, Job, JobLimits, Manager, Program, Resources, Role, RoleLimits, STANDARD_RUNNER,
+    Compression, Dataflow, DataflowSettings, FileFormat, FormatKind, Generate, Guarantee, Job,
+    JobLimits, Manager, OperatorUse, Origin, Program, Quote, Replay, Resources, Role, RoleLimits,
+    STANDARD_RUNNER, Sink, SinkFiles, Source, SourceFiles, SourceTime, SqlText, Target, Transform,
+    TransformKind, Values,
 };
 pub use read::VALUE_BYTES_MAX;
 pub use schema::keys;

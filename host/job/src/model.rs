@@ -6,11 +6,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+mod dataflow;
+
+pub use dataflow::{
+    Compression, Dataflow, DataflowSettings, FileFormat, FormatKind, Generate, OperatorUse, Origin,
+    Quote, Replay, Sink, SinkFiles, Source, SourceFiles, SourceTime, SqlText, Target, Transform,
+    TransformKind, Values,
+};
+
 /// The node runner of a role that names none, in a job that names no framework: it runs any program.
 pub const STANDARD_RUNNER: &str = "command";
 
 /// A validated job. Written to the run directory as `job.json` and read back by whoever takes the job over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// Lower-case letters, digits and dashes, at most 63 characters.
     pub name: String,
@@ -24,6 +32,9 @@ pub struct Job {
     pub properties: BTreeMap<String, String>,
     /// In the order of the job file.
     pub roles: Vec<Role>,
+    /// Sources, transforms and sinks; empty: the job has no dataflow.
+    #[serde(default)]
+    pub dataflow: Dataflow,
     /// Limits of the job as a whole.
     pub limits: JobLimits,
     /// The folder of the job file; paths in the job are relative to it.
@@ -95,7 +106,7 @@ pub struct Role {
     pub resources: Resources,
     /// Limits of one node.
     pub limits: RoleLimits,
-    /// The dataflow step that feeds the role. Always `None` in this version: the job file refuses the key.
+    /// The source or transform that feeds the role. `None`: its nodes read their data themselves.
     pub input: Option<String>,
 }
 
@@ -224,5 +235,26 @@ mod milliseconds {
         deserializer: D,
     ) -> Result<Duration, D::Error> {
         u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
+
+/// The same, where there may be none.
+mod optional_milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let whole = |value: &Duration| u64::try_from(value.as_millis()).unwrap_or(u64::MAX);
+        value.as_ref().map(whole).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Option::<u64>::deserialize(deserializer).map(|value| value.map(Duration::from_millis))
     }
 }
