@@ -119,6 +119,24 @@ impl FileSource {
         &self.schema
     }
 
+    /// The same files, of which these columns are read, in this order; of none, the first, for rows have to be counted.
+    ///
+    /// # Errors
+    ///
+    /// A column is not there.
+    pub fn with_columns(&self, columns: &[String]) -> Result<Self, Error> {
+        let mut wanted = positions(&self.schema, Some(columns))?;
+        if wanted.is_empty() && !self.schema.fields().is_empty() {
+            wanted.push(0);
+        }
+        let mut narrow = self.clone();
+        for reading in &mut narrow.readings {
+            reading.columns.clone_from(&wanted);
+        }
+        narrow.output = narrow.readings[0].output();
+        Ok(narrow)
+    }
+
     /// How many bytes all files have.
     pub fn bytes(&self) -> u64 {
         self.readings.iter().map(|reading| reading.file.size).sum()

@@ -45,6 +45,7 @@
 
 mod chain;
 mod checkpoint;
+mod description;
 mod element;
 mod error;
 mod event_time;
@@ -62,6 +63,7 @@ mod task;
 
 pub use self::chain::Output;
 pub use self::checkpoint::Checkpoint;
+pub use self::description::{Description, InputDescription, Part};
 pub use self::element::{Element, Watermark};
 pub use self::error::{Cause, Error, GraphError};
 pub use self::exchange::{Bounds, Exchange, Rest};

@@ -50,6 +50,15 @@ pub fn plan(sql: &str, relations: &Relations) -> Result<Query, Error> {
     planner::plan(sql, relations)
 }
 
+/// The names of the relations that a query reads, before anything is known of them: each once.
+///
+/// # Errors
+///
+/// It is no SQL, or no query.
+pub fn relations_of(sql: &str) -> Result<Vec<String>, Error> {
+    planner::relations_of(sql)
+}
+
 /// The rows of a source with an end, in the order of one of its columns.
 ///
 /// # Errors

@@ -58,13 +58,30 @@ impl Query {
     }
 }
 
-/// On a thread whose stack holds what the recursion of parser and planner needs for the largest job file.
 pub(crate) fn plan(sql: &str, relations: &Relations) -> Result<Query, Error> {
+    on_a_large_stack(|| plan_here(sql, relations))
+}
+
+pub(crate) fn relations_of(sql: &str) -> Result<Vec<String>, Error> {
+    on_a_large_stack(|| {
+        let state = session(&Relations::new())?;
+        let statement = statement(&state, sql)?;
+        let named = state.resolve_table_references(&statement)?;
+        let names: BTreeSet<String> = named
+            .into_iter()
+            .map(|name| name.table().to_owned())
+            .collect();
+        Ok(names.into_iter().collect())
+    })
+}
+
+/// On a thread whose stack holds what the recursion of parser and planner needs for the largest job file.
+fn on_a_large_stack<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
     thread::scope(|scope| {
         let planning = thread::Builder::new()
             .name("forebay-sql".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || plan_here(sql, relations))
+            .spawn_scoped(scope, work)
             .map_err(|error| Error::new(format!("no thread can be started: {error}")))?;
         planning
             .join()
@@ -191,6 +208,20 @@ fn windows_at(
     positions.enumerate().filter_map(of).collect()
 }
 
+/// A query, parsed.
+fn statement(state: &SessionState, sql: &str) -> Result<Statement, Error> {
+    let dialect = state.config_options().sql_parser.dialect;
+    let statement = state.sql_to_statement(sql, &dialect)?;
+    let Statement::Statement(query) = &statement else {
+        return Err(only_queries());
+    };
+    if !matches!(**query, AstStatement::Query(_)) {
+        return Err(only_queries());
+    }
+    depth::check(query)?;
+    Ok(statement)
+}
+
 pub(crate) struct Planner<'a> {
     pub(crate) state: SessionState,
     pub(crate) relations: &'a Relations,
@@ -199,15 +230,7 @@ pub(crate) struct Planner<'a> {
 
 impl Planner<'_> {
     fn parse(&self, sql: &str) -> Result<LogicalPlan, Error> {
-        let dialect = self.state.config_options().sql_parser.dialect;
-        let statement = self.state.sql_to_statement(sql, &dialect)?;
-        let Statement::Statement(query) = &statement else {
-            return Err(only_queries());
-        };
-        if !matches!(**query, AstStatement::Query(_)) {
-            return Err(only_queries());
-        }
-        depth::check(query)?;
+        let statement = statement(&self.state, sql)?;
         let named = self.state.resolve_table_references(&statement)?;
         let missing = named
             .into_iter()

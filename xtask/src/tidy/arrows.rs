@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// The crates of this repository that a crate may use, in its code or in its build script. `ARCHITECTURE.md` draws the same picture.
-const OWN: [(&str, &[&str]); 16] = [
+const OWN: [(&str, &[&str]); 17] = [
     ("forebay-bundled", &["forebay-plugin-build"]),
     (
         "forebay-cli",
@@ -16,6 +16,7 @@ const OWN: [(&str, &[&str]); 16] = [
             "forebay-job",
             "forebay-plugin",
             "forebay-protocol",
+            "forebay-runtime",
             "forebay-sql",
         ],
     ),
@@ -33,6 +34,16 @@ const OWN: [(&str, &[&str]); 16] = [
     ("forebay-protocol", &[]),
     ("forebay-python", &["forebay-protocol"]),
     ("forebay-pytorch", &["forebay-plugin-sdk"]),
+    (
+        "forebay-runtime",
+        &[
+            "forebay-connectors",
+            "forebay-dataflow",
+            "forebay-job",
+            "forebay-plugin",
+            "forebay-sql",
+        ],
+    ),
     ("forebay-sql", &["forebay-dataflow"]),
     ("forebay-standard-machine", &["forebay-plugin-sdk"]),
     ("forebay-tensorflow", &["forebay-plugin-sdk"]),
@@ -70,6 +81,7 @@ const FOREIGN: [(&str, &[&str], &str); 7] = [
             "forebay-cli",
             "forebay-cluster",
             "forebay-connectors",
+            "forebay-runtime",
             "forebay-sql",
         ],
         "everything else is synchronous",

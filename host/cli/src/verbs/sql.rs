@@ -81,26 +81,23 @@ impl Sql {
         let sql = self.text()?;
         let mut sources = BTreeMap::new();
         for source in &self.sources {
-            let options = self.options(source)?;
-            let prepared = prepare(options.clone(), &access).await?;
-            if sources
-                .insert(source.name.clone(), (options, prepared))
-                .is_some()
-            {
+            let prepared = prepare(self.options(source)?, &access).await?;
+            if sources.insert(source.name.clone(), prepared).is_some() {
                 let twice = format!("two sources are called `{}`", source.name);
                 return Err(Failure::input(twice).with_hint("give one of them another name"));
             }
         }
         let relations = sources
             .iter()
-            .map(|(name, (_, source))| (name.clone(), bounded(source)));
+            .map(|(name, source)| (name.clone(), bounded(source)));
         let relations: Relations = relations.collect();
         let query = forebay_sql::plan(&sql, &relations).map_err(|error| explained(&error))?;
         let mut read = Vec::new();
         for (name, columns) in query.reads() {
-            let (options, source) = &sources[name];
-            let narrow = narrowed(options, source, columns.iter().map(String::as_str));
-            read.push((name.clone(), prepare(narrow, &access).await?));
+            let columns: Vec<String> = columns.iter().cloned().collect();
+            let narrow = sources[name].with_columns(&columns);
+            let narrow = narrow.map_err(|error| Failure::from_input(&error))?;
+            read.push((name.clone(), narrow));
         }
         let answer = Answer::new(self.rows);
         let graph = self.graph(&query, &read, &answer)?;
@@ -237,24 +234,6 @@ fn bounded(source: &FileSource) -> Relation {
         schema: source.schema(),
         event_time: None,
         is_bounded: true,
-    }
-}
-
-/// The same files, of which only these columns are read, or one where none is.
-fn narrowed<'a>(
-    options: &FileSourceOptions,
-    source: &FileSource,
-    columns: impl Iterator<Item = &'a str>,
-) -> FileSourceOptions {
-    let mut columns: Vec<String> = columns.map(str::to_owned).collect();
-    if columns.is_empty() {
-        let first = source.file_schema().fields().first();
-        columns.extend(first.map(|field| field.name().clone()));
-    }
-    FileSourceOptions {
-        schema: Some(source.file_schema().clone()),
-        columns: Some(columns),
-        ..options.clone()
     }
 }
 

@@ -329,9 +329,13 @@ pub struct SinkFiles {
 }
 
 impl Source {
-    /// Whether it is a stream: it ends, if ever, without that anybody could wait for it.
+    /// Whether it is a stream: it ends, if ever, without that anybody could wait for it. Files are one when they are replayed, rows that
+    /// are made up when they have an event time or no end.
     pub fn is_unbounded(&self) -> bool {
-        let is_endless = matches!(&self.origin, Origin::Generator(made) if made.rows.is_none());
-        self.replay.is_some() || is_endless
+        let is_stream = match &self.origin {
+            Origin::Files(_) => false,
+            Origin::Generator(made) => made.rows.is_none() || self.event_time.is_some(),
+        };
+        is_stream || self.replay.is_some()
     }
 }

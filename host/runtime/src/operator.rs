@@ -1,0 +1,51 @@
+//! A component as an operator of the dataflow.
+
+use arrow_array::RecordBatch;
+use async_trait::async_trait;
+use forebay_dataflow::{Cause, Operator, Output};
+use forebay_plugin::BatchOperator;
+
+/// One instance, in one task. Its calls take the thread of the task, as those of any operator.
+pub(crate) struct ComponentOperator(pub(crate) BatchOperator);
+
+impl ComponentOperator {
+    async fn emit(batches: Vec<RecordBatch>, output: &mut Output<'_>) -> Result<(), Cause> {
+        for batch in batches {
+            output.emit(batch).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Operator for ComponentOperator {
+    async fn process(
+        &mut self,
+        _: usize,
+        batch: RecordBatch,
+        output: &mut Output<'_>,
+    ) -> Result<(), Cause> {
+        let batches = self.0.process(&batch)?;
+        Self::emit(batches, output).await
+    }
+
+    /// What it emits for this watermark may be as early as the watermark before it; what is behind hears of it afterwards.
+    async fn watermark(&mut self, at: i64, output: &mut Output<'_>) -> Result<i64, Cause> {
+        let batches = self.0.watermark(at)?;
+        Self::emit(batches, output).await?;
+        Ok(at)
+    }
+
+    async fn end(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
+        let batches = self.0.end()?;
+        Self::emit(batches, output).await
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, Cause> {
+        Ok(self.0.snapshot()?)
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), Cause> {
+        Ok(self.0.restore(state)?)
+    }
+}

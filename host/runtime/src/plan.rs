@@ -1,0 +1,454 @@
+//! From a job to what can run: everything is looked at, and everything that is wrong is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use arrow_schema::SchemaRef;
+use forebay_connectors::{Access, MalformedRow};
+use forebay_dataflow::{Bounds, Cause, Graph, Stream};
+use forebay_job::{Diagnostic, Job, Origin, SqlText, Transform, TransformKind};
+use forebay_plugin::OperatorHost;
+use forebay_sql::{Relations, Resources};
+use tokio::runtime::Handle;
+
+use crate::column_types::type_text;
+use crate::order::{Inputs, in_order, reached};
+use crate::problem::{Problem, code, problem};
+use crate::sinks::{self, Sink, Writing};
+use crate::sources::{self, Source, count};
+use crate::transforms::{self, Planned as PlannedTransform, Sql, inputs_of};
+
+/// What planning may use.
+#[derive(Debug)]
+pub struct Setting {
+    /// Reads and writes files in its threads; it must outlive every dataflow of the plan.
+    pub runtime: Handle,
+    /// Where compiled components are kept, a folder that only the user can write. `None`: they are compiled each time.
+    pub compiled: Option<PathBuf>,
+    /// Where sorts write what does not fit into memory. `None`: the system's folder for temporary files.
+    pub spill: Option<PathBuf>,
+    /// Components by transform, instead of the files that the job names.
+    pub components: BTreeMap<String, Vec<u8>>,
+    /// Output that is there was written by an earlier attempt of this run, and is replaced.
+    pub replaces_output: bool,
+}
+
+impl Setting {
+    /// One that keeps nothing.
+    pub fn new(runtime: Handle) -> Self {
+        Self {
+            runtime,
+            compiled: None,
+            spill: None,
+            components: BTreeMap::new(),
+            replaces_output: false,
+        }
+    }
+}
+
+/// What came of planning.
+pub struct Planned {
+    /// Everything that was found, errors and warnings.
+    pub problems: Vec<Problem>,
+    /// What can run; `None`: there is an error.
+    pub plan: Option<Plan>,
+}
+
+/// A dataflow that can run, as often as wanted.
+pub struct Plan {
+    job: Job,
+    sources: Vec<Source>,
+    transforms: Vec<PlannedTransform>,
+    sinks: Vec<Sink>,
+    components: BTreeMap<String, Vec<u8>>,
+    resources: Resources,
+    bounds: Bounds,
+}
+
+impl Plan {
+    /// The job with everything that planning has found: the columns of files, the text of queries.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// The components of its operators, by transform.
+    pub fn components(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.components
+    }
+
+    /// A dataflow, from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// What planning could not know: somebody has changed files since then.
+    pub fn graph(&self) -> Result<Graph, Cause> {
+        let mut graph = Graph::new().with_bounds(self.bounds);
+        let streams = self.streams(&mut graph)?;
+        for sink in &self.sinks {
+            sink.add(&mut graph, &streams[&sink.input])?;
+        }
+        Ok(graph)
+    }
+
+    /// The first malformed rows that each source has left out in the dataflows of this plan.
+    pub fn malformed_rows(&self) -> Vec<(&str, MalformedRow)> {
+        let of = |source: &'_ Source| source.malformed_rows();
+        let sources = self.sources.iter();
+        sources
+            .flat_map(|source| {
+                of(source)
+                    .into_iter()
+                    .map(|row| (source.name.as_str(), row))
+            })
+            .collect()
+    }
+
+    fn streams(&self, graph: &mut Graph) -> Result<BTreeMap<String, Stream>, Cause> {
+        let mut streams = BTreeMap::new();
+        for source in &self.sources {
+            let columns = self.columns_of(&source.name);
+            let stream = source.add(graph, columns.as_ref(), &self.resources)?;
+            streams.insert(source.name.clone(), stream);
+        }
+        for transform in &self.transforms {
+            let stream = transform.add(graph, &streams, &self.resources)?;
+            streams.insert(transform.name.clone(), stream);
+        }
+        Ok(streams)
+    }
+
+    /// The columns of a source that anybody reads; `None`: all.
+    fn columns_of(&self, source: &str) -> Option<BTreeSet<String>> {
+        let is_read_whole = self
+            .job
+            .dataflow
+            .sinks
+            .iter()
+            .any(|sink| sink.input == source)
+            || self
+                .job
+                .roles
+                .iter()
+                .any(|role| role.input.as_deref() == Some(source));
+        if is_read_whole {
+            return None;
+        }
+        let reads = self.transforms.iter().flat_map(PlannedTransform::reads);
+        let of_source = reads.filter(|(relation, _)| *relation == source);
+        let columns: Option<Vec<_>> = of_source.map(|(_, columns)| columns).collect();
+        Some(columns?.into_iter().flatten().cloned().collect())
+    }
+}
+
+/// Plans the dataflow of a job. Looks at every file that it names, and compiles its components.
+pub async fn plan(job: &Job, setting: Setting) -> Planned {
+    let access = Access::new(&job.base, setting.runtime.clone());
+    let mut planner = Planner {
+        job,
+        setting,
+        access,
+        problems: Vec::new(),
+        relations: Relations::new(),
+        broken: BTreeSet::new(),
+        queries: BTreeMap::new(),
+        inputs: Inputs::new(),
+        components: BTreeMap::new(),
+    };
+    let plan = planner.plan().await;
+    let has_error = planner
+        .problems
+        .iter()
+        .any(|problem| problem.diagnostic.is_error());
+    Planned {
+        problems: planner.problems,
+        plan: plan.filter(|_| !has_error),
+    }
+}
+
+struct Planner<'a> {
+    job: &'a Job,
+    setting: Setting,
+    access: Access,
+    problems: Vec<Problem>,
+    /// What can be read so far.
+    relations: Relations,
+    /// Sources and transforms that cannot be read: what reads them is not looked at.
+    broken: BTreeSet<String>,
+    queries: BTreeMap<String, Sql>,
+    /// What each transform reads.
+    inputs: Inputs,
+    components: BTreeMap<String, Vec<u8>>,
+}
+
+impl Planner<'_> {
+    async fn plan(&mut self) -> Option<Plan> {
+        let sources = self.sources().await;
+        self.read_queries();
+        self.find_inputs();
+        let order = self.order()?;
+        let transforms = self.transforms(&order);
+        let used = self.used();
+        let mut plan = Plan {
+            job: self.resolved(&sources),
+            sources: kept(sources, &used, |source| &source.name),
+            transforms: kept(transforms, &used, |transform| &transform.name),
+            sinks: Vec::new(),
+            components: std::mem::take(&mut self.components),
+            resources: self.resources(),
+            bounds: self.bounds(),
+        };
+        if !self.broken.is_empty() {
+            self.sinks(&BTreeMap::new()).await;
+            return None;
+        }
+        match plan.streams(&mut Graph::new()) {
+            Ok(streams) => {
+                let tasks = streams.iter().map(|(name, stream)| {
+                    let schema = stream.schema().clone();
+                    (name.clone(), (schema, stream.parallelism()))
+                });
+                plan.sinks = self.sinks(&tasks.collect()).await;
+                Some(plan)
+            }
+            Err(error) => {
+                self.problems
+                    .push(problem(code::SQL, "", error.as_ref(), None));
+                None
+            }
+        }
+    }
+
+    async fn sources(&mut self) -> Vec<Source> {
+        let mut prepared = Vec::new();
+        for source in &self.job.dataflow.sources {
+            match sources::prepare(source, &self.access).await {
+                Ok(source) => {
+                    self.relations
+                        .insert(source.name.clone(), source.relation.clone());
+                    prepared.push(source);
+                }
+                Err(problems) => self.is_broken(&source.name, problems),
+            }
+        }
+        prepared
+    }
+
+    fn is_broken(&mut self, name: &str, problems: impl IntoIterator<Item = Problem>) {
+        self.broken.insert(name.to_owned());
+        self.problems.extend(problems);
+    }
+
+    fn read_queries(&mut self) {
+        for transform in &self.job.dataflow.transforms {
+            if let TransformKind::Sql(text) = &transform.kind {
+                match Sql::read(&transform.name, text, &self.job.base) {
+                    Ok(sql) => {
+                        self.queries.insert(transform.name.clone(), sql);
+                    }
+                    Err(problem) => self.is_broken(&transform.name, [problem]),
+                }
+            }
+        }
+    }
+
+    fn find_inputs(&mut self) {
+        for transform in &self.job.dataflow.transforms {
+            let inputs = inputs_of(transform, self.queries.get(&transform.name));
+            let inputs = inputs.unwrap_or_else(|problem| {
+                self.is_broken(&transform.name, [problem]);
+                Vec::new()
+            });
+            self.inputs
+                .insert(transform.name.clone(), inputs.into_iter().collect());
+        }
+    }
+
+    fn order(&mut self) -> Option<Vec<String>> {
+        let transforms = &self.job.dataflow.transforms;
+        let names: Vec<String> = transforms.iter().map(|one| one.name.clone()).collect();
+        // A name that nobody has may be one of a transform, mistyped: by then all others are known.
+        let is_known = |name: &String| {
+            let mut inputs = self.inputs[name].iter();
+            inputs.all(|input| self.is_named(input))
+        };
+        let (known, unknown): (Vec<_>, Vec<_>) = names.into_iter().partition(is_known);
+        let names: Vec<String> = known.into_iter().chain(unknown).collect();
+        in_order(&names, &self.inputs)
+            .map_err(|circle| self.tell_circle(&circle))
+            .ok()
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        let dataflow = &self.job.dataflow;
+        dataflow.sources.iter().any(|source| source.name == name) || self.inputs.contains_key(name)
+    }
+
+    fn tell_circle(&mut self, circle: &[String]) {
+        let first = circle.first().map_or("", String::as_str);
+        let way: Vec<String> = circle.iter().map(|name| format!("`{name}`")).collect();
+        let message = format!(
+            "transforms read each other in a circle: {} reads `{first}`",
+            way.join(" reads ")
+        );
+        let found = Diagnostic::error(code::CYCLE, format!("transforms.{first}"), message)
+            .with_hint("let one of them read a source instead");
+        self.problems.push(found.into());
+    }
+
+    fn transforms(&mut self, order: &[String]) -> Vec<PlannedTransform> {
+        let mut planned = Vec::new();
+        let mut host = None;
+        let transforms = &self.job.dataflow.transforms;
+        for name in order {
+            let Some(transform) = transforms.iter().find(|one| one.name == *name) else {
+                continue;
+            };
+            let reads_broken = self.inputs[name]
+                .iter()
+                .any(|input| self.broken.contains(input));
+            if reads_broken || self.broken.contains(name) {
+                self.broken.insert(name.clone());
+                continue;
+            }
+            match self.transform(transform, &mut host) {
+                Ok((transform, relation)) => {
+                    self.relations.insert(name.clone(), relation);
+                    planned.push(transform);
+                }
+                Err(problems) => self.is_broken(name, problems),
+            }
+        }
+        planned
+    }
+
+    fn transform(
+        &mut self,
+        transform: &Transform,
+        host: &mut Option<OperatorHost>,
+    ) -> Result<(PlannedTransform, forebay_sql::Relation), Vec<Problem>> {
+        let operator = match (&transform.kind, self.queries.get(&transform.name)) {
+            (TransformKind::Sql(_), Some(sql)) => {
+                let planned = transforms::plan_query(transform, sql, &self.relations);
+                return planned.map_err(|problem| vec![problem]);
+            }
+            // Its file could not be read, which was told.
+            (TransformKind::Sql(_), None) => return Err(Vec::new()),
+            (TransformKind::Operator(operator), _) => operator,
+        };
+        let component = self.component(&transform.name, &operator.component)?;
+        let host = match host {
+            Some(host) => host,
+            None => host.insert(self.operator_host(&transform.name)?),
+        };
+        // An unknown input was told by the job file.
+        let input = self.relations.get(&operator.input).ok_or_else(Vec::new)?;
+        let planned = transforms::plan_operator(transform, operator, &component, input, host)?;
+        self.components.insert(transform.name.clone(), component);
+        Ok(planned)
+    }
+
+    fn component(&self, name: &str, path: &std::path::Path) -> Result<Vec<u8>, Vec<Problem>> {
+        if let Some(component) = self.setting.components.get(name) {
+            return Ok(component.clone());
+        }
+        std::fs::read(self.job.resolve(path)).map_err(|error| {
+            let message = format!("cannot read the component `{}`: {error}", path.display());
+            let key = format!("transforms.{name}.operator");
+            let found = Diagnostic::error(code::OPERATOR, key, message)
+                .with_hint("the path is relative to the folder of the job file");
+            vec![found.into()]
+        })
+    }
+
+    fn operator_host(&self, name: &str) -> Result<OperatorHost, Vec<Problem>> {
+        let key = format!("transforms.{name}.operator");
+        OperatorHost::new(self.setting.compiled.clone())
+            .map_err(|error| vec![problem(code::OPERATOR, key, &error, None)])
+    }
+
+    /// Everything that feeds a sink or a role; what does not is told.
+    fn used(&mut self) -> BTreeSet<String> {
+        let dataflow = &self.job.dataflow;
+        let sinks = dataflow.sinks.iter().map(|sink| &sink.input);
+        let roles = self.job.roles.iter().filter_map(|role| role.input.as_ref());
+        let used = reached(sinks.chain(roles), &self.inputs);
+        let sources = dataflow.sources.iter().map(|one| ("sources", &one.name));
+        let transforms = dataflow.transforms.iter();
+        let transforms = transforms.map(|one| ("transforms", &one.name));
+        let unused = sources
+            .chain(transforms)
+            .filter(|(_, name)| !used.contains(*name));
+        let told = unused.map(|(table, name)| {
+            let message = format!("nothing reads `{name}`, so it does not run");
+            let found = Diagnostic::warning(code::UNUSED, format!("{table}.{name}"), message);
+            Problem::from(found.with_hint("read it in a transform, give it a sink, or remove it"))
+        });
+        self.problems.extend(told);
+        used
+    }
+
+    async fn sinks(&mut self, streams: &BTreeMap<String, (SchemaRef, usize)>) -> Vec<Sink> {
+        let mut prepared = Vec::new();
+        for sink in &self.job.dataflow.sinks {
+            let Some((schema, tasks)) = streams.get(&sink.input) else {
+                continue;
+            };
+            let writing = Writing {
+                access: &self.access,
+                runtime: &self.setting.runtime,
+                replaces_output: self.setting.replaces_output,
+            };
+            match sinks::prepare(sink, schema, *tasks, &writing).await {
+                Ok(sink) => prepared.push(sink),
+                Err(problem) => self.problems.push(problem),
+            }
+        }
+        prepared
+    }
+
+    /// The job as it runs: nothing of it depends on files that may change, but for the rows themselves.
+    fn resolved(&mut self, sources: &[Source]) -> Job {
+        let mut job = self.job.clone();
+        for source in &mut job.dataflow.sources {
+            let found = sources.iter().find(|found| found.name == source.name);
+            let schema = found.and_then(Source::file_schema);
+            if let (Origin::Files(files), Some(schema)) = (&mut source.origin, schema) {
+                let columns = schema.fields().iter();
+                let column = |field: &std::sync::Arc<arrow_schema::Field>| {
+                    (field.name().clone(), type_text(field.data_type()))
+                };
+                files.schema = Some(columns.map(column).collect());
+            }
+        }
+        for transform in &mut job.dataflow.transforms {
+            let sql = self.queries.remove(&transform.name);
+            if let (TransformKind::Sql(text), Some(sql)) = (&mut transform.kind, sql) {
+                *text = SqlText::Inline(sql.text);
+            }
+        }
+        job
+    }
+
+    fn resources(&self) -> Resources {
+        let memory = self.job.dataflow.settings.memory_bytes;
+        Resources {
+            runtime: self.setting.runtime.clone(),
+            memory: Some(usize::try_from(memory).unwrap_or(usize::MAX)),
+            spill: self.setting.spill.clone(),
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        let settings = &self.job.dataflow.settings;
+        Bounds {
+            rows: count(settings.queue_rows),
+            bytes: usize::try_from(settings.queue_bytes).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+fn kept<T>(all: Vec<T>, used: &BTreeSet<String>, name: impl Fn(&T) -> &String) -> Vec<T> {
+    all.into_iter()
+        .filter(|one| used.contains(name(one)))
+        .collect()
+}

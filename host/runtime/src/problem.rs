@@ -1,0 +1,109 @@
+//! What is wrong with the dataflow of a job, and where.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use forebay_job::Diagnostic;
+use forebay_sql::Place;
+
+/// Stable codes of the problems that this crate reports. `docs/dataflow.md` explains each.
+pub mod code {
+    /// Files of a source are not there, cannot be read, or are not what the job says.
+    pub const SOURCE: &str = "source/unusable";
+    /// The type of a column is none.
+    pub const COLUMN_TYPE: &str = "source/column-type";
+    /// The event time of a source is not there, or no timestamp.
+    pub const EVENT_TIME: &str = "source/event-time";
+    /// The file of a query cannot be read.
+    pub const SQL_FILE: &str = "sql/missing-file";
+    /// A query that does not parse, does not fit what it reads, or would need unbounded state.
+    pub const SQL: &str = "sql/invalid";
+    /// Transforms that read each other in a circle.
+    pub const CYCLE: &str = "transform/cycle";
+    /// A component that cannot be loaded.
+    pub const OPERATOR: &str = "operator/unusable";
+    /// A component that does not take its config or its columns.
+    pub const OPERATOR_REFUSED: &str = "operator/refused";
+    /// A sink whose place or columns cannot be written.
+    pub const SINK: &str = "sink/unusable";
+    /// A source or transform that feeds nothing.
+    pub const UNUSED: &str = "dataflow/unused";
+
+    /// All of them.
+    pub const ALL: &[&str] = &[
+        SOURCE,
+        COLUMN_TYPE,
+        EVENT_TIME,
+        SQL_FILE,
+        SQL,
+        CYCLE,
+        OPERATOR,
+        OPERATOR_REFUSED,
+        SINK,
+        UNUSED,
+    ];
+}
+
+/// One problem, at a key of the job file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong; without a location.
+    pub diagnostic: Diagnostic,
+    /// Where, within the value of the key.
+    pub spot: Option<Spot>,
+}
+
+/// A place in a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// The file of the query, as the job names it; `None`: it stands in the job file.
+    pub file: Option<PathBuf>,
+    /// Where in the query.
+    pub place: Place,
+}
+
+impl From<Diagnostic> for Problem {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self {
+            diagnostic,
+            spot: None,
+        }
+    }
+}
+
+/// An error with all its causes, in one line.
+pub(crate) fn sentence(error: &(dyn Error + 'static)) -> String {
+    let mut causes = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    causes.join(": ")
+}
+
+/// A problem of this error, with its causes.
+pub(crate) fn problem(
+    code: &'static str,
+    key: impl Into<String>,
+    error: &(dyn Error + 'static),
+    hint: Option<String>,
+) -> Problem {
+    let diagnostic = Diagnostic::error(code, key, sentence(error));
+    match hint {
+        Some(hint) => diagnostic.with_hint(hint).into(),
+        None => diagnostic.into(),
+    }
+}
+
+/// The name that is most like this one, if any is.
+pub(crate) fn nearest<'a>(
+    name: &str,
+    names: impl IntoIterator<Item = &'a String>,
+) -> Option<&'a str> {
+    let like = |other: &str| strsim::normalized_damerau_levenshtein(name, other);
+    let best = names
+        .into_iter()
+        .max_by(|one, other| like(one).total_cmp(&like(other)))?;
+    (like(best) >= 0.5).then_some(best)
+}

@@ -1,0 +1,261 @@
+//! Transforms: queries, and components as operators.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_schema::{DataType, SchemaRef};
+use forebay_dataflow::{Cause, Exchange, Graph, Stream};
+use forebay_job::{Diagnostic, OperatorUse, SqlText, Transform, TransformKind};
+use forebay_plugin::{OperatorComponent, OperatorHost};
+use forebay_sql::{Query, Relation, Relations, Resources};
+
+use crate::operator::ComponentOperator;
+use crate::problem::{Problem, Spot, code, nearest, problem};
+use crate::sources::count;
+
+/// A transform that can run.
+pub(crate) struct Planned {
+    pub(crate) name: String,
+    parallelism: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    Query(Box<Query>),
+    Component(Box<Component>),
+}
+
+/// A component that has announced its columns.
+struct Component {
+    loaded: OperatorComponent,
+    input: String,
+    config: String,
+    key: Vec<String>,
+    schema: SchemaRef,
+}
+
+/// The text of a query.
+pub(crate) struct Sql {
+    pub(crate) text: String,
+    /// Where it was read, as the job names it.
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl Sql {
+    /// Reads it, where it stands in a file of its own.
+    pub(crate) fn read(name: &str, text: &SqlText, base: &Path) -> Result<Self, Problem> {
+        let SqlText::File(file) = text else {
+            let SqlText::Inline(text) = text else {
+                unreachable!("there are two places")
+            };
+            return Ok(Self {
+                text: text.clone(),
+                file: None,
+            });
+        };
+        let text = std::fs::read_to_string(base.join(file)).map_err(|error| {
+            let message = format!("cannot read the query in `{}`: {error}", file.display());
+            let key = format!("transforms.{name}.sql_file");
+            Problem::from(
+                Diagnostic::error(code::SQL_FILE, key, message)
+                    .with_hint("the path is relative to the folder of the job file"),
+            )
+        })?;
+        Ok(Self {
+            text,
+            file: Some(file.clone()),
+        })
+    }
+
+    /// The relations that it reads.
+    pub(crate) fn reads(&self, name: &str) -> Result<Vec<String>, Problem> {
+        forebay_sql::relations_of(&self.text).map_err(|error| self.problem(name, error))
+    }
+
+    fn problem(&self, name: &str, error: forebay_sql::Error) -> Problem {
+        let key = match self.file {
+            Some(_) => "sql_file",
+            None => "sql",
+        };
+        let key = format!("transforms.{name}.{key}");
+        let spot = error.place.map(|place| Spot {
+            file: self.file.clone(),
+            place,
+        });
+        let hint = error.hint.clone();
+        Problem {
+            spot,
+            ..problem(code::SQL, key, &error, hint)
+        }
+    }
+}
+
+/// Plans a query over relations that are known.
+pub(crate) fn plan_query(
+    transform: &Transform,
+    sql: &Sql,
+    relations: &Relations,
+) -> Result<(Planned, Relation), Problem> {
+    let query = forebay_sql::plan(&sql.text, relations)
+        .map_err(|error| sql.problem(&transform.name, error))?;
+    let relation = Relation {
+        schema: query.schema().clone(),
+        event_time: query.event_time().map(str::to_owned),
+        is_bounded: query.is_bounded(),
+    };
+    let planned = Planned {
+        name: transform.name.clone(),
+        parallelism: count(transform.parallelism),
+        kind: Kind::Query(Box::new(query)),
+    };
+    Ok((planned, relation))
+}
+
+/// Loads a component and asks it for its columns.
+pub(crate) fn plan_operator(
+    transform: &Transform,
+    operator: &OperatorUse,
+    component: &[u8],
+    input: &Relation,
+    host: &OperatorHost,
+) -> Result<(Planned, Relation), Vec<Problem>> {
+    let key = format!("transforms.{}", transform.name);
+    let loaded = host.load(component).map_err(|error| {
+        let hint = error.hint().map(str::to_owned);
+        vec![problem(
+            code::OPERATOR,
+            format!("{key}.operator"),
+            &error,
+            hint,
+        )]
+    })?;
+    check_key(&key, operator, &input.schema)?;
+    let opened = loaded
+        .open(&transform.name, &operator.config, &input.schema)
+        .map_err(|error| {
+            let hint = error.hint();
+            let place = format!("{key}.config");
+            vec![problem(code::OPERATOR_REFUSED, place, &error, hint)]
+        })?;
+    let schema = opened.output_schema().clone();
+    let is_time = |column: &String| {
+        let field = schema.column_with_name(column);
+        field.is_some_and(|(_, field)| matches!(field.data_type(), DataType::Timestamp(..)))
+    };
+    let relation = Relation {
+        event_time: input.event_time.clone().filter(is_time),
+        is_bounded: input.is_bounded,
+        schema: schema.clone(),
+    };
+    let component = Component {
+        loaded,
+        input: operator.input.clone(),
+        config: operator.config.clone(),
+        key: operator.key.clone(),
+        schema,
+    };
+    let planned = Planned {
+        name: transform.name.clone(),
+        parallelism: count(transform.parallelism),
+        kind: Kind::Component(Box::new(component)),
+    };
+    Ok((planned, relation))
+}
+
+fn check_key(key: &str, operator: &OperatorUse, schema: &SchemaRef) -> Result<(), Vec<Problem>> {
+    let names: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect();
+    let missing = operator.key.iter().filter(|column| !names.contains(column));
+    let problems: Vec<Problem> = missing
+        .map(|column| {
+            let message = format!("`{}` has no column `{column}`", operator.input);
+            let hint = nearest(column, &names).map_or_else(
+                || format!("the columns are: {}", names.join(", ")),
+                |name| format!("did you mean `{name}`?"),
+            );
+            Diagnostic::error(code::OPERATOR, format!("{key}.key"), message)
+                .with_hint(hint)
+                .into()
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems)
+    }
+}
+
+impl Planned {
+    /// What it reads of each relation; `None`: all columns.
+    pub(crate) fn reads(&self) -> Vec<(&String, Option<&std::collections::BTreeSet<String>>)> {
+        match &self.kind {
+            Kind::Query(query) => query
+                .reads()
+                .iter()
+                .map(|(name, columns)| (name, Some(columns)))
+                .collect(),
+            Kind::Component(component) => vec![(&component.input, None)],
+        }
+    }
+
+    /// Adds its operators to a graph.
+    pub(crate) fn add(
+        &self,
+        graph: &mut Graph,
+        streams: &BTreeMap<String, Stream>,
+        resources: &Resources,
+    ) -> Result<Stream, Cause> {
+        match &self.kind {
+            Kind::Query(query) => {
+                Ok(query.build(graph, &self.name, streams, self.parallelism, resources)?)
+            }
+            Kind::Component(component) => self.add_component(component, graph, streams),
+        }
+    }
+
+    fn add_component(
+        &self,
+        component: &Component,
+        graph: &mut Graph,
+        streams: &BTreeMap<String, Stream>,
+    ) -> Result<Stream, Cause> {
+        let input = streams
+            .get(&component.input)
+            .ok_or_else(|| format!("there is no stream `{}`", component.input))?;
+        let exchange = if component.key.is_empty() {
+            dealt(input, self.parallelism)
+        } else {
+            Exchange::Hash(component.key.clone())
+        };
+        let operator = graph.operator(&self.name, self.parallelism);
+        let operator = operator.input(input, exchange);
+        let (loaded, config) = (component.loaded.clone(), component.config.clone());
+        let (name, columns) = (self.name.clone(), Arc::clone(input.schema()));
+        Ok(operator.build(component.schema.clone(), move |_| {
+            let opened = loaded.open(&name, &config, &columns)?;
+            Ok(ComponentOperator(opened))
+        })?)
+    }
+}
+
+/// Rows stay with the task that they come from, where there are as many.
+pub(crate) fn dealt(input: &Stream, tasks: usize) -> Exchange {
+    if input.parallelism() == tasks {
+        Exchange::Forward
+    } else {
+        Exchange::RoundRobin
+    }
+}
+
+/// The names that a transform reads, if that can be told before it is planned.
+pub(crate) fn inputs_of(transform: &Transform, sql: Option<&Sql>) -> Result<Vec<String>, Problem> {
+    match (&transform.kind, sql) {
+        (TransformKind::Sql(_), Some(sql)) => sql.reads(&transform.name),
+        (TransformKind::Sql(_), None) => Ok(Vec::new()),
+        (TransformKind::Operator(operator), _) => Ok(vec![operator.input.clone()]),
+    }
+}
