@@ -12,7 +12,7 @@ pub mod code {
     pub const SYNTAX: &str = "job/syntax";
     /// The text is larger than a job file may be.
     pub const TOO_LARGE: &str = "job/too-large";
-    /// One key, or one role, stands twice.
+    /// One key stands twice, or one name stands for two roles, or for two of sources, transforms and sinks.
     pub const DUPLICATE_KEY: &str = "job/duplicate-key";
     /// A key that no version knows.
     pub const UNKNOWN_KEY: &str = "job/unknown-key";
@@ -26,16 +26,22 @@ pub mod code {
     pub const OUT_OF_RANGE: &str = "job/out-of-range";
     /// A text that is not one of the words, names or forms that the key takes.
     pub const BAD_VALUE: &str = "job/bad-value";
-    /// The name of the job, a role, a plugin or an environment is not one.
+    /// The name of the job, a role, a source, a transform, a sink, a plugin or an environment is not one.
     pub const BAD_NAME: &str = "job/bad-name";
-    /// A path that is absolute or leaves the folder of the job file.
+    /// A path that is absolute, leaves the folder of the job file, or names nothing.
     pub const BAD_PATH: &str = "job/bad-path";
     /// A name of an environment variable that is impossible or reserved.
     pub const BAD_VARIABLE: &str = "job/bad-variable";
     /// Two keys that exclude each other, or bounds that contradict each other.
     pub const CONFLICT: &str = "job/conflict";
-    /// The job has nothing to run.
+    /// The job has neither roles nor a dataflow.
     pub const NO_ROLES: &str = "job/no-roles";
+    /// The dataflow feeds neither a sink nor a role.
+    pub const NO_SINKS: &str = "job/no-sinks";
+    /// An `input` that names neither a source nor a transform.
+    pub const UNKNOWN_INPUT: &str = "job/unknown-input";
+    /// Transforms that feed each other in a circle.
+    pub const CYCLE: &str = "job/cycle";
     /// A key that changes nothing here.
     pub const NO_EFFECT: &str = "job/no-effect";
     /// A script or program that is not there, or is not a file.
@@ -61,6 +67,9 @@ pub mod code {
         BAD_VARIABLE,
         CONFLICT,
         NO_ROLES,
+        NO_SINKS,
+        UNKNOWN_INPUT,
+        CYCLE,
         NO_EFFECT,
         MISSING_FILE,
         NO_MATCH,

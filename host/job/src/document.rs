@@ -251,12 +251,13 @@ fn duplicate_problem(text: &str, span: &Range<usize>) -> Diagnostic {
     } else {
         path.as_str()
     };
-    let what = match path
-        .strip_prefix("roles.")
-        .filter(|role| !role.contains('.'))
-    {
-        Some(role) => format!("two roles are named `{role}`"),
-        None => format!("`{name}` is given twice"),
+    let what = match path.split_once('.') {
+        Some((table @ ("roles" | "sources" | "transforms" | "sinks"), name))
+            if !name.contains('.') =>
+        {
+            format!("two {table} are named `{name}`")
+        }
+        _ => format!("`{name}` is given twice"),
     };
     let start = text[..span.start]
         .rfind('\n')

@@ -1,6 +1,7 @@
 //! The job file and the builder, from outside.
 
 mod builder;
+mod dataflow_mistakes;
 mod documentation;
 mod files;
 mod mistakes;
