@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use dataflow::Names;
 pub use dataflow::{BATCH_ROWS_MAX, PARALLELISM_MAX, RELATIONS_MAX};
+pub(crate) use formats::word_of;
+pub(crate) use sources::{BATCH_ROWS, RECORD_BYTES};
 
 use toml_edit::TableLike;
 

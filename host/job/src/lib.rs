@@ -18,7 +18,9 @@ mod read;
 mod schema;
 mod values;
 
-pub use builder::{AmBuilder, JobBuilder, RoleBuilder};
+pub use builder::{
+    AmBuilder, JobBuilder, RoleBuilder, SinkBuilder, SourceBuilder, TransformBuilder,
+};
 pub use check::role::NODES_MAX;
 pub use check::{BATCH_ROWS_MAX, PARALLELISM_MAX, RELATIONS_MAX, ROLES_MAX};
 pub use diagnostic::{Diagnostic, Location, Severity, code};

@@ -4,7 +4,7 @@ use crate::diagnostic::{Diagnostic, code};
 use crate::model::{FileFormat, FormatKind, Quote};
 use crate::read::{Findings, Section};
 
-pub(super) const FORMATS: [(&str, FormatKind); 5] = [
+const FORMATS: [(&str, FormatKind); 5] = [
     ("csv", FormatKind::Csv),
     ("jsonl", FormatKind::Jsonl),
     ("parquet", FormatKind::Parquet),

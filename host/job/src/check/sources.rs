@@ -20,7 +20,7 @@ pub(crate) const RECORD_BYTES: u64 = 16 << 20;
 
 const RECORD_BYTES_MIN: u64 = 1 << 10;
 
-pub(super) const COMPRESSIONS: [(&str, Compression); 3] = [
+const COMPRESSIONS: [(&str, Compression); 3] = [
     ("none", Compression::None),
     ("gzip", Compression::Gzip),
     ("zstd", Compression::Zstd),
