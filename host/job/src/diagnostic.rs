@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::strings;
+
 /// Stable codes of the problems that this crate reports. `docs/job-file.md` explains each.
 pub mod code {
     /// The text is not TOML.
@@ -109,6 +111,21 @@ pub struct Location {
     pub column: usize,
 }
 
+impl Location {
+    /// A place in another file than the job file, such as one with a query: `text` is what it holds, `line` and `column` count from 1,
+    /// in characters. The span is the word or character there. A place that the text does not have is its beginning.
+    pub fn in_file(file: impl Into<String>, text: &str, line: u64, column: u64) -> Self {
+        let span = strings::place(&strings::plain(text), line, column).unwrap_or_default();
+        let (line, column) = strings::line_and_column(text, span.start);
+        Self {
+            file: file.into(),
+            span,
+            line,
+            column,
+        }
+    }
+}
+
 /// One problem of a job, at a key of the job file. Displays as one plain line; colours and excerpts are the caller's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
@@ -122,7 +139,7 @@ pub struct Diagnostic {
     pub key: String,
     /// How to mend it.
     pub hint: Option<String>,
-    /// Where, once [`Document::locate`](crate::Document::locate) has found it.
+    /// Where, once [`Document::locate`](crate::Document::locate) or [`Location::in_file`] has found it.
     pub location: Option<Location>,
 }
 

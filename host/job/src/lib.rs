@@ -16,6 +16,7 @@ mod files;
 mod model;
 mod read;
 mod schema;
+mod strings;
 mod values;
 
 pub use builder::{

@@ -4,6 +4,7 @@ mod builder;
 mod dataflow_mistakes;
 mod documentation;
 mod files;
+mod inside_strings;
 mod mistakes;
 mod properties;
 mod round_trip;
