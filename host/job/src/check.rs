@@ -1,9 +1,20 @@
 //! Schema and cross-reference checks: a parsed file becomes a job, and everything that is wrong is collected.
 
+mod dataflow;
+mod formats;
+mod generate;
 pub(crate) mod role;
+mod sinks;
+mod sources;
+mod transforms;
 
 use std::path::Path;
 use std::time::Duration;
+
+use dataflow::Names;
+pub use dataflow::{BATCH_ROWS_MAX, PARALLELISM_MAX, RELATIONS_MAX};
+pub(crate) use formats::word_of;
+pub(crate) use sources::{BATCH_ROWS, RECORD_BYTES};
 
 use toml_edit::TableLike;
 
@@ -11,7 +22,7 @@ use crate::diagnostic::{Diagnostic, code};
 use crate::model::{Guarantee, Job, JobLimits, Manager, Role};
 use crate::read::{Field, Findings, Section};
 use crate::schema;
-use crate::values;
+use crate::values::{self, Naming};
 
 /// Most roles of one job.
 pub const ROLES_MAX: usize = 64;
@@ -28,13 +39,15 @@ pub(crate) fn job(root: &dyn TableLike, base: &Path) -> (Job, Vec<Diagnostic>) {
     let section = Section::root(root);
     section.check_keys(&schema::JOB, found);
     let framework = plugin(&section, "framework", found);
+    let names = Names::of(&section);
+    let dataflow = dataflow::dataflow(&section, &names, found);
     let job = Job {
         name: name(&section, found),
         guarantee: guarantee(&section, found),
         manager: manager(&section.section("am", found), found),
         properties: section.entries("properties", found),
-        roles: roles(&section, framework.as_deref(), found),
-        dataflow: crate::model::Dataflow::default(),
+        roles: roles(&section, framework.as_deref(), &names, found),
+        dataflow,
         limits: limits(&section.section("limits", found), found),
         framework,
         base: base.to_owned(),
@@ -50,20 +63,27 @@ fn name(section: &Section, findings: &mut Findings) -> String {
         return String::new();
     };
     let name = field.text(findings);
-    name.filter(|name| check_name("job", name, &field, findings))
+    name.filter(|name| check_name("job", &values::OUTER_NAMES, name, &field, findings))
         .unwrap_or_default()
 }
 
-/// Whether `name` may name a job or a role; reports it otherwise.
-fn check_name(what: &str, name: &str, field: &Field, findings: &mut Findings) -> bool {
-    if values::is_name(name) {
+/// Whether `name` may name `what`; reports it otherwise.
+fn check_name(
+    what: &str,
+    naming: &Naming,
+    name: &str,
+    field: &Field,
+    findings: &mut Findings,
+) -> bool {
+    if naming.allows(name) {
         return true;
     }
     let rule = format!(
-        "use lower-case letters, digits and dashes, a letter first, at most {} characters",
+        "use {}, a letter first, at most {} characters",
+        naming.characters,
         values::NAME_LENGTH_MAX
     );
-    let hint = match values::name_like(name) {
+    let hint = match naming.like(name) {
         Some(name) => format!("{rule}: `{name}`"),
         None => rule,
     };
@@ -132,35 +152,40 @@ fn limits(section: &Section, findings: &mut Findings) -> JobLimits {
     }
 }
 
-fn roles(section: &Section, framework: Option<&str>, findings: &mut Findings) -> Vec<Role> {
-    let table = match section.field("roles") {
-        Some(field) => field.section(findings),
-        None => Some(section.section("roles", findings)),
-    };
-    let Some(table) = table else {
-        return Vec::new();
-    };
+fn roles(
+    section: &Section,
+    framework: Option<&str>,
+    names: &Names,
+    findings: &mut Findings,
+) -> Vec<Role> {
+    let table = section.section("roles", findings);
     let fields: Vec<_> = table.fields().collect();
-    if fields.is_empty() {
-        let problem = Diagnostic::error(
-            code::NO_ROLES,
-            "",
-            "the job has no roles, so nothing would run",
-        )
-        .with_hint("add `[roles.NAME]` with a `script` or a `command`");
+    let is_table = section
+        .field("roles")
+        .is_none_or(|field| field.table().is_some());
+    if is_table && fields.is_empty() && names.is_empty() {
+        let message = "the job has neither roles nor a dataflow, so nothing would run";
+        let problem = Diagnostic::error(code::NO_ROLES, "", message).with_hint(
+            "add `[roles.NAME]` with a `script` or a `command`, or `[sources.NAME]` and `[sinks.NAME]`",
+        );
         table.report("", problem, findings);
     }
-    if let Some(surplus) = fields.get(ROLES_MAX) {
-        let message = format!("the job has {} roles", fields.len());
+    check_number("roles", &fields, ROLES_MAX, findings);
+    fields
+        .iter()
+        .filter_map(|field| role::role(field, framework, names, findings))
+        .collect()
+}
+
+/// Reports the first of too many tables.
+fn check_number(what: &str, fields: &[Field], most: usize, findings: &mut Findings) {
+    if let Some(surplus) = fields.get(most) {
+        let message = format!("the job has {} {what}", fields.len());
         surplus.error(
             code::OUT_OF_RANGE,
             message,
-            format!("at most {ROLES_MAX}"),
+            format!("at most {most}"),
             findings,
         );
     }
-    fields
-        .iter()
-        .filter_map(|field| role::role(field, framework, findings))
-        .collect()
 }

@@ -6,13 +6,15 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::strings;
+
 /// Stable codes of the problems that this crate reports. `docs/job-file.md` explains each.
 pub mod code {
     /// The text is not TOML.
     pub const SYNTAX: &str = "job/syntax";
     /// The text is larger than a job file may be.
     pub const TOO_LARGE: &str = "job/too-large";
-    /// One key, or one role, stands twice.
+    /// One key stands twice, or one name stands for two roles, or for two of sources, transforms and sinks.
     pub const DUPLICATE_KEY: &str = "job/duplicate-key";
     /// A key that no version knows.
     pub const UNKNOWN_KEY: &str = "job/unknown-key";
@@ -26,16 +28,22 @@ pub mod code {
     pub const OUT_OF_RANGE: &str = "job/out-of-range";
     /// A text that is not one of the words, names or forms that the key takes.
     pub const BAD_VALUE: &str = "job/bad-value";
-    /// The name of the job, a role, a plugin or an environment is not one.
+    /// The name of the job, a role, a source, a transform, a sink, a plugin or an environment is not one.
     pub const BAD_NAME: &str = "job/bad-name";
-    /// A path that is absolute or leaves the folder of the job file.
+    /// A path that is absolute, leaves the folder of the job file, or names nothing.
     pub const BAD_PATH: &str = "job/bad-path";
     /// A name of an environment variable that is impossible or reserved.
     pub const BAD_VARIABLE: &str = "job/bad-variable";
     /// Two keys that exclude each other, or bounds that contradict each other.
     pub const CONFLICT: &str = "job/conflict";
-    /// The job has nothing to run.
+    /// The job has neither roles nor a dataflow.
     pub const NO_ROLES: &str = "job/no-roles";
+    /// The dataflow feeds neither a sink nor a role.
+    pub const NO_SINKS: &str = "job/no-sinks";
+    /// An `input` that names neither a source nor a transform.
+    pub const UNKNOWN_INPUT: &str = "job/unknown-input";
+    /// Transforms that feed each other in a circle.
+    pub const CYCLE: &str = "job/cycle";
     /// A key that changes nothing here.
     pub const NO_EFFECT: &str = "job/no-effect";
     /// A script or program that is not there, or is not a file.
@@ -61,6 +69,9 @@ pub mod code {
         BAD_VARIABLE,
         CONFLICT,
         NO_ROLES,
+        NO_SINKS,
+        UNKNOWN_INPUT,
+        CYCLE,
         NO_EFFECT,
         MISSING_FILE,
         NO_MATCH,
@@ -100,6 +111,21 @@ pub struct Location {
     pub column: usize,
 }
 
+impl Location {
+    /// A place in another file than the job file, such as one with a query: `text` is what it holds, `line` and `column` count from 1,
+    /// in characters. The span is the word or character there. A place that the text does not have is its beginning.
+    pub fn in_file(file: impl Into<String>, text: &str, line: u64, column: u64) -> Self {
+        let span = strings::place(&strings::plain(text), line, column).unwrap_or_default();
+        let (line, column) = strings::line_and_column(text, span.start);
+        Self {
+            file: file.into(),
+            span,
+            line,
+            column,
+        }
+    }
+}
+
 /// One problem of a job, at a key of the job file. Displays as one plain line; colours and excerpts are the caller's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
@@ -113,7 +139,7 @@ pub struct Diagnostic {
     pub key: String,
     /// How to mend it.
     pub hint: Option<String>,
-    /// Where, once [`Document::locate`](crate::Document::locate) has found it.
+    /// Where, once [`Document::locate`](crate::Document::locate) or [`Location::in_file`] has found it.
     pub location: Option<Location>,
 }
 

@@ -10,6 +10,7 @@ use toml_edit::{Item, Key, TableLike};
 use crate::check;
 use crate::diagnostic::{Diagnostic, Location, Severity, code};
 use crate::model::Job;
+use crate::strings;
 
 /// Largest job file: 1 MiB.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -136,6 +137,38 @@ impl Document {
         problem
     }
 
+    /// Gives a problem its place inside the string that its key holds (a query that somebody else parsed): `line` and `column`, both
+    /// from 1 and in characters, count in the string's value, whatever quotes and escapes the file writes it with. A place that the
+    /// value does not have, and a key that holds no string, fall back to [`Document::locate`].
+    #[must_use]
+    pub fn locate_within(&self, mut problem: Diagnostic, line: u64, column: u64) -> Diagnostic {
+        match self.span_within(&problem.key, line, column) {
+            Some(span) => {
+                problem.location = Some(self.location(span));
+                problem
+            }
+            None => self.locate(problem),
+        }
+    }
+
+    fn span_within(&self, key: &str, line: u64, column: u64) -> Option<Range<usize>> {
+        let path = Key::parse(key).ok()?;
+        let (last, outer) = path.split_last()?;
+        let mut table: &dyn TableLike = self.parsed.as_ref().ok()?.as_table();
+        for part in outer {
+            table = table.get(part.get())?.as_table_like()?;
+        }
+        let value = table.get(last.get())?.as_value()?;
+        let whole = value.span()?;
+        let written = strings::of_string(self.text.get(whole.clone())?)?;
+        let characters = written.iter().map(|(character, _)| *character);
+        if !characters.eq(value.as_str()?.chars()) {
+            return None;
+        }
+        let span = strings::place(&written, line, column)?;
+        Some(whole.start + span.start..whole.start + span.end)
+    }
+
     /// Bytes of a key such as `roles.worker.nodes`: its value, or the name of a table. If it is absent, those of
     /// its nearest parent that is there; `None` when that is the file as a whole.
     pub fn span_of(&self, key: &str) -> Option<Range<usize>> {
@@ -167,7 +200,7 @@ impl Document {
     }
 
     fn location(&self, span: Range<usize>) -> Location {
-        let (line, column) = line_and_column(&self.text, span.start);
+        let (line, column) = strings::line_and_column(&self.text, span.start);
         Location {
             file: self.file.clone(),
             span,
@@ -251,12 +284,13 @@ fn duplicate_problem(text: &str, span: &Range<usize>) -> Diagnostic {
     } else {
         path.as_str()
     };
-    let what = match path
-        .strip_prefix("roles.")
-        .filter(|role| !role.contains('.'))
-    {
-        Some(role) => format!("two roles are named `{role}`"),
-        None => format!("`{name}` is given twice"),
+    let what = match path.split_once('.') {
+        Some((table @ ("roles" | "sources" | "transforms" | "sinks"), name))
+            if !name.contains('.') =>
+        {
+            format!("two {table} are named `{name}`")
+        }
+        _ => format!("`{name}` is given twice"),
     };
     let start = text[..span.start]
         .rfind('\n')
@@ -264,7 +298,7 @@ fn duplicate_problem(text: &str, span: &Range<usize>) -> Diagnostic {
     let before = Document::parse(&text[..start], "", "");
     let first = before
         .span_of(&path)
-        .map(|first| line_and_column(text, first.start).0);
+        .map(|first| strings::line_and_column(text, first.start).0);
     let first = first.map_or(String::new(), |line| format!(", first in line {line}"));
     Diagnostic::error(code::DUPLICATE_KEY, path, what + &first)
         .with_hint("rename one of them, or put both into one")
@@ -299,15 +333,5 @@ fn header(line: &str) -> Option<String> {
             .map(|key| key.display_repr().into_owned())
             .collect::<Vec<_>>()
             .join("."),
-    )
-}
-
-/// Both from 1, the column in characters.
-fn line_and_column(text: &str, position: usize) -> (usize, usize) {
-    let before = text.get(..position).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
     )
 }

@@ -16,11 +16,14 @@ mod files;
 mod model;
 mod read;
 mod schema;
+mod strings;
 mod values;
 
-pub use builder::{AmBuilder, JobBuilder, RoleBuilder};
-pub use check::ROLES_MAX;
+pub use builder::{
+    AmBuilder, JobBuilder, RoleBuilder, SinkBuilder, SourceBuilder, TransformBuilder,
+};
 pub use check::role::NODES_MAX;
+pub use check::{BATCH_ROWS_MAX, PARALLELISM_MAX, RELATIONS_MAX, ROLES_MAX};
 pub use diagnostic::{Diagnostic, Location, Severity, code};
 pub use document::{Checked, Document, ReadError, TEXT_BYTES_MAX, has_error};
 pub use files::{FilesError, STAGED_BYTES_MAX, STAGED_FILES_MAX, StagedFile};

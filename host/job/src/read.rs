@@ -1,5 +1,10 @@
 //! Typed access to the tables and values of a parsed job file: each step either gives a value or reports why not.
 
+mod json;
+mod scalars;
+
+pub(crate) use scalars::listed;
+
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
@@ -95,6 +100,49 @@ impl<'a> Section<'a> {
         self.field(key)?.integer(range, findings)
     }
 
+    /// See [`Field::texts`].
+    pub(crate) fn texts(&self, key: &str, findings: &mut Findings) -> Option<Vec<String>> {
+        self.field(key)?.texts(findings)
+    }
+
+    /// See [`Field::truth`].
+    pub(crate) fn truth(&self, key: &str, findings: &mut Findings) -> Option<bool> {
+        self.field(key)?.truth(findings)
+    }
+
+    /// See [`Field::number`].
+    pub(crate) fn number(&self, key: &str, findings: &mut Findings) -> Option<f64> {
+        self.field(key)?.number(findings)
+    }
+
+    /// See [`Field::count`].
+    pub(crate) fn count(&self, key: &str, findings: &mut Findings) -> Option<u64> {
+        self.field(key)?.count(findings)
+    }
+
+    /// See [`Field::size_from`].
+    pub(crate) fn size_from(&self, key: &str, least: u64, findings: &mut Findings) -> Option<u64> {
+        self.field(key)?.size_from(least, findings)
+    }
+
+    /// Whether the key is there, whatever its value is.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
+    /// Those of these keys that are there.
+    pub(crate) fn present<'k>(&self, keys: &[&'k str]) -> Vec<&'k str> {
+        let mut present = keys.to_vec();
+        present.retain(|key| self.has(key));
+        present
+    }
+
+    /// The keys of a table that is there and is one; nothing is reported.
+    pub(crate) fn fields_of(&self, key: &str) -> Vec<Field<'a>> {
+        let table = self.field(key).and_then(|field| field.table());
+        table.iter().flat_map(Section::fields).collect()
+    }
+
     /// See [`Field::duration`].
     pub(crate) fn duration(
         &self,
@@ -138,6 +186,17 @@ impl<'a> Section<'a> {
         findings.report(problem, &self.span);
     }
 
+    /// Reports a problem of a key where its value stands.
+    pub(crate) fn report_value(&self, key: &str, mut problem: Diagnostic, findings: &mut Findings) {
+        match self.field(key) {
+            Some(field) => {
+                problem.key.clone_from(&field.path);
+                field.report(problem, findings);
+            }
+            None => self.report(key, problem, findings),
+        }
+    }
+
     fn title(&self) -> String {
         if self.path.is_empty() {
             "a job file".to_owned()
@@ -171,9 +230,8 @@ impl<'a> Section<'a> {
 /// A key of the language whose meaning comes with a later version.
 fn unsupported(path: &str, word: &str) -> Diagnostic {
     let message = format!("`{word}` is not supported by this version");
-    Diagnostic::error(code::NOT_SUPPORTED, path, message).with_hint(
-        "roles read their data themselves; remove it, or use a version with the dataflow",
-    )
+    Diagnostic::error(code::NOT_SUPPORTED, path, message)
+        .with_hint("remove it, or use a later version")
 }
 
 /// One key with its value.
@@ -211,7 +269,8 @@ impl<'a> Field<'a> {
     }
 
     pub(crate) fn section(&self, findings: &mut Findings) -> Option<Section<'a>> {
-        let Some(table) = self.item.as_table_like() else {
+        let table = self.table();
+        if table.is_none() {
             let hint = match self.item {
                 Item::ArrayOfTables(_) => {
                     format!("write `[{}.NAME]` for each, in single brackets", self.path)
@@ -219,13 +278,21 @@ impl<'a> Field<'a> {
                 _ => format!("write `[{}]`", self.path),
             };
             self.wrong_type("a table", &hint, findings);
-            return None;
-        };
+        }
+        table
+    }
+
+    /// The table, if it is one; nothing is reported.
+    pub(crate) fn table(&self) -> Option<Section<'a>> {
         Some(Section {
             path: self.path.clone(),
             span: self.key_span.clone(),
-            table: Some(table),
+            table: Some(self.item.as_table_like()?),
         })
+    }
+
+    pub(crate) fn is_text(&self) -> bool {
+        self.item.is_str()
     }
 
     /// A string.
@@ -235,31 +302,6 @@ impl<'a> Field<'a> {
             return None;
         };
         self.sound(text.to_owned(), &self.span, findings)
-    }
-
-    /// A whole number in a range.
-    pub(crate) fn integer(
-        &self,
-        range: RangeInclusive<u32>,
-        findings: &mut Findings,
-    ) -> Option<u32> {
-        let Some(number) = self.item.as_integer() else {
-            self.wrong_type(
-                "a whole number",
-                &format!("such as `{} = 1`", self.name),
-                findings,
-            );
-            return None;
-        };
-        let value = u32::try_from(number)
-            .ok()
-            .filter(|value| range.contains(value));
-        if value.is_none() {
-            let message = format!("`{}` is {number}", self.name);
-            let hint = format!("give a number from {} to {}", range.start(), range.end());
-            self.error(code::OUT_OF_RANGE, message, hint, findings);
-        }
-        value
     }
 
     /// A duration from `least` to [`values::DURATION_MAX`].

@@ -18,9 +18,13 @@ pub(crate) const JOB: Table = Table {
         "am",
         "properties",
         "limits",
+        "dataflow",
+        "sources",
+        "transforms",
+        "sinks",
         "roles",
     ],
-    later: &["sources", "transforms", "sinks"],
+    later: &[],
 };
 
 pub(crate) const MANAGER: Table = Table {
@@ -59,9 +63,10 @@ pub(crate) const ROLE: Table = Table {
         "cores",
         "memory",
         "gpus",
+        "input",
         "limits",
     ],
-    later: &["input", "dealing"],
+    later: &["dealing"],
 };
 
 pub(crate) const ROLE_LIMITS: Table = Table {
@@ -79,21 +84,165 @@ pub(crate) const ROLE_LIMITS: Table = Table {
     later: &[],
 };
 
-const TABLES: [&Table; 5] = [&JOB, &MANAGER, &JOB_LIMITS, &ROLE, &ROLE_LIMITS];
+pub(crate) const DATAFLOW: Table = Table {
+    path: "dataflow",
+    keys: &[
+        "parallelism",
+        "threads",
+        "memory",
+        "queue_rows",
+        "queue_bytes",
+    ],
+    later: &[],
+};
 
-/// What people write for a key, from other systems.
-const OTHER_WORDS: [(&str, &str); 12] = [
+pub(crate) const SOURCE: Table = Table {
+    path: "sources.NAME",
+    keys: &[
+        "path",
+        "generate",
+        "format",
+        "compression",
+        "schema",
+        "delimiter",
+        "quote",
+        "escape",
+        "header",
+        "null_values",
+        "malformed",
+        "record_bytes",
+        "parallelism",
+        "batch_rows",
+        "event_time",
+        "watermark",
+        "idle_after",
+        "replay",
+    ],
+    later: &[],
+};
+
+pub(crate) const MALFORMED: Table = Table {
+    path: "sources.NAME.malformed",
+    keys: &["skip"],
+    later: &[],
+};
+
+pub(crate) const REPLAY: Table = Table {
+    path: "sources.NAME.replay",
+    keys: &["speed", "start"],
+    later: &[],
+};
+
+pub(crate) const GENERATE: Table = Table {
+    path: "sources.NAME.generate",
+    keys: &["rate", "rows", "seed", "columns"],
+    later: &[],
+};
+
+pub(crate) const GENERATE_COLUMN: Table = Table {
+    path: "sources.NAME.generate.columns.NAME",
+    keys: &[
+        "kind",
+        "least",
+        "most",
+        "mean",
+        "deviation",
+        "of",
+        "share",
+        "start",
+        "step",
+    ],
+    later: &[],
+};
+
+pub(crate) const TRANSFORM: Table = Table {
+    path: "transforms.NAME",
+    keys: &[
+        "sql",
+        "sql_file",
+        "operator",
+        "input",
+        "config",
+        "key",
+        "parallelism",
+    ],
+    later: &[],
+};
+
+pub(crate) const SINK: Table = Table {
+    path: "sinks.NAME",
+    keys: &[
+        "input",
+        "path",
+        "to",
+        "format",
+        "delimiter",
+        "quote",
+        "escape",
+        "header",
+        "null_values",
+        "overwrite",
+        "parallelism",
+    ],
+    later: &[],
+};
+
+const TABLES: [&Table; 13] = [
+    &JOB,
+    &MANAGER,
+    &JOB_LIMITS,
+    &ROLE,
+    &ROLE_LIMITS,
+    &DATAFLOW,
+    &SOURCE,
+    &MALFORMED,
+    &REPLAY,
+    &GENERATE,
+    &GENERATE_COLUMN,
+    &TRANSFORM,
+    &SINK,
+];
+
+/// What people write for a key, from other systems; a word may mean one thing in one table and another in the next.
+const OTHER_WORDS: [(&str, &str); 39] = [
     ("args", "arguments"),
     ("cmd", "command"),
+    ("columns", "schema"),
+    ("component", "operator"),
     ("count", "nodes"),
     ("cpus", "cores"),
     ("env", "environment"),
+    ("file", "path"),
+    ("file", "sql_file"),
+    ("from", "input"),
     ("gpu", "gpus"),
+    ("inputs", "input"),
     ("instances", "nodes"),
     ("interpreter", "python"),
+    ("keys", "key"),
+    ("location", "path"),
     ("manager", "am"),
+    ("max", "most"),
+    ("min", "least"),
+    ("na_values", "null_values"),
+    ("options", "config"),
+    ("parallelism", "nodes"),
+    ("partitions", "parallelism"),
+    ("query", "sql"),
     ("replicas", "nodes"),
+    ("rowtime", "event_time"),
     ("runner", "plugin"),
+    ("select", "sql"),
+    ("sep", "delimiter"),
+    ("separator", "delimiter"),
+    ("settings", "config"),
+    ("source", "input"),
+    ("target", "to"),
+    ("tasks", "parallelism"),
+    ("timestamp", "event_time"),
+    ("type", "format"),
+    ("type", "kind"),
+    ("values", "of"),
     ("venv", "python"),
 ];
 
@@ -111,9 +260,8 @@ pub fn keys() -> impl Iterator<Item = String> {
 pub(crate) fn suggestion(table: &Table, key: &str) -> Option<String> {
     let other = OTHER_WORDS
         .iter()
-        .find(|(word, _)| *word == key)
-        .map(|(_, meant)| *meant);
-    if let Some(meant) = other.filter(|meant| table.keys.contains(meant)) {
+        .find(|(word, meant)| *word == key && table.keys.contains(meant));
+    if let Some((_, meant)) = other {
         return Some(format!("did you mean `{meant}`?"));
     }
     if let Some(home) = TABLES.iter().find(|home| home.keys.contains(&key)) {

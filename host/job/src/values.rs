@@ -83,25 +83,60 @@ fn quantity_text(value: u64, units: &[(&str, u64)], smallest: &str) -> String {
     }
 }
 
-/// Whether a job, role or environment may be called this.
-pub(crate) fn is_name(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    text.len() <= NAME_LENGTH_MAX
-        && text.starts_with(|first: char| first.is_ascii_lowercase())
-        && !text.ends_with('-')
-        && text.bytes().all(inner)
+/// How things may be called: lower-case letters, digits and some other characters, a letter first.
+pub(crate) struct Naming {
+    /// The other characters, for messages.
+    pub(crate) characters: &'static str,
+    others: &'static [u8],
+    /// One of them stands in for what is not allowed.
+    substitute: char,
+    /// What a name may not end with.
+    not_last: &'static [u8],
 }
 
-/// A name in the spirit of `text`, if there is one.
-pub(crate) fn name_like(text: &str) -> Option<String> {
-    let fitting = |character: char| match character.to_ascii_lowercase() {
-        letter @ ('a'..='z' | '0'..='9') => letter,
-        _ => '-',
-    };
-    let name: String = text.chars().map(fitting).take(NAME_LENGTH_MAX).collect();
-    let name = name.trim_start_matches(|first: char| !first.is_ascii_lowercase());
-    let name = name.trim_end_matches('-');
-    is_name(name).then(|| name.to_owned())
+/// Names of jobs, roles and environments.
+pub(crate) const OUTER_NAMES: Naming = Naming {
+    characters: "lower-case letters, digits and dashes",
+    others: b"-",
+    substitute: '-',
+    not_last: b"-",
+};
+
+/// Names of sources, transforms and sinks: a query can have them without quotes.
+pub(crate) const DATAFLOW_NAMES: Naming = Naming {
+    characters: "lower-case letters, digits, underscores and dashes",
+    others: b"_-",
+    substitute: '_',
+    not_last: b"",
+};
+
+impl Naming {
+    /// Whether something may be called this.
+    pub(crate) fn allows(&self, text: &str) -> bool {
+        let inner = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || self.others.contains(&byte)
+        };
+        text.len() <= NAME_LENGTH_MAX
+            && text.starts_with(|first: char| first.is_ascii_lowercase())
+            && !text
+                .bytes()
+                .last()
+                .is_some_and(|last| self.not_last.contains(&last))
+            && text.bytes().all(inner)
+    }
+
+    /// A name in the spirit of `text`, if there is one.
+    pub(crate) fn like(&self, text: &str) -> Option<String> {
+        let fitting = |character: char| match character.to_ascii_lowercase() {
+            letter @ ('a'..='z' | '0'..='9') => letter,
+            other if u8::try_from(other).is_ok_and(|byte| self.others.contains(&byte)) => other,
+            _ => self.substitute,
+        };
+        let name: String = text.chars().map(fitting).take(NAME_LENGTH_MAX).collect();
+        let name = name.trim_start_matches(|first: char| !first.is_ascii_lowercase());
+        let name = name.trim_end_matches(self.substitute);
+        self.allows(name).then(|| name.to_owned())
+    }
 }
 
 /// Whether a plugin or environment is given as a path and not by name.
@@ -116,6 +151,17 @@ pub(crate) fn is_path(text: &str) -> bool {
 pub(crate) fn is_found_by_name(text: &str) -> bool {
     let fitting = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     !text.is_empty() && !text.starts_with('.') && text.bytes().all(fitting)
+}
+
+/// What keeps a text from being a point in time as RFC 3339 writes it; `None`: nothing.
+pub(crate) fn time_complaint(text: &str) -> Option<&'static str> {
+    match text.parse::<toml_edit::Datetime>() {
+        Ok(time) if time.date.is_none() || time.time.is_none() => Some("lacks a date or a time"),
+        Ok(time) if time.time.is_some_and(|time| time.second.is_none()) => Some("lacks seconds"),
+        Ok(time) if time.offset.is_none() => Some("lacks its distance from UTC"),
+        Ok(_) => None,
+        Err(_) => Some("is not a date and time"),
+    }
 }
 
 /// Whether an environment variable may be called this.
@@ -184,10 +230,19 @@ mod tests {
 
     #[test]
     fn a_wrong_name_leads_to_a_right_one() {
-        assert_eq!(name_like("Worker_1").as_deref(), Some("worker-1"));
-        assert_eq!(name_like("3 blind mice").as_deref(), Some("blind-mice"));
-        assert_eq!(name_like("ü--"), None);
-        assert!(!is_name(&"a".repeat(NAME_LENGTH_MAX + 1)));
+        assert_eq!(OUTER_NAMES.like("Worker_1").as_deref(), Some("worker-1"));
+        assert_eq!(
+            OUTER_NAMES.like("3 blind mice").as_deref(),
+            Some("blind-mice")
+        );
+        assert_eq!(OUTER_NAMES.like("ü--"), None);
+        assert!(!OUTER_NAMES.allows(&"a".repeat(NAME_LENGTH_MAX + 1)));
+        assert_eq!(
+            DATAFLOW_NAMES.like("Joined Rows-2.").as_deref(),
+            Some("joined_rows-2")
+        );
+        assert!(DATAFLOW_NAMES.allows("joined_rows"));
+        assert!(!OUTER_NAMES.allows("joined_rows"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use super::dataflow::Names;
 use super::{SHORTEST, check_name, plugin};
 use crate::diagnostic::{Diagnostic, code};
 use crate::files::default_files;
@@ -25,9 +26,10 @@ const RESERVED_PREFIX: &str = "FOREBAY_";
 pub(super) fn role(
     field: &Field,
     framework: Option<&str>,
+    names: &Names,
     findings: &mut Findings,
 ) -> Option<Role> {
-    let named = check_role_name(field, findings);
+    let is_named = check_role_name(field, findings);
     let section = field.section(findings)?;
     section.check_keys(&schema::ROLE, findings);
     let plugin = plugin(&section, "plugin", findings);
@@ -55,9 +57,9 @@ pub(super) fn role(
         program,
         resources: resources(&section, findings),
         limits: limits(&section.section("limits", findings), findings),
-        input: None,
+        input: names.input(&section, findings),
     };
-    named.then_some(role)
+    is_named.then_some(role)
 }
 
 fn check_role_name(field: &Field, findings: &mut Findings) -> bool {
@@ -67,7 +69,7 @@ fn check_role_name(field: &Field, findings: &mut Findings) -> bool {
         field.error(code::BAD_NAME, "\"am\" cannot name a role", hint, findings);
         return false;
     }
-    check_name("role", field.name, field, findings)
+    check_name("role", &values::OUTER_NAMES, field.name, field, findings)
 }
 
 /// Wanted, least, most.

@@ -1,8 +1,10 @@
 //! The job file and the builder, from outside.
 
 mod builder;
+mod dataflow_mistakes;
 mod documentation;
 mod files;
+mod inside_strings;
 mod mistakes;
 mod properties;
 mod round_trip;

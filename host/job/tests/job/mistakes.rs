@@ -26,7 +26,7 @@ environment = { FOREBAY_ROLE = "server" }
 [roles.Scorer]
 command = ["score"]
 enviroment = { LEVEL = "high" }
-input = "samples"
+dealing = { rounds = 2 }
 "#;
 
 #[test]
@@ -44,7 +44,7 @@ job.toml:16:10: error[job/bad-path]: `script`: the path "/srv/serve.py" is absol
 job.toml:17:17: error[job/bad-variable]: the variable `FOREBAY_ROLE` belongs to the host (roles.server.environment.FOREBAY_ROLE); hint: names that begin with `FOREBAY_` are reserved
 job.toml:19:8: error[job/bad-name]: "Scorer" cannot name a role (roles.Scorer); hint: use lower-case letters, digits and dashes, a letter first, at most 63 characters: `scorer`
 job.toml:21:1: error[job/unknown-key]: `enviroment` is not a key of `[roles.Scorer]` (roles.Scorer.enviroment); hint: did you mean `environment`?
-job.toml:22:1: error[job/not-supported]: `input` is not supported by this version (roles.Scorer.input); hint: roles read their data themselves; remove it, or use a version with the dataflow
+job.toml:22:1: error[job/not-supported]: `dealing` is not supported by this version (roles.Scorer.dealing); hint: remove it, or use a later version
 "#);
 }
 
@@ -109,11 +109,11 @@ limits = { grace = "1 s", stop_grase = "1 s" }
 "#;
     assert_snapshot!(problems(text), @r"
 job.toml:3:1: error[job/unknown-key]: `script` is not a key of a job file (script); hint: `script` belongs in `[roles.NAME]`
-job.toml:4:1: error[job/unknown-key]: `sourses` is not a key of a job file (sourses); hint: known keys: name, framework, guarantee, am, properties, limits, roles
+job.toml:4:1: error[job/unknown-key]: `sourses` is not a key of a job file (sourses); hint: did you mean `sources`?
 job.toml:6:1: error[job/unknown-key]: `propertis` is not a key of `[am]` (am.propertis); hint: did you mean `properties`?
 job.toml:9:1: error[job/unknown-key]: `replicas` is not a key of `[roles.a]` (roles.a.replicas); hint: did you mean `nodes`?
 job.toml:10:1: error[job/unknown-key]: `nodse` is not a key of `[roles.a]` (roles.a.nodse); hint: did you mean `nodes`?
-job.toml:11:1: error[job/unknown-key]: `colour` is not a key of `[roles.a]` (roles.a.colour); hint: known keys: nodes, nodes_min, nodes_max, plugin, properties, script, command, python, arguments, environment, files, cores, memory, gpus, limits
+job.toml:11:1: error[job/unknown-key]: `colour` is not a key of `[roles.a]` (roles.a.colour); hint: known keys: nodes, nodes_min, nodes_max, plugin, properties, script, command, python, arguments, environment, files, cores, memory, gpus, input, limits
 job.toml:12:12: error[job/unknown-key]: `grace` is not a key of `[roles.a.limits]` (roles.a.limits.grace); hint: known keys: start_within, report_within, respond_within, attach_within, linger_within, stall_kill, stop_grace, log_bytes
 job.toml:12:27: error[job/unknown-key]: `stop_grase` is not a key of `[roles.a.limits]` (roles.a.limits.stop_grase); hint: did you mean `stop_grace`?
 ");
@@ -124,24 +124,16 @@ fn words_of_later_versions_are_refused_by_name() {
     let text = r#"
 name = "a"
 guarantee = "at-least-once"
-[sources.flights]
-path = "flights.csv"
-[transforms.joined]
-sql = "SELECT 1"
-[sinks.out]
-path = "out"
+[sources.rows]
+path = "rows.csv"
 [roles.a]
 command = ["true"]
-input = "joined"
+input = "rows"
 dealing = { rounds = 2 }
 "#;
     assert_snapshot!(problems(text), @r#"
 job.toml:3:13: error[job/not-supported]: the guarantee `at-least-once` is not supported by this version (guarantee); hint: write `guarantee = "none"`: a failure then begins the job's input again
-job.toml:4:2: error[job/not-supported]: `sources` is not supported by this version (sources); hint: roles read their data themselves; remove it, or use a version with the dataflow
-job.toml:6:2: error[job/not-supported]: `transforms` is not supported by this version (transforms); hint: roles read their data themselves; remove it, or use a version with the dataflow
-job.toml:8:2: error[job/not-supported]: `sinks` is not supported by this version (sinks); hint: roles read their data themselves; remove it, or use a version with the dataflow
-job.toml:12:1: error[job/not-supported]: `input` is not supported by this version (roles.a.input); hint: roles read their data themselves; remove it, or use a version with the dataflow
-job.toml:13:1: error[job/not-supported]: `dealing` is not supported by this version (roles.a.dealing); hint: roles read their data themselves; remove it, or use a version with the dataflow
+job.toml:9:1: error[job/not-supported]: `dealing` is not supported by this version (roles.a.dealing); hint: remove it, or use a later version
 "#);
 }
 
@@ -283,14 +275,14 @@ job.toml:17:10: warning[job/no-effect]: `python` does not choose the program of 
 #[test]
 fn a_job_without_roles_has_nothing_to_run() {
     assert_snapshot!(problems("name = \"a\"\n"), @r"
-job.toml:1:1: error[job/no-roles]: the job has no roles, so nothing would run (roles); hint: add `[roles.NAME]` with a `script` or a `command`
+job.toml:1:1: error[job/no-roles]: the job has neither roles nor a dataflow, so nothing would run (roles); hint: add `[roles.NAME]` with a `script` or a `command`, or `[sources.NAME]` and `[sinks.NAME]`
 ");
 }
 
 #[test]
 fn columns_count_characters() {
     assert_snapshot!(problems("name = \"a\"\nroles.a = { environment = { A = \"üü\" }, x = 1, command = [\"a\"] }\n"), @r"
-job.toml:2:41: error[job/unknown-key]: `x` is not a key of `[roles.a]` (roles.a.x); hint: known keys: nodes, nodes_min, nodes_max, plugin, properties, script, command, python, arguments, environment, files, cores, memory, gpus, limits
+job.toml:2:41: error[job/unknown-key]: `x` is not a key of `[roles.a]` (roles.a.x); hint: known keys: nodes, nodes_min, nodes_max, plugin, properties, script, command, python, arguments, environment, files, cores, memory, gpus, input, limits
 ");
 }
 

@@ -3,7 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use forebay_job::{Guarantee, Program, Resources};
+use forebay_job::{
+    Compression, DataflowSettings, FileFormat, FormatKind, Guarantee, OperatorUse, Origin, Program,
+    Quote, Replay, Resources, SinkFiles, Source, SourceFiles, SourceTime, SqlText, Target,
+    Transform, TransformKind, Values,
+};
 
 use crate::valid;
 
@@ -30,6 +34,91 @@ quarantine_grace = "2 hours"
 agent_lost_after = "20 s"
 restarts = 4
 
+[dataflow]
+parallelism = 3
+threads = 8
+memory = "512 MiB"
+queue_rows = 1000
+queue_bytes = "1 MiB"
+
+[sources.flights]
+path = "data/flights-*.csv.gz"
+format = "csv"
+compression = "gzip"
+delimiter = ";"
+quote = "'"
+escape = "\\"
+header = false
+null_values = ["NA", ""]
+malformed = { skip = 100 }
+record_bytes = "64 KiB"
+parallelism = 2
+batch_rows = 500
+event_time = "time_hour"
+watermark = "1 hour"
+idle_after = "5 s"
+replay = { speed = 3600, start = 2013-01-31T06:00:00-05:00 }
+
+[sources.flights.schema]
+time_hour = "timestamp-utc"
+carrier = "string"
+"arr delay" = "Decimal128(10, 2)"
+
+[sources.clicks]
+event_time = "at"
+
+[sources.clicks.generate]
+rate = 1000
+rows = 50000
+seed = 7
+
+[sources.clicks.generate.columns]
+number = { kind = "sequence" }
+dice = { kind = "integers", least = 1, most = 6 }
+price = { kind = "floats", least = 0.5, most = 10 }
+height = { kind = "normal", mean = 1.7, deviation = 0.1 }
+page = { kind = "choice", of = ["home", "search"] }
+paid = { kind = "booleans", share = 0.25 }
+at = { kind = "event-time", start = "2024-01-01T00:00:00Z", step = "10 ms" }
+
+[transforms.delayed]
+sql = """
+SELECT carrier, "arr delay"
+FROM flights
+WHERE "arr delay" > 15
+"""
+
+[transforms.daily]
+sql_file = "queries/daily.sql"
+parallelism = 1
+
+[transforms.samples]
+operator = "../features.wasm"
+input = "delayed"
+config = { buckets = 4096, rates = [0.1, 1e-7], names = { first = "a", "" = true } }
+key = ["carrier"]
+parallelism = 4
+
+[sinks.archive]
+input = "daily"
+path = "out/daily/"
+format = "csv"
+delimiter = "\t"
+quote = "'"
+escape = "\\"
+header = true
+null_values = ["NA"]
+overwrite = true
+parallelism = 2
+
+[sinks.screen]
+input = "clicks"
+to = "stdout"
+
+[sinks.nothing]
+input = "clicks"
+to = "blackhole"
+
 [roles.worker]
 nodes = 2
 nodes_min = 1
@@ -44,6 +133,7 @@ files = ["src/*.py", "data/**/*.csv"]
 cores = 2
 memory = "4 GiB"
 gpus = 1
+input = "samples"
 
 [roles.worker.limits]
 start_within = "5 min"
@@ -88,6 +178,178 @@ fn every_key_is_read() {
     assert_eq!(worker.resources, resources);
     assert_eq!(worker.limits.stop_grace, Duration::from_millis(500));
     assert_eq!(worker.limits.log_bytes, 1 << 20);
+}
+
+#[test]
+fn settings_of_the_dataflow_are_read() {
+    let job = valid(EVERYTHING);
+    let expected = DataflowSettings {
+        parallelism: 3,
+        threads: Some(8),
+        memory_bytes: 512 << 20,
+        queue_rows: 1000,
+        queue_bytes: 1 << 20,
+    };
+    assert_eq!(job.dataflow.settings, expected);
+    let worker = job.role("worker").expect("it is there");
+    assert_eq!(worker.input.as_deref(), Some("samples"));
+}
+
+#[test]
+fn every_key_of_a_source_is_read() {
+    let pair = |(name, kind): (&str, &str)| (name.to_owned(), kind.to_owned());
+    let columns = [
+        ("time_hour", "timestamp-utc"),
+        ("carrier", "string"),
+        ("arr delay", "Decimal128(10, 2)"),
+    ];
+    let files = SourceFiles {
+        path: "data/flights-*.csv.gz".to_owned(),
+        format: FileFormat {
+            kind: Some(FormatKind::Csv),
+            delimiter: Some(';'),
+            quote: Quote::Character('\''),
+            escape: Some('\\'),
+            header: Some(false),
+            null_values: vec!["NA".to_owned(), String::new()],
+        },
+        compression: Some(Compression::Gzip),
+        schema: Some(columns.map(pair).to_vec()),
+        skip_malformed: Some(100),
+        record_bytes: 64 << 10,
+    };
+    let expected = Source {
+        name: "flights".to_owned(),
+        origin: Origin::Files(Box::new(files)),
+        parallelism: 2,
+        batch_rows: 500,
+        event_time: Some(SourceTime {
+            column: "time_hour".to_owned(),
+            watermark: Duration::from_hours(1),
+            idle_after: Some(Duration::from_secs(5)),
+        }),
+        replay: Some(Replay {
+            speed: Some(3600.0),
+            start: Some("2013-01-31T06:00:00-05:00".to_owned()),
+        }),
+    };
+    assert_eq!(valid(EVERYTHING).dataflow.sources[0], expected);
+}
+
+#[test]
+fn every_key_of_a_generator_is_read() {
+    let job = valid(EVERYTHING);
+    let Origin::Generator(made) = &job.dataflow.sources[1].origin else {
+        panic!("it makes rows up");
+    };
+    assert_eq!(
+        (made.rate, made.rows, made.seed),
+        (Some(1000.0), Some(50_000), 7)
+    );
+    let (names, values): (Vec<_>, Vec<_>) = made.columns.iter().cloned().unzip();
+    assert_eq!(
+        names,
+        ["number", "dice", "price", "height", "page", "paid", "at"]
+    );
+    let expected = [
+        Values::Sequence,
+        Values::Integers { least: 1, most: 6 },
+        Values::Floats {
+            least: 0.5,
+            most: 10.0,
+        },
+        Values::Normal {
+            mean: 1.7,
+            deviation: 0.1,
+        },
+        Values::Choice {
+            of: vec!["home".to_owned(), "search".to_owned()],
+        },
+        Values::Booleans { share: 0.25 },
+        Values::EventTime {
+            start: Some("2024-01-01T00:00:00Z".to_owned()),
+            step: Some(Duration::from_millis(10)),
+        },
+    ];
+    assert_eq!(values, expected);
+}
+
+#[test]
+fn every_key_of_a_transform_is_read() {
+    let query = "SELECT carrier, \"arr delay\"\nFROM flights\nWHERE \"arr delay\" > 15\n";
+    let operator = OperatorUse {
+        input: "delayed".to_owned(),
+        component: "../features.wasm".into(),
+        config: r#"{"buckets":4096,"names":{"":true,"first":"a"},"rates":[0.1,1e-7]}"#.to_owned(),
+        key: vec!["carrier".to_owned()],
+    };
+    let transform = |name: &str, kind, parallelism| Transform {
+        name: name.to_owned(),
+        kind,
+        parallelism,
+    };
+    let inline = TransformKind::Sql(SqlText::Inline(query.to_owned()));
+    let file = TransformKind::Sql(SqlText::File("queries/daily.sql".into()));
+    let expected = [
+        transform("delayed", inline, 3),
+        transform("daily", file, 1),
+        transform("samples", TransformKind::Operator(Box::new(operator)), 4),
+    ];
+    assert_eq!(valid(EVERYTHING).dataflow.transforms, expected);
+}
+
+#[test]
+fn every_key_of_a_sink_is_read() {
+    let job = valid(EVERYTHING);
+    let [archive, screen, nothing] = job.dataflow.sinks.as_slice() else {
+        panic!("there are three");
+    };
+    let files = SinkFiles {
+        path: "out/daily/".to_owned(),
+        format: FileFormat {
+            kind: Some(FormatKind::Csv),
+            delimiter: Some('\t'),
+            quote: Quote::Character('\''),
+            escape: Some('\\'),
+            header: Some(true),
+            null_values: vec!["NA".to_owned()],
+        },
+        overwrite: true,
+    };
+    assert_eq!(archive.target, Target::Files(Box::new(files)));
+    assert_eq!(
+        (archive.input.as_str(), archive.parallelism),
+        ("daily", Some(2))
+    );
+    assert_eq!(screen.target, Target::Stdout(FileFormat::default()));
+    assert_eq!(
+        (&nothing.target, nothing.parallelism),
+        (&Target::Blackhole, None)
+    );
+}
+
+#[test]
+fn defaults_of_the_dataflow() {
+    let job = valid(
+        "name = \"a\"\n[sources.b]\npath = \"b.csv\"\n[sources.a]\npath = \"a.csv\"\n[sinks.c]\ninput = \"a\"\npath = \"c.csv\"\n",
+    );
+    let [first, second] = job.dataflow.sources.as_slice() else {
+        panic!("there are two");
+    };
+    assert_eq!(
+        (first.name.as_str(), second.name.as_str()),
+        ("b", "a"),
+        "the order of the file"
+    );
+    assert_eq!((first.parallelism, first.batch_rows), (1, 8192));
+    assert_eq!((&first.event_time, &first.replay), (&None, &None));
+    let Origin::Files(files) = &first.origin else {
+        panic!("it reads files");
+    };
+    assert_eq!(files.format, FileFormat::default());
+    assert_eq!(files.record_bytes, 16 << 20);
+    assert_eq!(job.dataflow.settings, DataflowSettings::default());
+    assert!(job.roles.is_empty());
 }
 
 #[test]
