@@ -8,6 +8,8 @@ mod inside_strings;
 mod mistakes;
 mod properties;
 mod round_trip;
+mod schema;
+mod validation;
 
 use forebay_job::{Diagnostic, Document, Job};
 
