@@ -2,24 +2,26 @@
 //! which plugins there are, and what they make of their roles.
 
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use forebay_cluster::agent::check_interpreter;
 use forebay_cluster::preparation::{PluginSet, PluginSetError, PrepareError, prepare};
 use forebay_cluster::submission::{PluginSource, STANDARD_MACHINE, machine_name, required_plugins};
 use forebay_job::{Diagnostic, Document, Job, Program, Role, TEXT_BYTES_MAX, has_error};
 use forebay_plugin::{CallError, PluginHost, Problem, Severity};
+use forebay_runtime::Plan;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
-use crate::folders;
 use crate::plugins::Finder;
+use crate::{dataflow, folders};
 
 /// A job that may run.
-#[derive(Debug)]
 pub(crate) struct Checked {
-    /// Without implied roles.
+    /// Without implied roles; where it has a dataflow, with everything that was found of its files.
     pub(crate) job: Job,
+    /// `None`: it has no dataflow.
+    pub(crate) dataflow: Option<Plan>,
     /// Everything that it needs.
     pub(crate) plugins: Vec<PluginSource>,
     /// For people; the job may run.
@@ -36,7 +38,7 @@ mod code {
 }
 
 /// Reads a job file, or standard input where it is named `-`.
-pub(crate) fn read(file: &Path) -> Result<Document, Failure> {
+fn read(file: &Path) -> Result<Document, Failure> {
     if file != Path::new("-") {
         return Document::read(file).map_err(|error| {
             Failure::from_input(&error)
@@ -55,12 +57,47 @@ pub(crate) fn read(file: &Path) -> Result<Document, Failure> {
     Ok(Document::parse(text, "<stdin>", base))
 }
 
+/// What is read, and what was found in it.
+pub(crate) type Verdict = (Document, Result<Checked, Vec<Diagnostic>>);
+
+/// What a job is checked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// It has to run.
+    Run,
+    /// It is only drawn.
+    Draw,
+}
+
+/// Reads a job file and checks the whole job, which is to run.
+pub(crate) async fn check_file(file: PathBuf, grants: String) -> Result<Verdict, Failure> {
+    verdict(file, grants, Purpose::Run).await
+}
+
+/// As [`check_file`], but the job may have parts that cannot run yet.
+pub(crate) async fn draw_file(file: PathBuf, grants: String) -> Result<Verdict, Failure> {
+    verdict(file, grants, Purpose::Draw).await
+}
+
+async fn verdict(file: PathBuf, grants: String, purpose: Purpose) -> Result<Verdict, Failure> {
+    // Reading may wait for standard input, and compiling takes its time.
+    let checking = tokio::task::spawn_blocking(move || {
+        let document = read(&file)?;
+        check(&document, &grants, purpose).map(|checked| (document, checked))
+    });
+    checking
+        .await
+        .map_err(|error| Failure::engine("checking the job broke").caused_by(Some(&error)))?
+}
+
 /// Checks the whole job. All problems, or the job with its plugins.
 ///
-/// Compiles every plugin that it needs: tens of milliseconds each, less when it was compiled before.
-pub(crate) fn check(
+/// Compiles every plugin that it needs: tens of milliseconds each, less when it was compiled before. Blocks its thread; a job with a
+/// dataflow wants a runtime around it.
+fn check(
     document: &Document,
     grants: &str,
+    purpose: Purpose,
 ) -> Result<Result<Checked, Vec<Diagnostic>>, Failure> {
     let host = PluginHost::new(folders::compiled_plugins())
         .map_err(|error| Failure::from_engine(&error))?;
@@ -72,9 +109,19 @@ pub(crate) fn check(
     found.extend(missing_interpreters(&draft));
     let plugins = find_plugins(document, &draft, &mut found);
     ask_plugins(&host, &draft, &plugins, grants, &mut found)?;
+    if purpose == Purpose::Run {
+        found.extend(dataflow::unsupported(&draft));
+    }
     let mut problems = checked.diagnostics;
     problems.extend(found.into_iter().map(|problem| document.locate(problem)));
-    problems.sort_by_key(|problem| problem.location.as_ref().map(|place| place.span.start));
+    let mut plan = None;
+    // What could not be read would be missing, and what reads it would be wrong only for that.
+    if !problems.iter().any(is_about_dataflow) {
+        let (planned, found) = dataflow::plan(document, &draft);
+        plan = planned;
+        problems.extend(found);
+    }
+    in_order(&mut problems, document);
     // The job file and a plugin may see the same mistake.
     problems.dedup_by(|one, other| one.key == other.key && one.message == other.message);
     let refused = has_error(&problems);
@@ -82,11 +129,25 @@ pub(crate) fn check(
         Err(problems)
     } else {
         Ok(Checked {
-            job: draft,
+            job: plan.as_ref().map_or(draft, |plan| plan.job().clone()),
+            dataflow: plan,
             plugins,
             warnings: problems,
         })
     })
+}
+
+fn is_about_dataflow(problem: &Diagnostic) -> bool {
+    let table = problem.key.split('.').next().unwrap_or_default();
+    problem.is_error() && ["dataflow", "sources", "transforms", "sinks"].contains(&table)
+}
+
+/// As they stand in the job file; those in other files behind them.
+fn in_order(problems: &mut [Diagnostic], document: &Document) {
+    problems.sort_by_key(|problem| {
+        let place = problem.location.as_ref();
+        place.map(|place| (place.file != document.file(), place.span.start))
+    });
 }
 
 /// Only a warning: each agent looks for itself, and this machine may run none of these nodes.
@@ -263,7 +324,7 @@ mod tests {
     fn problems(job: &str) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let document = Document::parse(job, "job.toml", folder.path());
-        let problems = match check(&document, "").unwrap() {
+        let problems = match check(&document, "", Purpose::Run).unwrap() {
             Ok(checked) => checked.warnings,
             Err(problems) => problems,
         };

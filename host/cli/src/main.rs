@@ -6,6 +6,7 @@
 
 mod checking;
 mod control;
+mod dataflow;
 #[cfg(test)]
 mod documentation;
 mod engine;

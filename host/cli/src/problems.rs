@@ -123,10 +123,21 @@ struct Report {
 
 impl Report {
     fn new(problem: &Diagnostic, document: &Document) -> Self {
-        let source = NamedSource::new(neutral(document.file()), neutral_in_place(document.text()));
+        let elsewhere = problem
+            .location
+            .as_ref()
+            .filter(|place| place.file != document.file());
+        let (file, text) = match elsewhere {
+            // A query in a file of its own.
+            Some(place) => (
+                place.file.as_str(),
+                std::fs::read_to_string(&place.file).unwrap_or_default(),
+            ),
+            None => (document.file(), document.text().to_owned()),
+        };
         Self {
             problem: problem.clone(),
-            source,
+            source: NamedSource::new(neutral(file), neutral_in_place(&text)),
         }
     }
 }

@@ -7,6 +7,7 @@ mod events;
 mod list;
 mod logs;
 mod node_exec;
+mod plan;
 mod plugin;
 mod replay;
 mod resume;
@@ -39,6 +40,7 @@ pub(crate) struct Command {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Check(check::Check),
+    Plan(plan::Plan),
     Run(run::Run),
     List(list::List),
     Status(status::Status),
@@ -59,7 +61,8 @@ impl Command {
     /// Does what the command line says.
     pub(crate) fn execute(self) -> Result<Exit, Failure> {
         match self.verb {
-            Verb::Check(verb) => verb.execute(),
+            Verb::Check(verb) => asynchronously(verb.execute()),
+            Verb::Plan(verb) => asynchronously(verb.execute()),
             Verb::Run(verb) => asynchronously(verb.execute()),
             Verb::List(verb) => verb.execute(),
             Verb::Status(verb) => asynchronously(verb.execute()),

@@ -71,15 +71,18 @@ impl From<Diagnostic> for Problem {
     }
 }
 
-/// An error with all its causes, in one line.
+/// An error with all its causes, in one line, each said once: some errors repeat their cause in their own text.
 pub(crate) fn sentence(error: &(dyn Error + 'static)) -> String {
-    let mut causes = vec![error.to_string()];
+    let mut texts = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
-        causes.push(error.to_string());
+        let text = error.to_string();
+        if !texts.last().is_some_and(|last| last.contains(&text)) {
+            texts.push(text);
+        }
         cause = error.source();
     }
-    causes.join(": ")
+    texts.join(": ")
 }
 
 /// A problem of this error, with its causes.

@@ -34,9 +34,9 @@ struct CheckedLine<'a> {
 }
 
 impl Check {
-    pub(crate) fn execute(self) -> Result<Exit, Failure> {
-        let document = checking::read(&self.file)?;
-        let checked = checking::check(&document, &self.grants.text()?)?;
+    pub(crate) async fn execute(self) -> Result<Exit, Failure> {
+        let grants = self.grants.text()?;
+        let (document, checked) = checking::check_file(self.file, grants).await?;
         let found = checked.map_or_else(|found| found, |checked| checked.warnings);
         let exit = checking::exit_of(&found);
         let format = self.format.format;

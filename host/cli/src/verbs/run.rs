@@ -142,14 +142,7 @@ impl Run {
 
     /// Shows every problem; an error refuses the job.
     async fn checked(&self, file: PathBuf, grants: String) -> Result<Checked, Failure> {
-        // Reading may wait for standard input, and compiling takes its time.
-        let checking = tokio::task::spawn_blocking(move || {
-            let document = checking::read(&file)?;
-            checking::check(&document, &grants).map(|checked| (document, checked))
-        });
-        let (document, checked) = checking
-            .await
-            .map_err(|error| Failure::engine("checking the job broke").caused_by(Some(&error)))??;
+        let (document, checked) = checking::check_file(file, grants).await?;
         let found = match &checked {
             Ok(checked) => &checked.warnings,
             Err(found) => found,

@@ -1,0 +1,60 @@
+//! The dataflow of a job, planned, and its problems with their places.
+
+use std::path::Path;
+
+use forebay_job::{Diagnostic, Document, Job, Location, code};
+use forebay_runtime::{Plan, Problem, Setting, Spot};
+use tokio::runtime::Handle;
+
+use crate::folders;
+
+/// Plans the dataflow of a job, if it has one, and looks at every file that it names. Must be called where a runtime is, on a thread that
+/// may block.
+pub(crate) fn plan(document: &Document, job: &Job) -> (Option<Plan>, Vec<Diagnostic>) {
+    if job.dataflow.is_empty() {
+        return (None, Vec::new());
+    }
+    let runtime = Handle::current();
+    let setting = Setting {
+        compiled: folders::compiled_plugins(),
+        ..Setting::new(runtime.clone())
+    };
+    let planned = runtime.block_on(forebay_runtime::plan(job, setting));
+    let problems = planned.problems.into_iter();
+    let located = problems.map(|problem| located(document, problem)).collect();
+    (planned.plan, located)
+}
+
+/// Roles that are fed: they can be drawn, and not run yet.
+pub(crate) fn unsupported(job: &Job) -> Vec<Diagnostic> {
+    let fed = job.roles.iter().filter_map(|role| {
+        let input = role.input.as_ref()?;
+        let message = format!(
+            "role `{}` is fed by `{input}`, which this version cannot do",
+            role.name
+        );
+        let key = format!("roles.{}.input", role.name);
+        let found = Diagnostic::error(code::NOT_SUPPORTED, key, message);
+        Some(found.with_hint("write the rows into files with a sink, and let the role read those"))
+    });
+    fed.collect()
+}
+
+fn located(document: &Document, problem: Problem) -> Diagnostic {
+    let Problem { diagnostic, spot } = problem;
+    let Some(Spot { file, place }) = spot else {
+        return document.locate(diagnostic);
+    };
+    let Some(file) = file else {
+        return document.locate_within(diagnostic, place.line, place.column);
+    };
+    let beside = Path::new(document.file()).parent().unwrap_or(Path::new(""));
+    let shown = beside.join(&file).to_string_lossy().into_owned();
+    match std::fs::read_to_string(document.base().join(&file)) {
+        Ok(text) => Diagnostic {
+            location: Some(Location::in_file(shown, &text, place.line, place.column)),
+            ..diagnostic
+        },
+        Err(_) => document.locate(diagnostic),
+    }
+}

@@ -1,0 +1,426 @@
+//! A job as a picture: its operators and how they feed each other, the application manager, and the nodes of its roles.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow_schema::Field;
+use forebay_dataflow::{Description, Exchange, Graph, Part, Rest};
+use forebay_job::Job;
+use forebay_runtime::type_text;
+use serde::Serialize;
+
+use crate::text::{count, neutral};
+
+/// What `--format json` shows.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename = "plan")]
+pub(super) struct Drawing {
+    job: String,
+    operators: Vec<Operator>,
+    roles: Vec<Role>,
+}
+
+#[derive(Debug, Serialize)]
+struct Operator {
+    operator: String,
+    part: &'static str,
+    tasks: usize,
+    /// Operators of one chain share their tasks.
+    chain: usize,
+    columns: Option<Vec<Column>>,
+    inputs: Vec<Input>,
+}
+
+#[derive(Debug, Serialize)]
+struct Column {
+    column: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Input {
+    from: String,
+    exchange: &'static str,
+    /// Of a hash exchange.
+    key: Vec<String>,
+    is_table: bool,
+    /// It needs no queue: both share their tasks.
+    is_chained: bool,
+}
+
+/// The application manager is one too: an operator of parallelism 1 that nobody feeds.
+#[derive(Debug, Serialize)]
+struct Role {
+    role: String,
+    nodes: usize,
+    input: Option<String>,
+}
+
+/// Not the name of a role: the job file refuses it.
+const MANAGER: &str = "am";
+
+impl Drawing {
+    pub(super) fn new(job: &Job, graph: Option<&Graph>) -> Self {
+        let operators = graph.map(Graph::describe).unwrap_or_default();
+        let manager = Role {
+            role: MANAGER.to_owned(),
+            nodes: 1,
+            input: None,
+        };
+        let roles = job.roles.iter().map(|role| Role {
+            role: role.name.clone(),
+            nodes: usize::try_from(role.nodes).unwrap_or(usize::MAX),
+            input: role.input.clone(),
+        });
+        Self {
+            job: job.name.clone(),
+            operators: operators
+                .iter()
+                .map(|one| operator(one, &operators))
+                .collect(),
+            roles: std::iter::once(manager).chain(roles).collect(),
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------ text
+
+    pub(super) fn text(&self) -> String {
+        let mut trees = Trees {
+            drawing: self,
+            seen: BTreeSet::new(),
+            lines: Vec::new(),
+        };
+        let sinks = self.operators.iter().filter(|one| one.part == "sink");
+        for sink in sinks {
+            trees.operator(sink, "", "");
+        }
+        let fed = self
+            .roles
+            .iter()
+            .filter_map(|role| Some((role, role.input.as_ref()?)));
+        for (role, input) in fed {
+            trees
+                .lines
+                .push((format!("role {}", role.role), nodes(role)));
+            trees.input(input, "one task a node", false, "", true);
+        }
+        for role in self.roles.iter().filter(|role| role.input.is_none()) {
+            let (name, what) = match role.role.as_str() {
+                MANAGER => ("application manager".to_owned(), count(1, "task")),
+                _ => (format!("role {}", role.role), nodes(role)),
+            };
+            trees.lines.push((name, what));
+        }
+        aligned(&trees.lines)
+    }
+
+    fn find(&self, name: &str) -> Option<&Operator> {
+        self.operators.iter().find(|one| one.operator == name)
+    }
+
+    /// The operator whose output has this name in the job: a transform of SQL is called like its last operator.
+    fn output_of(&self, name: &str) -> Option<&Operator> {
+        let of_query = |one: &&Operator| {
+            let behind = one.operator.strip_prefix(name);
+            behind.is_some_and(|rest| rest.starts_with('/'))
+        };
+        self.find(name)
+            .or_else(|| self.operators.iter().rev().find(of_query))
+    }
+
+    // ------------------------------------------------------------------------------------------------------- dot
+
+    pub(super) fn dot(&self) -> String {
+        let mut text = format!("digraph {} {{\n  rankdir=LR;\n", word(&self.job));
+        for operator in &self.operators {
+            let shape = match operator.part {
+                "source" => "cds",
+                "sink" => "note",
+                _ => "box",
+            };
+            let label = format!("{}\n{}", operator.operator, count(operator.tasks, "task"));
+            line(
+                &mut text,
+                format_args!(
+                    "{} [shape={shape}, label={}];",
+                    word(&operator.operator),
+                    word(&label)
+                ),
+            );
+        }
+        for operator in &self.operators {
+            for input in &operator.inputs {
+                let style = if input.is_chained { ", style=bold" } else { "" };
+                line(
+                    &mut text,
+                    format_args!(
+                        "{} -> {} [label={}{style}];",
+                        word(&input.from),
+                        word(&operator.operator),
+                        word(&input.label())
+                    ),
+                );
+            }
+        }
+        for role in &self.roles {
+            let label = format!("{}\n{}", role.role, nodes(role));
+            line(
+                &mut text,
+                format_args!(
+                    "{} [shape=component, label={}];",
+                    word(&format!("role {}", role.role)),
+                    word(&label)
+                ),
+            );
+            if let Some(from) = role.input.as_ref().and_then(|input| self.output_of(input)) {
+                line(
+                    &mut text,
+                    format_args!(
+                        "{} -> {};",
+                        word(&from.operator),
+                        word(&format!("role {}", role.role))
+                    ),
+                );
+            }
+        }
+        text + "}\n"
+    }
+}
+
+fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+    let _ = writeln!(text, "  {content}");
+}
+
+/// A quoted identifier of dot.
+fn word(text: &str) -> String {
+    let escaped = neutral(text).replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}\"", escaped.replace('␊', "\\n"))
+}
+
+fn nodes(role: &Role) -> String {
+    match role.role.as_str() {
+        MANAGER => count(1, "task"),
+        _ => count(role.nodes, "node"),
+    }
+}
+
+/// Trees of operators, each drawn once.
+struct Trees<'a> {
+    drawing: &'a Drawing,
+    seen: BTreeSet<&'a str>,
+    /// What it is, and how many tasks.
+    lines: Vec<(String, String)>,
+}
+
+impl<'a> Trees<'a> {
+    fn operator(&mut self, operator: &'a Operator, lead: &str, below: &str) {
+        let name = neutral(&operator.operator);
+        if !self.seen.insert(&operator.operator) {
+            self.lines
+                .push((format!("{lead}{name}"), "as above".to_owned()));
+            return;
+        }
+        let part = match operator.part {
+            "transform" => String::new(),
+            part => format!("{part} "),
+        };
+        self.lines
+            .push((format!("{lead}{part}{name}"), count(operator.tasks, "task")));
+        for (position, input) in operator.inputs.iter().enumerate() {
+            let is_last = position + 1 == operator.inputs.len();
+            self.input(&input.from, &input.label(), input.is_table, below, is_last);
+        }
+    }
+
+    fn input(&mut self, from: &str, label: &str, is_table: bool, below: &str, is_last: bool) {
+        let Some(operator) = self.drawing.output_of(from) else {
+            return;
+        };
+        let (corner, line) = if is_last {
+            ("└─", "   ")
+        } else {
+            ("├─", "│  ")
+        };
+        let table = if is_table { "table, " } else { "" };
+        let lead = format!("{below}{corner} {table}{label}: ");
+        self.operator(operator, &lead, &format!("{below}{line}"));
+    }
+}
+
+fn aligned(lines: &[(String, String)]) -> String {
+    let width = lines.iter().map(|(name, _)| name.chars().count()).max();
+    let width = width.unwrap_or(0);
+    lines.iter().fold(String::new(), |mut text, (name, what)| {
+        let room = width - name.chars().count();
+        let _ = writeln!(text, "{name}{}  {what}", " ".repeat(room));
+        text
+    })
+}
+
+impl Input {
+    /// For people.
+    fn label(&self) -> String {
+        let kind = if self.is_chained {
+            "chained"
+        } else {
+            self.exchange
+        };
+        if self.key.is_empty() {
+            kind.to_owned()
+        } else {
+            format!("{kind} by {}", self.key.join(", "))
+        }
+    }
+}
+
+fn operator(one: &Description, all: &[Description]) -> Operator {
+    Operator {
+        operator: one.name.to_string(),
+        part: match one.part {
+            Part::Source => "source",
+            Part::Transform => "transform",
+            Part::Sink => "sink",
+        },
+        tasks: one.parallelism,
+        chain: one.chain,
+        columns: one.schema.as_ref().map(|schema| {
+            let fields = schema.fields().iter();
+            let column = |field: &Arc<Field>| Column {
+                column: field.name().clone(),
+                kind: type_text(field.data_type()),
+            };
+            fields.map(column).collect()
+        }),
+        inputs: one
+            .inputs
+            .iter()
+            .map(|input| Input {
+                from: all[input.from].name.to_string(),
+                exchange: exchange_word(&input.exchange),
+                key: match &input.exchange {
+                    Exchange::Hash(columns) => columns.clone(),
+                    _ => Vec::new(),
+                },
+                is_table: input.is_table,
+                is_chained: all[input.from].chain == one.chain,
+            })
+            .collect(),
+    }
+}
+
+fn exchange_word(exchange: &Exchange) -> &'static str {
+    match exchange {
+        Exchange::Forward => "forward",
+        Exchange::Hash(_) => "hash",
+        Exchange::Broadcast => "broadcast",
+        Exchange::RoundRobin => "round robin",
+        Exchange::Rounds {
+            rest: Rest::Drop, ..
+        } => "rounds",
+        Exchange::Rounds {
+            rest: Rest::Pad { .. },
+            ..
+        } => "padded rounds",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawing() -> Drawing {
+        let operator = |name: &str, part, tasks, chain, inputs| Operator {
+            operator: name.to_owned(),
+            part,
+            tasks,
+            chain,
+            columns: None,
+            inputs,
+        };
+        let input = |from: &str, exchange, key: &[&str], is_chained| Input {
+            from: from.to_owned(),
+            exchange,
+            key: key.iter().map(|&key| key.to_owned()).collect(),
+            is_table: exchange == "broadcast",
+            is_chained,
+        };
+        let joined = vec![
+            input("flights", "hash", &["origin"], false),
+            input("weather", "hash", &["origin"], false),
+        ];
+        Drawing {
+            job: "flights".to_owned(),
+            operators: vec![
+                operator("flights", "source", 1, 0, vec![]),
+                operator("weather", "source", 1, 1, vec![]),
+                operator("planes", "source", 1, 2, vec![]),
+                operator("joined/1 join", "transform", 2, 3, joined),
+                operator(
+                    "joined/2 table join",
+                    "transform",
+                    2,
+                    4,
+                    vec![
+                        input("joined/1 join", "forward", &[], false),
+                        input("planes", "broadcast", &[], false),
+                    ],
+                ),
+                operator(
+                    "joined/3 select",
+                    "transform",
+                    2,
+                    4,
+                    vec![input("joined/2 table join", "forward", &[], true)],
+                ),
+                operator(
+                    "train",
+                    "sink",
+                    1,
+                    5,
+                    vec![input("joined/3 select", "round robin", &[], false)],
+                ),
+                operator(
+                    "test",
+                    "sink",
+                    2,
+                    6,
+                    vec![input("joined/3 select", "forward", &[], false)],
+                ),
+            ],
+            roles: vec![
+                Role {
+                    role: "am".to_owned(),
+                    nodes: 1,
+                    input: None,
+                },
+                Role {
+                    role: "worker".to_owned(),
+                    nodes: 2,
+                    input: Some("joined".to_owned()),
+                },
+                Role {
+                    role: "ps".to_owned(),
+                    nodes: 1,
+                    input: None,
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn sinks_and_roles_stand_above_what_feeds_them() {
+        insta::assert_snapshot!(drawing().text());
+    }
+
+    #[test]
+    fn dot_has_every_operator_and_role() {
+        insta::assert_snapshot!(drawing().dot());
+    }
+
+    #[test]
+    fn programs_get_one_object() {
+        insta::assert_snapshot!(serde_json::to_string(&drawing()).unwrap());
+    }
+}
