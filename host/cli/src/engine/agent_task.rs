@@ -48,6 +48,7 @@ impl Plan {
             ports: PortRange::of_this_machine(),
             in_engine: true,
             connect_within: CONNECT_WITHIN,
+            dataflow: None,
         })))
     }
 

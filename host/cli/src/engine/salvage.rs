@@ -109,6 +109,7 @@ fn summarise(run_dir: &Path, events: &[Received], wreck: Wreck) -> Summary {
         run_dir: run_dir.into(),
         terms: ledger.terms,
         nodes: ledger.nodes,
+        dataflow: None,
     }
 }
 

@@ -13,9 +13,9 @@ use forebay_cluster::wire::cluster::manager_message::Message;
 use forebay_cluster::wire::cluster::outbox_entry::Event;
 use forebay_cluster::wire::cluster::program::Kind;
 use forebay_cluster::wire::cluster::{
-    self, Acknowledge, ActionId, AttemptEnded, CommandProgram, LogAcknowledge, LogChunk,
-    ManagerMessage, NodeLimits, NodeReport, Place, PlaceNode, Program, Readiness, Register, Start,
-    StopNode, Welcome, attempt_ended, readiness,
+    self, Acknowledge, ActionId, AttemptEnded, CommandProgram, DataflowProgress, LogAcknowledge,
+    LogChunk, ManagerMessage, NodeLimits, NodeReport, Place, PlaceNode, Program, Readiness,
+    Register, Start, StopNode, Welcome, attempt_ended, readiness,
 };
 use forebay_cluster::wire::node::NodeId;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -49,6 +49,7 @@ pub(crate) fn options(folder: &Path, manager: ManagerAddress, token: Token) -> O
         ports: PortRange::of_this_machine(),
         in_engine: false,
         connect_within: Duration::from_secs(30),
+        dataflow: None,
     }
 }
 
@@ -129,6 +130,7 @@ pub(crate) struct Talk {
     /// Everything of the outbox so far.
     pub(crate) events: Vec<(u64, Event)>,
     pub(crate) reports: Vec<NodeReport>,
+    pub(crate) progress: Vec<DataflowProgress>,
     pub(crate) log: Vec<u8>,
     pub(crate) log_is_complete: bool,
     pub(crate) acknowledges: bool,
@@ -159,6 +161,7 @@ impl Talk {
             term,
             events: Vec::new(),
             reports: Vec::new(),
+            progress: Vec::new(),
             log: Vec::new(),
             log_is_complete: false,
             acknowledges: true,
@@ -217,6 +220,7 @@ impl Talk {
                 self.events.push((entry.number, entry.event.unwrap()));
             }
             FromAgent::Report(report) => self.reports.push(report),
+            FromAgent::Dataflow(progress) => self.progress.push(progress),
             FromAgent::Log(chunk) => self.hear_log(chunk).await,
             FromAgent::Heartbeat(_) | FromAgent::Register(_) => {}
         }
