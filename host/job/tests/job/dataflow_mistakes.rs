@@ -172,6 +172,14 @@ job.toml:18:9: error[job/cycle]: the transform `self` is fed by `self` (transfor
 }
 
 #[test]
+fn a_circle_of_all_transforms_is_refused() {
+    let text = "name = \"a\"\nsinks.out = { input = \"a\", to = \"stdout\" }\ntransforms.a = { operator = \"a.wasm\", input = \"b\" }\ntransforms.b = { operator = \"a.wasm\", input = \"a\" }\n";
+    assert_snapshot!(problems(text), @r"
+job.toml:3:47: error[job/cycle]: the transform `a` is fed by `b`, which is fed by `a` (transforms.a.input); hint: give one of the circle another `input`
+");
+}
+
+#[test]
 fn a_source_has_one_origin() {
     assert_snapshot!(source_problems(""), @r#"
 job.toml:3:10: error[job/missing-key]: the source has neither a `path` nor a `generate` (sources.rows); hint: add `path = "data/rows.csv"`, a file, a pattern, a folder or a URL
