@@ -39,6 +39,7 @@ fn rows_that_go_nowhere_are_refused() {
 job.toml:2:10: error[job/no-sinks]: the dataflow feeds neither a sink nor a role, so nothing would come of it (sources.rows); hint: add `[sinks.NAME]` with an `input`, or give a role an `input`
 ");
     assert_eq!(problems(&format!("{text}input = \"rows\"\n")), "");
+    assert_eq!(problems(&format!("{text}[sinks]\n")), problems(text));
 }
 
 #[test]
