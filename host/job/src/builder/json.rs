@@ -71,6 +71,13 @@ mod tests {
     }
 
     #[test]
+    fn what_toml_does_not_have_in_strings_is_escaped() {
+        let table = table_of_json("{\"a\": \"\u{7f}\"}").expect("it is an object");
+        let text = table.as_inline_table().and_then(|table| table.get("a"));
+        assert_eq!(text.and_then(Value::as_str), Some("\u{7f}"));
+    }
+
+    #[test]
     fn what_toml_does_not_have_is_refused() {
         for wrong in [
             "",
