@@ -1,5 +1,6 @@
 //! What becomes of the dataflow of a job: what is refused, and what runs.
 
+mod documentation;
 mod problems;
 mod running;
 

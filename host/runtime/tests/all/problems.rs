@@ -125,7 +125,7 @@ fn event_times_that_are_none() {
         &[]
     ));
     insta::assert_snapshot!(source(
-        "path = 'flights.csv'\nevent_time = 'at'\nreplay = { start = '2013-13-01T00:00:00Z' }",
+        "path = 'flights.csv'\nevent_time = 'at'\nreplay = { start = '2013-02-30T00:00:00Z' }",
         &[]
     ));
 }
