@@ -280,6 +280,7 @@ pub struct OperatorCounts {
 
 /// An operator of the running dataflow.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct OperatorProgress {
     /// Since the attempt began.
     #[serde(flatten)]

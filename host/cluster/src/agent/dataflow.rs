@@ -3,7 +3,7 @@
 //!
 //! An attempt acts once: an order for one that was there already, or for an older one, changes nothing. There are never two at once.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,55 +75,66 @@ pub struct DataflowFault {
 }
 
 /// What an executor tells of an attempt.
-#[derive(Debug)]
-pub(crate) enum Told {
+#[derive(Clone, Debug, PartialEq)]
+pub enum DataflowTold {
+    /// See [`DataflowTeller::started`].
     Started,
+    /// See [`DataflowTeller::progress`].
     Progress(HowFar),
+    /// See [`DataflowTeller::ended`].
     Ended(DataflowEnd, HowFar),
 }
 
-type Sender = mpsc::UnboundedSender<(u64, Told)>;
-
 /// Where an executor tells what becomes of one attempt. One that is dropped before the end was told has broken.
-#[derive(Debug)]
 pub struct DataflowTeller {
-    attempt: u64,
-    /// Absent once the end was told.
-    sender: Option<Sender>,
+    tell: Box<dyn Fn(DataflowTold) + Send + Sync>,
+    has_ended: bool,
 }
 
 impl DataflowTeller {
+    /// What is told goes there.
+    pub fn new(tell: impl Fn(DataflowTold) + Send + Sync + 'static) -> Self {
+        Self {
+            tell: Box::new(tell),
+            has_ended: false,
+        }
+    }
+
     /// All tasks of the attempt run.
     pub fn started(&self) {
-        self.tell(Told::Started);
+        (self.tell)(DataflowTold::Started);
     }
 
     /// How far it is. Told as often as you like: what the application manager has no use for is left out.
     pub fn progress(&self, how_far: HowFar) {
-        self.tell(Told::Progress(how_far));
+        (self.tell)(DataflowTold::Progress(how_far));
     }
 
     /// Nothing of the attempt is left.
     pub fn ended(mut self, end: DataflowEnd, how_far: HowFar) {
-        self.tell(Told::Ended(end, how_far));
-        self.sender = None;
+        self.has_ended = true;
+        (self.tell)(DataflowTold::Ended(end, how_far));
     }
+}
 
-    fn tell(&self, told: Told) {
-        if let Some(sender) = &self.sender {
-            let _the_agent_may_be_gone = sender.send((self.attempt, told));
-        }
+impl Debug for DataflowTeller {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str("DataflowTeller")
     }
 }
 
 impl Drop for DataflowTeller {
     fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
         let fault = DataflowFault {
             reason: "the engine broke while it ran the dataflow".into(),
             engine_failed: true,
             ..DataflowFault::default()
         };
-        self.tell(Told::Ended(DataflowEnd::Failed(fault), HowFar::default()));
+        let end = DataflowEnd::Failed(fault);
+        (self.tell)(DataflowTold::Ended(end, HowFar::default()));
     }
 }
 
@@ -131,8 +142,8 @@ impl Drop for DataflowTeller {
 #[derive(Debug)]
 pub(super) struct Desk {
     executor: Option<Arc<dyn DataflowExecutor>>,
-    sender: Sender,
-    told: mpsc::UnboundedReceiver<(u64, Told)>,
+    sender: mpsc::UnboundedSender<(u64, DataflowTold)>,
+    told: mpsc::UnboundedReceiver<(u64, DataflowTold)>,
     /// The newest that this agent was told of; 0: none.
     attempt: u64,
     /// One that has not told its end.
@@ -200,12 +211,11 @@ impl Desk {
         };
         self.running = Some(attempt);
         self.passed_on = None;
-        let sender = Some(self.sender.clone());
-        executor.run(
-            attempt,
-            order.checkpoint,
-            DataflowTeller { attempt, sender },
-        );
+        let sender = self.sender.clone();
+        let teller = DataflowTeller::new(move |told| {
+            let _the_agent_may_be_gone = sender.send((attempt, told));
+        });
+        executor.run(attempt, order.checkpoint, teller);
     }
 
     /// One that was never there does not come any more.
@@ -256,7 +266,7 @@ impl Desk {
     // --------------------------------------------------------------------------------------------------- what is told
 
     /// What an executor tells next, and of which attempt.
-    pub(super) async fn next(&mut self) -> (u64, Told) {
+    pub(super) async fn next(&mut self) -> (u64, DataflowTold) {
         match self.told.recv().await {
             Some(told) => told,
             None => std::future::pending().await,
@@ -265,22 +275,28 @@ impl Desk {
 
     /// The same, if it was told already.
     #[cfg(test)]
-    pub(super) fn try_next(&mut self) -> Option<(u64, Told)> {
+    pub(super) fn try_next(&mut self) -> Option<(u64, DataflowTold)> {
         self.told.try_recv().ok()
     }
 
     /// What is told of an attempt that is not the running one is stale.
-    pub(super) fn hear(&mut self, now: Instant, attempt: u64, told: Told, uplink: &mut Uplink) {
+    pub(super) fn hear(
+        &mut self,
+        now: Instant,
+        attempt: u64,
+        told: DataflowTold,
+        uplink: &mut Uplink,
+    ) {
         if self.running != Some(attempt) {
             return;
         }
         match told {
-            Told::Started => {
+            DataflowTold::Started => {
                 let started = DataflowStarted { attempt };
                 uplink.outbox.push(Outgoing::DataflowStarted(started));
             }
-            Told::Progress(how_far) => self.pass_on(now, attempt, how_far, uplink),
-            Told::Ended(end, how_far) => {
+            DataflowTold::Progress(how_far) => self.pass_on(now, attempt, how_far, uplink),
+            DataflowTold::Ended(end, how_far) => {
                 self.running = None;
                 uplink.progress(None);
                 uplink.outbox.push(outgoing(attempt, end, how_far));

@@ -2,10 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use forebay_cluster::agent::{self, AgentError, Ended, Options, PortRange, Resources, Stop};
+use forebay_cluster::agent::{
+    self, AgentError, DataflowExecutor, Ended, Options, PortRange, Resources, Stop,
+};
 use forebay_cluster::connect::ManagerAddress;
 use forebay_cluster::token::Token;
 use forebay_cluster::wire::cluster::agent_message::Message as FromAgent;
@@ -64,17 +67,27 @@ pub(crate) struct World {
 impl World {
     /// An agent that has been welcomed.
     pub(crate) async fn new() -> Self {
-        Self::with_ports(PortRange::of_this_machine()).await
+        Self::with(PortRange::of_this_machine(), None).await
     }
 
     /// The same, which leases these ports.
     pub(crate) async fn with_ports(ports: PortRange) -> Self {
+        Self::with(ports, None).await
+    }
+
+    /// The same, which may run a dataflow.
+    pub(crate) async fn with_dataflow(dataflow: Arc<dyn DataflowExecutor>) -> Self {
+        Self::with(PortRange::of_this_machine(), Some(dataflow)).await
+    }
+
+    async fn with(ports: PortRange, dataflow: Option<Arc<dyn DataflowExecutor>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut manager = Manager::listen(folder.path());
         let (stop, stopped) = watch::channel(Stop::No);
         let (address, token) = (manager.address.clone(), manager.token.clone());
         let options = Options {
             ports,
+            dataflow,
             ..options(folder.path(), address, token)
         };
         let agent = tokio::spawn(agent::run(options, stopped));
@@ -86,6 +99,10 @@ impl World {
             talk,
             agent,
         }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.agent.is_finished()
     }
 
     /// How the agent ended.

@@ -19,7 +19,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::actions::Actions;
 use super::attempt::{Asker, Order, Publication, Run, Told, Workshop};
-use super::dataflow::{self, Desk};
+use super::dataflow::{DataflowTold, Desk};
 use super::launcher::Launcher;
 use super::places::Places;
 use super::probe::Probes;
@@ -48,7 +48,7 @@ enum Event {
     Connection(connection::Event),
     Attempt(NodeId, u32, Told),
     /// Something of an attempt of the dataflow.
-    Dataflow(u64, dataflow::Told),
+    Dataflow(u64, DataflowTold),
     /// The network takes another message; `None`: it takes no more, the connection is about to go down.
     RoomToSend(Option<mpsc::OwnedPermit<AgentMessage>>),
     /// There is more to send, or the last events were waited for long enough.
