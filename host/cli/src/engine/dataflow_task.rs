@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 use forebay_cluster::agent::{
     DataflowEnd, DataflowExecutor, DataflowFault, DataflowTeller, DataflowWay, HowFar,
 };
+use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::wire::cluster::OperatorProgress;
 use forebay_dataflow::{Error, Graph, Handle, Options, Progress, Running, Watermark};
+use forebay_plugin::OperatorError;
+use forebay_runtime::Plan;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -36,12 +39,52 @@ pub(crate) struct DataflowPlan {
     pub(crate) threads: Option<usize>,
 }
 
-/// Message, causes, and whose fault it is.
+impl DataflowPlan {
+    /// The dataflow of a job, whose sorts write what does not fit into memory into a folder of the run.
+    pub(super) fn new(plan: Plan, run: &RunDirectory) -> Self {
+        let threads = plan.job().dataflow.settings.threads;
+        let plan = plan.with_spill(run.spill());
+        Self {
+            make: Arc::new(move || {
+                plan.graph()
+                    .map_err(|error| Failure::from_input(error.as_ref()))
+            }),
+            explain: Arc::new(explained),
+            threads: threads.and_then(|threads| usize::try_from(threads).ok()),
+        }
+    }
+}
+
+/// Message, causes, whose fault it is, and what to do about it.
 pub(crate) fn explained(error: &Error) -> Failure {
     match error {
-        Error::Operator { .. } | Error::EventTimeIsNull { .. } => Failure::from_input(error),
+        Error::Operator { .. } => Failure::from_input(error).hinted(hint_of(error)),
+        Error::EventTimeIsNull { .. } => Failure::from_input(error)
+            .with_hint("mend the row, or name another column as `event_time`"),
         _ => Failure::from_engine(error),
     }
+}
+
+/// What the connector or component knows that is to blame.
+fn hint_of(error: &Error) -> Option<String> {
+    use forebay_connectors::Error::{Malformed, TooManyMalformed};
+    let mut cause = std::error::Error::source(error);
+    while let Some(of) = cause {
+        if let Some(component) = of.downcast_ref::<OperatorError>() {
+            return component.hint();
+        }
+        match of.downcast_ref::<forebay_connectors::Error>() {
+            Some(Malformed(_)) => {
+                let hint = "mend the row, or leave some out with `malformed = { skip = 100 }` in the source";
+                return Some(hint.to_owned());
+            }
+            Some(TooManyMalformed { .. }) => {
+                return Some("mend the rows, or allow more of them in `malformed`".to_owned());
+            }
+            _ => cause = of.source(),
+        }
+    }
+    None
 }
 
 /// What runs the attempts. There is one at a time: the agent sees to that.
