@@ -30,13 +30,13 @@ pub(crate) type Explain = dyn Fn(&Error) -> Failure + Send + Sync;
 pub(crate) struct DataflowPlan {
     /// Once for each attempt. An error fails the job, with the exit code of the failure.
     pub(crate) make: Arc<MakeGraph>,
-    /// Puts a failure of the running dataflow into words, with a hint where it has one. See [`explained`] for one that knows none.
-    pub(crate) explain: Arc<Explain>,
+    /// Puts a failure of the running dataflow into words, with a hint where it has one. Absent: see [`explained`].
+    pub(crate) explain: Option<Arc<Explain>>,
     /// Worker threads; absent: as many as there are processors.
     pub(crate) threads: Option<usize>,
 }
 
-/// Message, causes, and whose fault it is.
+/// Message, causes, and whose fault it is: what an operator says is the job's or its data's.
 pub(crate) fn explained(error: &Error) -> Failure {
     match error {
         Error::Operator { .. } | Error::EventTimeIsNull { .. } => Failure::from_input(error),
@@ -117,34 +117,30 @@ impl DataflowTask {
     /// One attempt, from its first moment to its last.
     fn conduct(&self, teller: DataflowTeller) {
         match self.start() {
-            Ok(Some((running, handle))) => self.see_through(running, &handle, teller),
+            Ok(Some(running)) => self.see_through(running, teller),
             Ok(None) => teller.ended(DataflowEnd::Stopped, HowFar::default()),
-            Err((failure, operator)) => {
-                let end = DataflowEnd::Failed(fault(&failure, operator));
-                teller.ended(end, HowFar::default());
-            }
+            Err(fault) => teller.ended(DataflowEnd::Failed(fault), HowFar::default()),
         }
     }
 
     /// Nothing where it was ended before it began.
-    fn start(&self) -> Result<Option<(Running, Handle)>, (Failure, Option<String>)> {
-        let graph = (self.plan.make)().map_err(|failure| (failure, None))?;
+    fn start(&self) -> Result<Option<Running>, DataflowFault> {
+        let graph = (self.plan.make)().map_err(|failure| fault(&failure, None))?;
         if self.control().way.is_some() {
             return Ok(None);
         }
         let mut options = Options::default();
         options.threads = self.plan.threads.unwrap_or(options.threads);
         let running = graph.start(&options);
-        let running =
-            running.map_err(|error| ((self.plan.explain)(&error), operator_of(&error)))?;
-        let handle = running.handle();
+        let running = running.map_err(|error| self.fault_of(&error))?;
         let mut control = self.control();
-        control.handle = Some(handle.clone());
+        control.handle = Some(running.handle());
         control.steer();
-        Ok(Some((running, handle)))
+        Ok(Some(running))
     }
 
-    fn see_through(&self, running: Running, handle: &Handle, teller: DataflowTeller) {
+    fn see_through(&self, running: Running, teller: DataflowTeller) {
+        let handle = running.handle();
         let began = Instant::now();
         teller.started();
         let (sender, ended) = channel();
@@ -155,13 +151,13 @@ impl DataflowTask {
         let outcome = loop {
             match ended.recv_timeout(TELLS_EVERY) {
                 Ok(outcome) => break outcome,
-                Err(RecvTimeoutError::Timeout) => teller.progress(how_far(began, handle)),
+                Err(RecvTimeoutError::Timeout) => teller.progress(how_far(began, &handle)),
                 // It has panicked: the teller says so.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         };
         let _it_has_ended = waiter.join();
-        let how_far = how_far(began, handle);
+        let how_far = how_far(began, &handle);
         self.control().handle = None;
         teller.ended(self.end_of(outcome), how_far);
     }
@@ -172,11 +168,16 @@ impl DataflowTask {
                 drained: self.control().way == Some(DataflowWay::Drain),
             },
             Err(Error::Stopped) => DataflowEnd::Stopped,
-            Err(error) => {
-                let failure = (self.plan.explain)(&error);
-                DataflowEnd::Failed(fault(&failure, operator_of(&error)))
-            }
+            Err(error) => DataflowEnd::Failed(self.fault_of(&error)),
         }
+    }
+
+    fn fault_of(&self, error: &Error) -> DataflowFault {
+        let failure = match &self.plan.explain {
+            Some(explain) => explain(error),
+            None => explained(error),
+        };
+        fault(&failure, operator_of(error))
     }
 }
 
@@ -204,11 +205,11 @@ fn operator_of(error: &Error) -> Option<String> {
 fn how_far(began: Instant, handle: &Handle) -> HowFar {
     HowFar {
         running: began.elapsed(),
-        operators: handle.progress().into_iter().map(operator).collect(),
+        operators: handle.progress().iter().map(operator).collect(),
     }
 }
 
-fn operator(progress: Progress) -> OperatorProgress {
+fn operator(progress: &Progress) -> OperatorProgress {
     let watermark_us = match progress.watermark {
         Watermark::START | Watermark::ALL | Watermark::Idle => None,
         Watermark::At(at) => Some(at),
@@ -330,7 +331,7 @@ mod tests {
     fn executor(make: impl Fn() -> Result<Graph, Failure> + Send + Sync + 'static) -> Executor {
         Executor::new(DataflowPlan {
             make: Arc::new(make),
-            explain: Arc::new(explained),
+            explain: None,
             threads: Some(1),
         })
     }
