@@ -6,7 +6,8 @@ const EVENTS_PAGE: &str = include_str!("../../../docs/events.md");
 const EVENTS_SOURCE: &str = include_str!("../../cluster/src/events.rs");
 /// Kinds of lines that are made in this crate.
 const OWN_KINDS: [&str; 10] = [
-    "problem", "checked", "plan", "run", "status", "stopping", "resuming", "decision", "replay", "plugin",
+    "problem", "checked", "plan", "run", "status", "stopping", "resuming", "decision", "replay",
+    "plugin",
 ];
 
 /// Names of the variants of `JobEvent`, as serde writes them.

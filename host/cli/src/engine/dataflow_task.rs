@@ -26,9 +26,6 @@ const TELLS_EVERY: Duration = Duration::from_secs(1);
 /// Makes the graph of an attempt. It may take its time, and is in a thread that may wait; `tokio::runtime::Handle::current` works in it.
 pub(crate) type MakeGraph = dyn Fn() -> Result<Graph, Failure> + Send + Sync;
 
-/// What [`DataflowPlan::explain`] says of a failure.
-pub(crate) type Explain = dyn Fn(&Error) -> Failure + Send + Sync;
-
 /// Everything that a person should know of the dataflows of a job so far; it only grows, and stays small.
 pub(crate) type Notes = dyn Fn() -> Vec<DataflowNote> + Send + Sync;
 
@@ -37,8 +34,6 @@ pub(crate) type Notes = dyn Fn() -> Vec<DataflowNote> + Send + Sync;
 pub(crate) struct DataflowPlan {
     /// Once for each attempt. An error fails the job, with the exit code of the failure.
     pub(crate) make: Arc<MakeGraph>,
-    /// Puts a failure of the running dataflow into words, with a hint where it has one. See [`explained`] for one that knows none.
-    pub(crate) explain: Arc<Explain>,
     /// Told while it runs.
     pub(crate) notes: Arc<Notes>,
     /// Worker threads; absent: as many as there are processors.
@@ -57,7 +52,6 @@ impl DataflowPlan {
                     .map_err(|error| Failure::from_input(error.as_ref()))
             }),
             notes: Arc::new(move || notes_of(&plan)),
-            explain: Arc::new(explained),
             threads: threads.and_then(|threads| usize::try_from(threads).ok()),
         }
     }
@@ -73,7 +67,7 @@ fn notes_of(plan: &Plan) -> Vec<DataflowNote> {
 }
 
 /// Message, causes, whose fault it is, and what to do about it.
-pub(crate) fn explained(error: &Error) -> Failure {
+fn explained(error: &Error) -> Failure {
     match error {
         Error::Operator { .. } => Failure::from_input(error).hinted(hint_of(error)),
         Error::EventTimeIsNull { .. } => Failure::from_input(error)
@@ -177,34 +171,30 @@ impl DataflowTask {
     /// One attempt, from its first moment to its last.
     fn conduct(&self, teller: DataflowTeller) {
         match self.start() {
-            Ok(Some((running, handle))) => self.see_through(running, &handle, teller),
+            Ok(Some(running)) => self.see_through(running, teller),
             Ok(None) => teller.ended(DataflowEnd::Stopped, HowFar::default()),
-            Err((failure, operator)) => {
-                let end = DataflowEnd::Failed(fault(&failure, operator));
-                teller.ended(end, HowFar::default());
-            }
+            Err(fault) => teller.ended(DataflowEnd::Failed(fault), HowFar::default()),
         }
     }
 
     /// Nothing where it was ended before it began.
-    fn start(&self) -> Result<Option<(Running, Handle)>, (Failure, Option<String>)> {
-        let graph = (self.plan.make)().map_err(|failure| (failure, None))?;
+    fn start(&self) -> Result<Option<Running>, DataflowFault> {
+        let graph = (self.plan.make)().map_err(|failure| fault(&failure, None))?;
         if self.control().way.is_some() {
             return Ok(None);
         }
         let mut options = Options::default();
         options.threads = self.plan.threads.unwrap_or(options.threads);
         let running = graph.start(&options);
-        let running =
-            running.map_err(|error| ((self.plan.explain)(&error), operator_of(&error)))?;
-        let handle = running.handle();
+        let running = running.map_err(|error| self.fault_of(&error))?;
         let mut control = self.control();
-        control.handle = Some(handle.clone());
+        control.handle = Some(running.handle());
         control.steer();
-        Ok(Some((running, handle)))
+        Ok(Some(running))
     }
 
-    fn see_through(&self, running: Running, handle: &Handle, teller: DataflowTeller) {
+    fn see_through(&self, running: Running, teller: DataflowTeller) {
+        let handle = running.handle();
         let began = Instant::now();
         teller.started();
         let (sender, ended) = channel();
@@ -222,13 +212,13 @@ impl DataflowTask {
             }
             match next {
                 Ok(outcome) => break outcome,
-                Err(RecvTimeoutError::Timeout) => teller.progress(how_far(began, handle)),
+                Err(RecvTimeoutError::Timeout) => teller.progress(how_far(began, &handle)),
                 // It has panicked: the teller says so.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         };
         let _it_has_ended = waiter.join();
-        let how_far = how_far(began, handle);
+        let how_far = how_far(began, &handle);
         self.control().handle = None;
         teller.ended(self.end_of(outcome), how_far);
     }
@@ -239,11 +229,13 @@ impl DataflowTask {
                 drained: self.control().way == Some(DataflowWay::Drain),
             },
             Err(Error::Stopped) => DataflowEnd::Stopped,
-            Err(error) => {
-                let failure = (self.plan.explain)(&error);
-                DataflowEnd::Failed(fault(&failure, operator_of(&error)))
-            }
+            Err(error) => DataflowEnd::Failed(self.fault_of(&error)),
         }
+    }
+
+    fn fault_of(&self, error: &Error) -> DataflowFault {
+        let failure = explained(error);
+        fault(&failure, operator_of(error))
     }
 }
 
@@ -271,11 +263,11 @@ fn operator_of(error: &Error) -> Option<String> {
 fn how_far(began: Instant, handle: &Handle) -> HowFar {
     HowFar {
         running: began.elapsed(),
-        operators: handle.progress().into_iter().map(operator).collect(),
+        operators: handle.progress().iter().map(operator).collect(),
     }
 }
 
-fn operator(progress: Progress) -> OperatorProgress {
+fn operator(progress: &Progress) -> OperatorProgress {
     let watermark_us = match progress.watermark {
         Watermark::START | Watermark::ALL | Watermark::Idle => None,
         Watermark::At(at) => Some(at),
@@ -397,7 +389,6 @@ mod tests {
     fn executor(make: impl Fn() -> Result<Graph, Failure> + Send + Sync + 'static) -> Executor {
         Executor::new(DataflowPlan {
             make: Arc::new(make),
-            explain: Arc::new(explained),
             notes: Arc::new(Vec::new),
             threads: Some(1),
         })
@@ -460,7 +451,6 @@ mod tests {
         };
         let executor = Executor::new(DataflowPlan {
             make: Arc::new(move || Ok(graph(&rows))),
-            explain: Arc::new(explained),
             notes: Arc::new(move || notes.clone()),
             threads: Some(1),
         });

@@ -16,8 +16,8 @@ use crate::wire::cluster::{
     DataflowStopped, HeldDataflow, OperatorProgress, RunDataflow, StopDataflow,
 };
 
-/// The application manager is told no more often how far the dataflow is.
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// The application manager is told once a second how far the dataflow is, by the clock of the executor, which need not be this one.
+const PROGRESS_EVERY_LEAST: Duration = Duration::from_millis(900);
 
 /// Runs the dataflow of a job.
 pub trait DataflowExecutor: Debug + Send + Sync {
@@ -331,9 +331,10 @@ impl Desk {
     }
 
     fn pass_on(&mut self, now: Instant, attempt: u64, how_far: HowFar, uplink: &mut Uplink) {
-        // The clock of an executor that tells every second need not be this one.
-        let soonest = PROGRESS_EVERY - PROGRESS_EVERY / 10;
-        if self.passed_on.is_none_or(|last| now - last >= soonest) {
+        if self
+            .passed_on
+            .is_none_or(|last| now.saturating_duration_since(last) >= PROGRESS_EVERY_LEAST)
+        {
             self.passed_on = Some(now);
             uplink.progress(Some(DataflowProgress {
                 attempt,

@@ -362,7 +362,7 @@ impl Core {
             Some(Told::FinishJob(finish)) => self.said_finish(finish),
             Some(Told::Stalled(stalled)) => self.stalled(&stalled),
             Some(Told::GenerationTaken(taken)) => self.generation_taken(&taken),
-            Some(Told::DataflowStarted(started)) => self.dataflow_started(agent, &started),
+            Some(Told::DataflowStarted(started)) => self.dataflow_started(agent, started),
             Some(Told::DataflowEnded(ended)) => self.dataflow_ended(agent, &ended),
             Some(Told::DataflowFailed(failed)) => self.dataflow_failed(agent, failed),
             Some(Told::DataflowNoted(noted)) => self.dataflow_noted(agent, &noted),

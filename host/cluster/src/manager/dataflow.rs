@@ -157,7 +157,7 @@ impl Core {
         (dataflow.runs() && is_meant).then_some(dataflow)
     }
 
-    pub(super) fn dataflow_started(&mut self, agent: usize, started: &DataflowStarted) {
+    pub(super) fn dataflow_started(&mut self, agent: usize, started: DataflowStarted) {
         if self.running_dataflow(agent, started.attempt).is_some() {
             self.pace.begin(self.now_ms);
             self.show_dataflow(None);

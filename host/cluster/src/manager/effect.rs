@@ -77,10 +77,6 @@ pub(crate) enum StopWay {
 
 /// What the shell has to do, in this order.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a handful live at once, for a moment"
-)]
 pub(crate) enum Effect {
     /// Write the entry, to disk, before anything that follows.
     Journal(Box<Entry>),
