@@ -3,6 +3,7 @@
 //! what people ask for, and sees to it that nothing is left behind.
 
 mod agent_task;
+mod dataflow_task;
 mod disk;
 mod listeners;
 mod lock;
@@ -35,6 +36,7 @@ use crate::machine::Machine;
 use crate::text::shell_word;
 use crate::view::{Received, View};
 use agent_task::AgentTask;
+use dataflow_task::Executor;
 use listeners::{Listeners, remove_socket};
 use renderer::Renderer;
 use stopping::{Next, Stopping};
@@ -42,6 +44,7 @@ use terms::Terms;
 use watching::Watching;
 
 pub(crate) use agent_task::launcher;
+pub(crate) use dataflow_task::DataflowPlan;
 pub(crate) use listeners::refuse_plain_text;
 pub(crate) use lock::EngineLock;
 pub(crate) use manager_process::end_last_manager;
@@ -69,6 +72,8 @@ pub(crate) struct Settings {
     pub(crate) machine: Machine,
     /// Text of the operator's grants.
     pub(crate) grants: String,
+    /// How its dataflow is run; absent: it has none.
+    pub(crate) dataflow: Option<DataflowPlan>,
     /// Who shows what happens.
     pub(crate) view: Box<dyn View>,
     /// Where the first application manager kills itself, for tests.
@@ -172,7 +177,8 @@ impl Engine {
         signals: Signals,
     ) -> Result<Self, Failure> {
         let listeners = Listeners::bind(&run, settings.listen)?;
-        let agent = agent_task::Plan::new(&run, &settings.machine, settings.listen).await?;
+        let plan = settings.dataflow.map(Executor::new);
+        let agent = agent_task::Plan::new(&run, &settings.machine, settings.listen, plan).await?;
         let terms = Terms::begin(&run, &listeners, settings.fault_point)?;
         let control = watching::connect(&run).await?;
         let renderer = Renderer::start(settings.view);

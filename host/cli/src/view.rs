@@ -6,6 +6,7 @@ pub(crate) mod decisions;
 mod ending;
 mod json;
 mod live;
+mod operators;
 mod plain;
 mod words;
 
@@ -17,6 +18,7 @@ use crate::output::Format;
 use crate::text::Palette;
 
 pub(crate) use ending::screen;
+pub(crate) use operators::lines as operator_lines;
 pub(crate) use words::last_report;
 
 /// Something to show.

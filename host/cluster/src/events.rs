@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// One line: the event with its number and time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
-    /// From 1, without gaps, over all terms of a run. Absent for `log`: such lines go to those who watch, and to the
-    /// node's own log, but not to `events.jsonl`.
+    /// From 1, without gaps, over all terms of a run. Absent for `log`, and for most of `progress`: such lines go to those who
+    /// watch, but not to `events.jsonl`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
     /// Milliseconds since 1970, by the application manager's clock.
@@ -113,6 +114,10 @@ pub enum JobEvent {
         /// Without line end; bytes that are not UTF-8 are replaced.
         line: String,
     },
+    /// The dataflow of the job began, or came to an end.
+    Dataflow(DataflowEvent),
+    /// How far the running dataflow is: once a second to those who watch, every ten seconds to `events.jsonl` too.
+    Progress(ProgressEvent),
     /// User code called `node.signal`.
     Signal {
         /// `worker:0`
@@ -189,6 +194,117 @@ pub struct NodeEvent {
     pub reason: Option<String>,
 }
 
+/// See [`JobEvent::Dataflow`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataflowEvent {
+    /// From 1; each begins the input again.
+    pub attempt: u64,
+    /// Where it stands now.
+    pub phase: DataflowPhase,
+    /// Why, when `failed` or `stopped`.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Whose failure it is, where it is one of an operator.
+    pub operator: Option<String>,
+    /// How long it has run.
+    pub running_ms: u64,
+    /// What each operator has done; empty where it has not run.
+    pub operators: Vec<OperatorCounts>,
+}
+
+/// Where the dataflow of a job stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataflowPhase {
+    /// For the agent of an engine; never told as an event.
+    #[default]
+    Waiting,
+    /// It runs.
+    Running,
+    /// Its sources have ended, and its sinks are complete.
+    Ended,
+    /// The same, but its sources were told to end where they were.
+    Drained,
+    /// It could not go on.
+    Failed,
+    /// It was ended where it was.
+    Stopped,
+}
+
+impl DataflowPhase {
+    /// For people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Ended => "ended",
+            Self::Drained => "drained",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// See [`JobEvent::Progress`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProgressEvent {
+    /// Of the dataflow.
+    pub attempt: u64,
+    /// How long it has run.
+    pub running_ms: u64,
+    /// Each operator, from the sources on.
+    pub operators: Vec<OperatorProgress>,
+}
+
+/// What an operator of the dataflow has done since its attempt began, all its tasks together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorCounts {
+    /// Its name.
+    pub operator: String,
+    /// Its tasks.
+    pub tasks: u32,
+    /// Those that have ended.
+    pub ended: u32,
+    /// Rows that came in; for a source, rows that it read.
+    pub rows_in: u64,
+    /// Rows that it emitted.
+    pub rows_out: u64,
+    /// Rows that came after their time and were left out.
+    pub late: u64,
+    /// Rows that could not be read and were left out.
+    pub malformed: u64,
+    /// Rows that filled no round and were left out.
+    pub dropped: u64,
+}
+
+/// An operator of the running dataflow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OperatorProgress {
+    /// Since the attempt began.
+    #[serde(flatten)]
+    pub counts: OperatorCounts,
+    /// `rows_in` of the last interval.
+    pub rows_per_second: f64,
+    /// The event time that all its tasks have reached, milliseconds since 1970; absent without one, and at the end.
+    pub watermark_ms: Option<i64>,
+    /// The clock of the application manager less that event time.
+    pub watermark_lag_ms: Option<i64>,
+    /// All its sources are silent: nobody waits for their event time.
+    pub idle: bool,
+    /// Rows that wait before it.
+    pub queued_rows: u64,
+    /// Bytes that wait before it.
+    pub queued_bytes: u64,
+    /// Share of its time, in the last interval, that its tasks computed: 0 to 1.
+    pub busy: f64,
+    /// That they waited for input.
+    pub waiting: f64,
+    /// That they waited for room behind them.
+    pub back_pressured: f64,
+}
+
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -222,6 +338,67 @@ pub struct Summary {
     pub terms: Vec<TermSummary>,
     /// Each node.
     pub nodes: Vec<NodeSummary>,
+    /// Its dataflow, where it has one.
+    #[serde(default)]
+    pub dataflow: Option<DataflowSummary>,
+}
+
+/// See [`Summary::dataflow`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataflowSummary {
+    /// How many there were; 0: it never ran.
+    pub attempts: u64,
+    /// How the last one ended.
+    pub phase: DataflowPhase,
+    /// How long the last one ran.
+    pub running_ms: u64,
+    /// What each operator did in the last one.
+    pub operators: Vec<OperatorSummary>,
+}
+
+/// See [`DataflowSummary::operators`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatorSummary {
+    /// Over the whole attempt.
+    #[serde(flatten)]
+    pub counts: OperatorCounts,
+    /// `rows_in` by time, over the whole attempt.
+    pub rows_per_second: f64,
+}
+
+impl DataflowSummary {
+    /// Of a dataflow that ran so long at last.
+    pub fn new(
+        attempts: u64,
+        phase: DataflowPhase,
+        running_ms: u64,
+        operators: impl IntoIterator<Item = OperatorCounts>,
+    ) -> Self {
+        let running = Duration::from_millis(running_ms);
+        let summary = |counts: OperatorCounts| OperatorSummary {
+            rows_per_second: rate(counts.rows_in, running),
+            counts,
+        };
+        Self {
+            attempts,
+            phase,
+            running_ms,
+            operators: operators.into_iter().map(summary).collect(),
+        }
+    }
+}
+
+/// So many a second; 0 in no time at all.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a rate of rows need not be exact beyond 2^53"
+)]
+pub(crate) fn rate(count: u64, time: Duration) -> f64 {
+    if time.is_zero() {
+        0.0
+    } else {
+        count as f64 / time.as_secs_f64()
+    }
 }
 
 /// First cause of a failed job.

@@ -55,5 +55,5 @@ pub use self::files::{FileSource, FileSourceOptions};
 pub use self::format::{Compression, CsvOptions, Format};
 pub use self::generator::{Column, Generator, GeneratorOptions, Values};
 pub use self::malformed::{Malformed, MalformedRow};
-pub use self::replay::{Replay, ReplayOptions, Speed};
+pub use self::replay::{Origin, Replay, ReplayOptions, Speed};
 pub use self::sink::{Blackhole, FileSink, FileSinkOptions, WriterSink};

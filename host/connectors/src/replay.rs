@@ -1,6 +1,7 @@
 //! Rows that have happened, as if they happened now.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -34,9 +35,19 @@ pub struct ReplayOptions {
     pub event_time: String,
     /// How fast.
     pub speed: Speed,
-    /// The event time at which the dataflow starts, in microseconds since 1970 UTC: sources that are replayed together need the same
-    /// one. That of a task's first row unless said otherwise.
+    /// The event time at which the dataflow starts, in microseconds since 1970 UTC. That of the first row that comes unless said
+    /// otherwise.
     pub start: Option<i64>,
+}
+
+/// Where the pace of replays begins that run together: the event time of the first row of any of them, and when it came. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Origin(Arc<OnceLock<(i64, Duration)>>);
+
+impl Origin {
+    fn at(start: i64) -> Self {
+        Self(Arc::new(OnceLock::from((start, Duration::ZERO))))
+    }
 }
 
 /// A source whose rows come at the pace of their event times. To everything behind it, it is a stream that ends some day.
@@ -44,6 +55,7 @@ pub struct Replay<S> {
     source: S,
     options: ReplayOptions,
     column: usize,
+    origin: Origin,
 }
 
 impl<S: SourceConnector> Replay<S> {
@@ -80,7 +92,17 @@ impl<S: SourceConnector> Replay<S> {
             source,
             options,
             column,
+            origin: Origin::default(),
         })
+    }
+
+    /// Begins with the others that have this origin, where no start is given.
+    #[must_use]
+    pub fn together(self, origin: &Origin) -> Self {
+        Self {
+            origin: origin.clone(),
+            ..self
+        }
     }
 }
 
@@ -108,7 +130,11 @@ impl<S: SourceConnector> SourceConnector for Replay<S> {
             clock,
             factor,
             column: self.column,
-            origin: self.options.start.map(|start| (start, Duration::ZERO)),
+            origin: self
+                .options
+                .start
+                .map_or_else(|| self.origin.clone(), Origin::at),
+            anew: self.origin.clone(),
             waiting: None,
             before: Vec::new(),
             skip: 0,
@@ -128,8 +154,9 @@ struct Paced {
     clock: Clock,
     factor: f64,
     column: usize,
-    /// This event time is due then.
-    origin: Option<(i64, Duration)>,
+    origin: Origin,
+    /// That of a run that goes on.
+    anew: Origin,
     waiting: Option<Waiting>,
     /// Where the source stood before the batch that waits.
     before: Vec<u8>,
@@ -151,7 +178,7 @@ impl Paced {
         let Some(first) = times.first() else {
             return Ok(VecDeque::new());
         };
-        let (start, base) = *self.origin.get_or_insert((*first, now));
+        let (start, base) = *self.origin.0.get_or_init(|| (*first, now));
         let factor = self.factor;
         let due = times.iter().map(|time| {
             let passed = u64::try_from(time.saturating_sub(start)).unwrap_or(0);
@@ -224,7 +251,7 @@ impl Source for Paced {
         let (rows, source) = state.split_first_chunk().ok_or("the state is cut off")?;
         self.skip = usize::try_from(u64::from_le_bytes(*rows))?;
         // The pace begins anew with the next row.
-        self.origin = None;
+        self.origin = self.anew.clone();
         self.source.restore(source)
     }
 }

@@ -41,6 +41,20 @@ pub use transform::TransformBuilder;
 ///     .expect("the job is valid");
 /// assert_eq!(job.roles[0].nodes, 2);
 /// ```
+///
+/// With a dataflow, and without roles:
+///
+/// ```
+/// use forebay_job::{JobBuilder, SinkBuilder, SourceBuilder, TransformBuilder};
+///
+/// let job = JobBuilder::new("late-flights")
+///     .add_source(SourceBuilder::new("flights").path("data/flights.csv"))
+///     .add_transform(TransformBuilder::new("late").sql("SELECT * FROM flights WHERE arr_delay > 15"))
+///     .add_sink(SinkBuilder::new("out").input("late").path("late.parquet"))
+///     .build()
+///     .expect("the job is valid");
+/// assert_eq!(job.dataflow.sinks[0].input, "late");
+/// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct JobBuilder {

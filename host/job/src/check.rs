@@ -11,11 +11,6 @@ mod transforms;
 use std::path::Path;
 use std::time::Duration;
 
-use dataflow::Names;
-pub use dataflow::{BATCH_ROWS_MAX, PARALLELISM_MAX, RELATIONS_MAX};
-pub(crate) use formats::word_of;
-pub(crate) use sources::{BATCH_ROWS, RECORD_BYTES};
-
 use toml_edit::TableLike;
 
 use crate::diagnostic::{Diagnostic, code};
@@ -23,6 +18,11 @@ use crate::model::{Guarantee, Job, JobLimits, Manager, Role};
 use crate::read::{Field, Findings, Section};
 use crate::schema;
 use crate::values::{self, Naming};
+use dataflow::Names;
+
+pub use dataflow::{BATCH_ROWS_MAX, PARALLELISM_MAX, RELATIONS_MAX};
+pub(crate) use formats::word_of;
+pub(crate) use sources::{BATCH_ROWS, RECORD_BYTES};
 
 /// Most roles of one job.
 pub const ROLES_MAX: usize = 64;

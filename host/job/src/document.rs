@@ -219,8 +219,8 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// What could be read in spite of problems: defaults stand in for what could not, and roles without a valid name
-    /// are left out. Only for finding more problems (plugins' `prepare`); `None` after a syntax error.
+    /// What could be read in spite of problems: defaults stand in for what could not. Roles without a valid name are left out, and so
+    /// are sources, transforms and sinks without one, or without what they cannot do without. Only for finding more problems (plugins' `prepare`); `None` after a syntax error.
     pub fn draft(&self) -> Option<&Job> {
         self.draft.as_ref()
     }

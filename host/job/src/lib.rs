@@ -1,7 +1,7 @@
 //! The job file and its builder: text in, a validated [`Job`] out.
 //!
-//! This crate is *not* the place where a framework's needs are checked (node runners do that in `prepare`), and it
-//! starts, places and copies nothing. Its only I/O is reading the job file that it is given ([`Document::read`]) and,
+//! This crate is *not* the place where a framework's needs are checked (node runners do that in `prepare`), nor where SQL, columns
+//! and their types are (whoever plans the dataflow does), and it starts, places and copies nothing. Its only I/O is reading the job file that it is given ([`Document::read`]) and,
 //! in functions of their own, looking at the scripts and files that a role names ([`Job::check_files`],
 //! [`Role::staged_files`]).
 //!

@@ -15,8 +15,8 @@ pub struct Unsupported {
 /// Why this host cannot carry out a valid action, if it cannot.
 pub const fn unsupported(action: &Action) -> Option<Unsupported> {
     let why = match action {
-        Action::Rewind(_) => "it has no dataflow and no checkpoints to go back to",
-        Action::EndInput(_) => "it has no dataflow that feeds roles",
+        Action::Rewind(_) => "it has no checkpoints to go back to",
+        Action::EndInput(_) => "its dataflow does not feed roles",
         Action::Resize(_) => "a running job keeps its size",
         _ => return None,
     };

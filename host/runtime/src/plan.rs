@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use arrow_schema::SchemaRef;
-use forebay_connectors::{Access, MalformedRow};
+use forebay_connectors::{Access, MalformedRow, Origin};
 use forebay_dataflow::{Bounds, Cause, Graph, Stream};
-use forebay_job::{Diagnostic, Job, Origin, SqlText, Transform, TransformKind};
+use forebay_job::{Diagnostic, Job, SqlText, Transform, TransformKind};
 use forebay_plugin::OperatorHost;
 use forebay_sql::{Relations, Resources};
 use tokio::runtime::Handle;
@@ -15,7 +15,7 @@ use crate::column_types::type_text;
 use crate::order::{Inputs, in_order, reached};
 use crate::problem::{Problem, code, problem};
 use crate::sinks::{self, Sink, Writing};
-use crate::sources::{self, Source, count};
+use crate::sources::{self, Shared, Source, count};
 use crate::transforms::{self, Planned as PlannedTransform, Sql, inputs_of};
 
 /// What planning may use.
@@ -105,9 +105,13 @@ impl Plan {
 
     fn streams(&self, graph: &mut Graph) -> Result<BTreeMap<String, Stream>, Cause> {
         let mut streams = BTreeMap::new();
+        let shared = Shared {
+            resources: self.resources.clone(),
+            origin: Origin::default(),
+        };
         for source in &self.sources {
             let columns = self.columns_of(&source.name);
-            let stream = source.add(graph, columns.as_ref(), &self.resources)?;
+            let stream = source.add(graph, columns.as_ref(), &shared)?;
             streams.insert(source.name.clone(), stream);
         }
         for transform in &self.transforms {
@@ -285,10 +289,14 @@ impl Planner<'_> {
 
     fn tell_circle(&mut self, circle: &[String]) {
         let first = circle.first().map_or("", String::as_str);
-        let way: Vec<String> = circle.iter().map(|name| format!("`{name}`")).collect();
+        let way: Vec<String> = circle
+            .iter()
+            .skip(1)
+            .map(|name| format!("`{name}`, which reads "))
+            .collect();
         let message = format!(
-            "transforms read each other in a circle: {} reads `{first}`",
-            way.join(" reads ")
+            "transforms read each other in a circle: `{first}` reads {}`{first}`",
+            way.concat()
         );
         let found = Diagnostic::error(code::CYCLE, format!("transforms.{first}"), message)
             .with_hint("let one of them read a source instead");
@@ -366,7 +374,7 @@ impl Planner<'_> {
             .map_err(|error| vec![problem(code::OPERATOR, key, &error, None)])
     }
 
-    /// Everything that feeds a sink or a role; what does not is told.
+    /// Everything that feeds a sink or a role; what does not is told, where all that is read is known.
     fn used(&mut self) -> BTreeSet<String> {
         let dataflow = &self.job.dataflow;
         let sinks = dataflow.sinks.iter().map(|sink| &sink.input);
@@ -383,7 +391,9 @@ impl Planner<'_> {
             let found = Diagnostic::warning(code::UNUSED, format!("{table}.{name}"), message);
             Problem::from(found.with_hint("read it in a transform, give it a sink, or remove it"))
         });
-        self.problems.extend(told);
+        if self.problems.is_empty() {
+            self.problems.extend(told);
+        }
         used
     }
 
@@ -412,7 +422,8 @@ impl Planner<'_> {
         for source in &mut job.dataflow.sources {
             let found = sources.iter().find(|found| found.name == source.name);
             let schema = found.and_then(Source::file_schema);
-            if let (Origin::Files(files), Some(schema)) = (&mut source.origin, schema) {
+            if let (forebay_job::Origin::Files(files), Some(schema)) = (&mut source.origin, schema)
+            {
                 let columns = schema.fields().iter();
                 let column = |field: &std::sync::Arc<arrow_schema::Field>| {
                     (field.name().clone(), type_text(field.data_type()))

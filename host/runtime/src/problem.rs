@@ -92,7 +92,11 @@ pub(crate) fn problem(
     error: &(dyn Error + 'static),
     hint: Option<String>,
 ) -> Problem {
-    let diagnostic = Diagnostic::error(code, key, sentence(error));
+    hinted(Diagnostic::error(code, key, sentence(error)), hint)
+}
+
+/// A problem with a way out, where one is known.
+pub(crate) fn hinted(diagnostic: Diagnostic, hint: Option<String>) -> Problem {
     match hint {
         Some(hint) => diagnostic.with_hint(hint).into(),
         None => diagnostic.into(),

@@ -123,9 +123,6 @@ fn stdout_format(
 fn sink_problem(key: &str, error: &forebay_connectors::Error) -> Problem {
     use forebay_connectors::Error;
     let hint = match error {
-        Error::UnknownFormat(_) => {
-            Some("state `format`, one of csv, jsonl, parquet, arrow, arrow-stream")
-        }
         Error::NoParent { .. } => Some("the path is relative to the folder of the job file"),
         _ => None,
     };

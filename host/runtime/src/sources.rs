@@ -14,7 +14,7 @@ use forebay_job as job;
 use forebay_job::{Diagnostic, FileFormat, FormatKind, Origin, Quote, SourceFiles, SourceTime};
 use forebay_sql::{Relation, Resources};
 
-use crate::column_types::type_of;
+use crate::column_types::{type_of, type_text};
 use crate::problem::{Problem, code, nearest, problem};
 use crate::time::micros_of;
 
@@ -32,6 +32,13 @@ enum Rows {
     Files(FileSource),
     Replayed(FileSource, ReplayOptions),
     Generated(Generator),
+}
+
+/// What the sources of one dataflow have in common.
+pub(crate) struct Shared {
+    pub(crate) resources: Resources,
+    /// Where replays begin.
+    pub(crate) origin: forebay_connectors::Origin,
 }
 
 /// Looks at what a source names.
@@ -72,7 +79,7 @@ impl Source {
         &self,
         graph: &mut Graph,
         columns: Option<&BTreeSet<String>>,
-        resources: &Resources,
+        shared: &Shared,
     ) -> Result<Stream, Cause> {
         let files = |files: &FileSource| match columns {
             Some(columns) => files.with_columns(&self.with_time(columns)),
@@ -85,9 +92,9 @@ impl Source {
                 let sorted = SortedFiles {
                     files: files(all)?,
                     column: options.event_time.clone(),
-                    resources: resources.clone(),
+                    resources: shared.resources.clone(),
                 };
-                let replay = Replay::new(sorted, options.clone())?;
+                let replay = Replay::new(sorted, options.clone())?.together(&shared.origin);
                 add_source(graph, name, tasks, time, replay)
             }
             Rows::Generated(generator) => add_source(graph, name, tasks, time, generator.clone()),
@@ -218,11 +225,7 @@ fn source_problem(key: &str, error: &forebay_connectors::Error, is_pinned: bool)
             let hint = "the files have changed, or `schema` is wrong: mend one of them, or leave `schema` out to have it read from the files";
             ("schema", Some(hint))
         }
-        Error::UnknownFormat(_) => (
-            "path",
-            Some("state `format`, one of csv, jsonl, parquet, arrow, arrow-stream"),
-        ),
-        Error::NotFound(_) => (
+        Error::NotFound(_) | Error::NoMatch(_) | Error::EmptyFolder(_) => (
             "path",
             Some("the path is relative to the folder of the job file"),
         ),
@@ -337,7 +340,7 @@ fn check_time(name: &str, time: &SourceTime, schema: &Schema) -> Result<(), Vec<
         Some((_, field)) => (
             format!(
                 "column `{column}` is {}, and only timestamps can be an event time",
-                field.data_type()
+                type_text(field.data_type())
             ),
             "declare all columns in `schema`, this one as `timestamp` or `timestamp-utc`"
                 .to_owned(),

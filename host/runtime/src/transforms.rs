@@ -11,7 +11,7 @@ use forebay_plugin::{OperatorComponent, OperatorHost};
 use forebay_sql::{Query, Relation, Relations, Resources};
 
 use crate::operator::ComponentOperator;
-use crate::problem::{Problem, Spot, code, nearest, problem};
+use crate::problem::{Problem, Spot, code, hinted, nearest, problem, sentence};
 use crate::sources::count;
 
 /// A transform that can run.
@@ -122,13 +122,13 @@ pub(crate) fn plan_operator(
 ) -> Result<(Planned, Relation), Vec<Problem>> {
     let key = format!("transforms.{}", transform.name);
     let loaded = host.load(component).map_err(|error| {
-        let hint = error.hint().map(str::to_owned);
-        vec![problem(
-            code::OPERATOR,
-            format!("{key}.operator"),
-            &error,
-            hint,
-        )]
+        let path = operator.component.display();
+        let message = format!(
+            "the component `{path}` cannot be used: {}",
+            sentence(&error)
+        );
+        let found = Diagnostic::error(code::OPERATOR, format!("{key}.operator"), message);
+        vec![hinted(found, error.hint().map(str::to_owned))]
     })?;
     check_key(&key, operator, &input.schema)?;
     let opened = loaded

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_cluster::agent::{self, AgentError, Ended, Options, PortRange, Stop};
+use forebay_cluster::agent::{self, AgentError, DataflowExecutor, Ended, Options, PortRange, Stop};
 use forebay_cluster::connect::ManagerAddress;
 use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::token::Token;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use super::dataflow_task::Executor;
 use crate::failure::Failure;
 use crate::machine::Machine;
 
@@ -21,14 +22,15 @@ const CONNECT_WITHIN: Duration = Duration::from_mins(1);
 pub(super) struct Plan(Option<Options>);
 
 impl Plan {
-    /// Without slots there is no agent. `listen`: where agents of other machines join.
+    /// Without slots and without a dataflow there is no agent. `listen`: where agents of other machines join.
     pub(super) async fn new(
         run: &RunDirectory,
         machine: &Machine,
         listen: Option<SocketAddr>,
+        dataflow: Option<Executor>,
     ) -> Result<Self, Failure> {
         let resources = machine.resources();
-        if resources.slots == 0 {
+        if resources.slots == 0 && dataflow.is_none() {
             return Ok(Self(None));
         }
         let (address, interface) = address(run, machine, listen).await?;
@@ -48,6 +50,7 @@ impl Plan {
             ports: PortRange::of_this_machine(),
             in_engine: true,
             connect_within: CONNECT_WITHIN,
+            dataflow: dataflow.map(|executor| Arc::new(executor) as Arc<dyn DataflowExecutor>),
         })))
     }
 
@@ -107,7 +110,10 @@ impl AgentTask {
         };
         self.task = None;
         match ended {
-            Ok(Ok(_)) => std::future::pending().await,
+            Ok(Ok(Ended::Orphaned)) => {
+                Failure::engine("no application manager took over for too long")
+            }
+            Ok(Ok(Ended::Job { .. } | Ended::Stopped)) => std::future::pending().await,
             Ok(Err(error)) => error
                 .hint()
                 .into_iter()

@@ -6,7 +6,8 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
 use forebay_cluster::events::{
-    AttemptSummary, JobEvent, Line, NodeEvent, NodeSummary, Outcome, Summary, TermSummary,
+    AttemptSummary, DataflowEvent, DataflowPhase, DataflowSummary, JobEvent, Line, NodeEvent,
+    NodeSummary, OperatorCounts, Outcome, Summary, TermSummary,
 };
 use forebay_cluster::run_directory::RunDirectory;
 use serde_json::Value;
@@ -107,6 +108,7 @@ fn summarise(run_dir: &Path, events: &[Received], wreck: Wreck) -> Summary {
         cause: None,
         duration_ms: now_ms().saturating_sub(began_ms),
         run_dir: run_dir.into(),
+        dataflow: ledger.dataflow(),
         terms: ledger.terms,
         nodes: ledger.nodes,
     }
@@ -116,6 +118,10 @@ fn summarise(run_dir: &Path, events: &[Received], wreck: Wreck) -> Summary {
 struct Ledger {
     terms: Vec<TermSummary>,
     nodes: Vec<NodeSummary>,
+    /// Attempt and phase.
+    dataflow: Option<(u64, DataflowPhase)>,
+    running_ms: u64,
+    operators: Vec<OperatorCounts>,
 }
 
 impl Ledger {
@@ -129,8 +135,36 @@ impl Ledger {
             JobEvent::Report {
                 node, step, values, ..
             } => self.apply_report(node, *step, values),
+            JobEvent::Dataflow(event) => self.apply_dataflow(event),
+            JobEvent::Progress(event) => {
+                let counts = event.operators.iter();
+                self.operators = counts.map(|operator| operator.counts.clone()).collect();
+                self.running_ms = event.running_ms;
+            }
             _ => {}
         }
+    }
+
+    fn apply_dataflow(&mut self, event: &DataflowEvent) {
+        self.dataflow = Some((event.attempt, event.phase));
+        self.operators.clone_from(&event.operators);
+        self.running_ms = event.running_ms;
+    }
+
+    /// One that ran when it was lost sight of has ended with its engine.
+    fn dataflow(&mut self) -> Option<DataflowSummary> {
+        let (attempts, phase) = self.dataflow?;
+        let phase = match phase {
+            DataflowPhase::Running => DataflowPhase::Stopped,
+            other => other,
+        };
+        let operators = std::mem::take(&mut self.operators);
+        Some(DataflowSummary::new(
+            attempts,
+            phase,
+            self.running_ms,
+            operators,
+        ))
     }
 
     fn apply_node(&mut self, event: &NodeEvent) {
@@ -192,7 +226,9 @@ mod tests {
 {"sequence":2,"time_ms":1001,"kind":"node","node":"a:0","attempt":0,"phase":"placed","pid":null,"agent":"mill","ending":null,"verdict":null,"reason":null}
 {"sequence":3,"time_ms":1002,"kind":"node","node":"a:0","attempt":1,"phase":"starting","pid":9,"agent":"mill","ending":null,"verdict":null,"reason":null}
 {"sequence":4,"time_ms":1003,"kind":"report","node":"a:0","attempt":1,"step":7,"values":{"loss":0.5}}
-{"sequence":5,"time_m"#;
+{"sequence":5,"time_ms":1004,"kind":"dataflow","attempt":2,"phase":"running","reason":null,"hint":null,"operator":null,"running_ms":0,"operators":[]}
+{"sequence":6,"time_ms":3004,"kind":"progress","attempt":2,"running_ms":2000,"operators":[{"operator":"rows","tasks":1,"ended":0,"rows_in":100,"rows_out":90,"late":0,"malformed":0,"dropped":0}]}
+{"sequence":7,"time_m"#;
 
     #[test]
     fn a_dead_manager_leaves_an_end_all_the_same() {
@@ -216,7 +252,13 @@ mod tests {
         let told = fs::read_to_string(run.events_file()).unwrap();
         let last: Line = serde_json::from_str(told.lines().last().unwrap())
             .expect("a torn line swallows the end");
-        assert_eq!(last.sequence, Some(5));
+        assert_eq!(last.sequence, Some(7));
+        let dataflow = summary.dataflow.unwrap();
+        assert_eq!(
+            (dataflow.attempts, dataflow.phase),
+            (2, DataflowPhase::Stopped)
+        );
+        assert!((dataflow.operators[0].rows_per_second - 50.0).abs() < 1e-9);
     }
 
     #[test]
@@ -224,6 +266,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDirectory::create(folder.path(), "job").unwrap();
         fs::write(run.events_file(), EVENTS).unwrap();
-        assert_eq!(events_after(&run, 2).len(), 2);
+        assert_eq!(events_after(&run, 2).len(), 4);
     }
 }

@@ -98,6 +98,7 @@ impl Agent {
             ports: PortRange::of_this_machine(),
             in_engine: false,
             connect_within: CONNECT_WITHIN,
+            dataflow: None,
         })
     }
 }

@@ -106,6 +106,7 @@ impl Run {
             agents: self.agents,
             machine: self.machine,
             grants,
+            dataflow: None,
             view: view::of(self.format.format, node_lines),
             fault_point: self.fault_point,
         };

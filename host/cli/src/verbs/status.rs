@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use forebay_cluster::events::Summary;
+use forebay_cluster::events::{OperatorProgress, Summary};
 use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::wire::job::DescribeRequest;
 use serde_json::{Map, Value, json};
@@ -79,6 +79,15 @@ fn text(status: &Map<String, Value>) -> String {
         text.push_str("nodes\n");
         text.extend(table(&rows).lines().map(|line| format!("  {line}\n")));
     }
+    let dataflow = status.get("dataflow").and_then(Value::as_object);
+    let operators: Vec<OperatorProgress> = items(dataflow, "operators")
+        .filter_map(|operator| serde_json::from_value(operator.clone().into()).ok())
+        .collect();
+    if !operators.is_empty() {
+        text.push_str("operators\n");
+        let lines = view::operator_lines(&operators);
+        text.extend(lines.iter().map(|line| format!("  {line}\n")));
+    }
     let summary = status
         .get("summary")
         .cloned()
@@ -109,6 +118,9 @@ fn facts(status: &Map<String, Value>) -> Vec<Vec<String>> {
         if let Some(quarantine) = status.get("quarantine").and_then(Value::as_object) {
             rows.push(fact("plugin", quarantined(quarantine)));
         }
+        if let Some(dataflow) = status.get("dataflow").and_then(Value::as_object) {
+            rows.push(fact("dataflow", dataflow_words(dataflow)));
+        }
         rows.push(fact(
             "manager",
             format!("term {}, pid {}", word(status, "term"), word(status, "pid")),
@@ -127,6 +139,19 @@ fn facts(status: &Map<String, Value>) -> Vec<Vec<String>> {
     });
     rows.extend(agents);
     rows
+}
+
+fn dataflow_words(dataflow: &Map<String, Value>) -> String {
+    let mut text = word(dataflow, "phase");
+    if dataflow.get("attempt").and_then(Value::as_u64) > Some(1) {
+        text = format!("{text}, attempt {}", word(dataflow, "attempt"));
+    }
+    let reason = word(dataflow, "reason");
+    if reason.is_empty() {
+        text
+    } else {
+        format!("{text}: {reason}")
+    }
 }
 
 fn quarantined(quarantine: &Map<String, Value>) -> String {
@@ -172,11 +197,12 @@ fn node_row(node: &Map<String, Value>) -> Vec<String> {
 }
 
 fn items<'a>(
-    status: &'a Map<String, Value>,
+    status: impl Into<Option<&'a Map<String, Value>>>,
     name: &str,
 ) -> impl Iterator<Item = &'a Map<String, Value>> {
+    let status = status.into();
     status
-        .get(name)
+        .and_then(|status| status.get(name))
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
@@ -207,6 +233,12 @@ mod tests {
                 { "node": "worker:0", "phase": "ready", "attempt": 1, "pid": 12, "agent": "mill", "last_report": { "step": 3, "loss": 0.5 } },
                 { "node": "ps:0", "phase": "absent", "attempt": 0, "pid": null, "agent": null, "last_report": {} },
             ],
+            "dataflow": {
+                "attempt": 2, "phase": "running", "reason": null, "hint": null, "running_ms": 9_000,
+                "operators": [{ "operator": "flights", "tasks": 1, "ended": 0, "rows_in": 12_345, "rows_out": 12_340, "late": 0,
+                    "malformed": 5, "dropped": 0, "rows_per_second": 1000.0, "watermark_ms": 0, "watermark_lag_ms": 2000,
+                    "idle": false, "queued_rows": 0, "queued_bytes": 0, "busy": 0.5, "waiting": 0.5, "back_pressured": 0.0 }],
+            },
         });
         insta::assert_snapshot!(text(status.as_object().unwrap()), @r"
         run      /runs/digits-1

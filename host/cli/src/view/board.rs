@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use forebay_cluster::events::{JobEvent, NodeEvent};
+use forebay_cluster::events::{DataflowPhase, JobEvent, NodeEvent, OperatorProgress};
 
-use super::words;
+use super::{operators, words};
 use crate::text::{Colour, Palette, neutral};
 
 /// Job and nodes as they stand.
@@ -16,6 +16,9 @@ pub(super) struct Board {
     /// In the order in which they were first heard of.
     nodes: Vec<Row>,
     positions: BTreeMap<String, usize>,
+    /// Absent: there is none, or nothing was heard of it.
+    dataflow: Option<DataflowPhase>,
+    operators: Vec<OperatorProgress>,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +54,11 @@ impl Board {
                 row.attempt = *attempt;
                 row.report = words::report(*step, values);
             }
+            JobEvent::Dataflow(event) => {
+                self.dataflow = Some(event.phase);
+                self.operators = operators::at_rest(event);
+            }
+            JobEvent::Progress(event) => self.operators.clone_from(&event.operators),
             _ => {}
         }
     }
@@ -88,31 +96,51 @@ impl Board {
             let ready = self.nodes.iter().filter(|row| row.phase == "ready").count();
             parts.push(format!("{ready} of {} nodes ready", self.nodes.len()));
         }
+        parts.extend(
+            self.dataflow
+                .map(|phase| format!("dataflow {}", phase.as_str())),
+        );
         parts.extend(Some(self.note.clone()).filter(|note| !note.is_empty()));
         format!("{job}: {}", parts.join(", "))
     }
 
-    /// A line a node, at most `lines_max`, the last of them for those that have no room.
+    /// A line a node, then a line an operator, at most `lines_max`, the last of each for those that have no room. Where there is
+    /// not room for all, each has at least half of it.
     pub(super) fn rows(&self, lines_max: usize, palette: Palette) -> Vec<String> {
+        let half = lines_max.div_ceil(2);
+        let for_operators = self.operators.len();
+        let for_operators = for_operators.min(half.max(lines_max.saturating_sub(self.nodes.len())));
+        let mut rows = self.node_rows(lines_max - for_operators, palette);
+        rows.extend(self.operator_rows(for_operators));
+        rows
+    }
+
+    fn operator_rows(&self, lines_max: usize) -> Vec<String> {
+        let lines = operators::lines(&self.operators);
+        let lines = lines.into_iter().map(|line| format!("  {line}"));
+        shortened(lines.collect(), lines_max)
+    }
+
+    fn node_rows(&self, lines_max: usize, palette: Palette) -> Vec<String> {
         let width = self
             .nodes
             .iter()
             .map(|row| row.node.chars().count())
             .max()
             .unwrap_or(0);
-        let lines = |rows: &[Row]| {
-            rows.iter()
-                .map(|row| row.line(width, palette))
-                .collect::<Vec<_>>()
-        };
-        if self.nodes.len() <= lines_max {
-            return lines(&self.nodes);
-        }
-        let shown = lines_max.saturating_sub(1);
-        let mut lines = lines(&self.nodes[..shown]);
-        lines.push(format!("... and {} more", self.nodes.len() - shown));
-        lines
+        let lines = self.nodes.iter().map(|row| row.line(width, palette));
+        shortened(lines.collect(), lines_max)
     }
+}
+
+fn shortened(mut lines: Vec<String>, lines_max: usize) -> Vec<String> {
+    if lines.len() > lines_max {
+        let shown = lines_max.saturating_sub(1);
+        let more = format!("... and {} more", lines.len() - shown);
+        lines.truncate(shown);
+        lines.push(more);
+    }
+    lines
 }
 
 impl Row {
@@ -142,6 +170,8 @@ impl Row {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use forebay_cluster::events::{DataflowEvent, ProgressEvent};
+
     use super::*;
     use crate::view::{Received, Shown};
 
@@ -204,6 +234,33 @@ pub(super) mod tests {
           worker:0  exited    step 2, loss 0.5
           worker:1  ready     attempt 2
         ");
+    }
+
+    #[test]
+    fn operators_stand_below_the_nodes_and_have_half_of_the_room() {
+        let mut board = board(16);
+        let operators = (0..9)
+            .map(|number| operators::tests::operator(&format!("operator{number}"), 1_000 * number));
+        board.apply(&JobEvent::Dataflow(DataflowEvent {
+            attempt: 1,
+            phase: DataflowPhase::Running,
+            reason: None,
+            hint: None,
+            operator: None,
+            running_ms: 0,
+            operators: Vec::new(),
+        }));
+        board.apply(&JobEvent::Progress(ProgressEvent {
+            attempt: 1,
+            running_ms: 1_000,
+            operators: operators.collect(),
+        }));
+        insta::assert_snapshot!(shown(&board), @"");
+        let alone = Board {
+            nodes: Vec::new(),
+            ..board
+        };
+        insta::assert_snapshot!(shown(&alone), @"");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forebay_cluster::events::{AttemptSummary, Cause, NodeSummary, Outcome, Summary};
 
-use super::words;
+use super::{operators, words};
 use crate::runs;
 use crate::text::{Colour, Palette, count, duration, neutral, table};
 
@@ -24,6 +24,7 @@ pub(crate) fn screen(summary: &Summary, palette: Palette) -> String {
         Outcome::Succeeded => lines.extend(reports(summary)),
         Outcome::Stopped | Outcome::Failed => lines.extend(what_went_wrong(summary, palette)),
     }
+    lines.extend(summary.dataflow.iter().flat_map(operators::summary_table));
     lines.extend(hint(summary).map(|hint| format!("  hint: {}", neutral(&hint))));
     lines.extend(places(summary));
     lines.join("\n")
@@ -205,7 +206,7 @@ fn log_name(summary: &Summary) -> Option<String> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use forebay_cluster::events::TermSummary;
+    use forebay_cluster::events::{DataflowPhase, DataflowSummary, TermSummary};
     use serde_json::json;
 
     use super::*;
@@ -234,6 +235,7 @@ mod tests {
             run_dir: "/jobs/.forebay/runs/digits-1".into(),
             terms: vec![TermSummary { term: 1, pid: 5 }],
             nodes: vec![node(0, "finished"), node(1, "fatal")],
+            dataflow: None,
         }
     }
 
@@ -297,6 +299,18 @@ mod tests {
           run: /jobs/.forebay/runs/digits-1
           output: /jobs/.forebay/runs/digits-1/output
         ");
+    }
+
+    #[test]
+    fn a_job_without_nodes_ends_with_what_its_dataflow_did() {
+        let counts = operators::tests::operator("flights", 336_776).counts;
+        let phase = DataflowPhase::Ended;
+        let summary = Summary {
+            nodes: Vec::new(),
+            dataflow: Some(DataflowSummary::new(1, phase, 2_500, [counts])),
+            ..summary(Outcome::Succeeded)
+        };
+        insta::assert_snapshot!(screen(&summary, Palette::default()), @"");
     }
 
     #[test]

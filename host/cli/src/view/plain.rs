@@ -12,12 +12,17 @@ use crate::text::{Palette, neutral};
 
 /// A node's reports are shown no more often than this; the last one is in the summary.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// How far the dataflow is, no more often than this.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
-/// One line for each phase of a node, reports now and then.
+/// In the place of a node's name, which always has a colon.
+const DATAFLOW: &str = "dataflow";
+
+/// One line for each phase of a node and of the dataflow, reports and progress now and then.
 pub(super) struct PlainView {
     palette: Palette,
     node_lines: NodeLines,
-    /// When each node's last report was shown, milliseconds by the clock of the events.
+    /// When each node's last report was shown, and how far the dataflow is, milliseconds by the clock of the events.
     reported: HashMap<String, u64>,
 }
 
@@ -40,22 +45,25 @@ impl PlainView {
             JobEvent::Report {
                 node, step, values, ..
             } => {
-                let is_due = self.is_due(node, event.line.time_ms);
+                let is_due = self.is_due(node, REPORT_EVERY, event.line.time_ms);
                 is_due.then(|| format!("{} {}", neutral(node), words::report(*step, values)))
+            }
+            JobEvent::Progress(_) if !self.is_due(DATAFLOW, PROGRESS_EVERY, event.line.time_ms) => {
+                None
             }
             JobEvent::Summary(summary) => Some(ending::screen(summary, self.palette)),
             other => words::of(other, self.palette),
         }
     }
 
-    fn is_due(&mut self, node: &str, time_ms: u64) -> bool {
-        let every = u64::try_from(REPORT_EVERY.as_millis()).unwrap_or(u64::MAX);
+    fn is_due(&mut self, whose: &str, every: Duration, time_ms: u64) -> bool {
+        let every = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
         let is_due = self
             .reported
-            .get(node)
+            .get(whose)
             .is_none_or(|last| time_ms.saturating_sub(*last) >= every);
         if is_due {
-            self.reported.insert(node.to_owned(), time_ms);
+            self.reported.insert(whose.to_owned(), time_ms);
         }
         is_due
     }

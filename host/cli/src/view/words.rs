@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use forebay_cluster::events::{AgentPhase, JobEvent, NodeEvent};
+use forebay_cluster::events::{AgentPhase, DataflowPhase, JobEvent, NodeEvent};
 use serde_json::Value;
 
+use super::operators;
 use crate::text::{Colour, Palette, duration, neutral};
 
 /// Most values of a report that are shown in one line.
@@ -69,6 +70,8 @@ pub(super) fn of(event: &JobEvent, palette: Palette) -> Option<String> {
             for_ms,
         } => quarantined(reason, hint.as_deref(), *for_ms, palette),
         JobEvent::Resumed { plugins } => resumed(plugins),
+        JobEvent::Dataflow(event) => operators::phase_line(event, palette),
+        JobEvent::Progress(event) => operators::progress_line(event),
         JobEvent::Cluster { .. } | JobEvent::Report { .. } | JobEvent::Summary(_) => return None,
     })
 }
@@ -80,7 +83,10 @@ pub(super) fn goes_by(event: &JobEvent) -> bool {
             event.phase == "exited" && event.verdict.as_deref() != Some("finished")
         }
         JobEvent::Agent { phase, .. } => *phase == AgentPhase::Lost,
-        JobEvent::Am { .. } | JobEvent::Phase { .. } => false,
+        JobEvent::Dataflow(event) => {
+            matches!(event.phase, DataflowPhase::Failed | DataflowPhase::Stopped)
+        }
+        JobEvent::Am { .. } | JobEvent::Phase { .. } | JobEvent::Progress(_) => false,
         _ => true,
     }
 }

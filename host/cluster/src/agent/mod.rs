@@ -11,6 +11,7 @@ mod capture;
 pub(crate) mod connection;
 mod control;
 mod core;
+mod dataflow;
 mod environment;
 mod interpreter;
 mod launcher;
@@ -34,10 +35,14 @@ mod uplink;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use dataflow::{
+    DataflowEnd, DataflowExecutor, DataflowFault, DataflowTeller, DataflowTold, DataflowWay, HowFar,
+};
 pub use interpreter::{NoInterpreter, check_interpreter};
 pub use leftovers::of_output as processes_of;
 pub use machine::{AddressError, Resources, choose_address};
@@ -75,6 +80,8 @@ pub struct Options {
     pub in_engine: bool,
     /// How long the first welcome of the AM is waited for. 10 s for `forebay agent`.
     pub connect_within: Duration,
+    /// What runs the dataflow of the job: the engine's agent has it, no other.
+    pub dataflow: Option<Arc<dyn DataflowExecutor>>,
 }
 
 /// What the owner of an agent wants of it.
@@ -82,7 +89,7 @@ pub struct Options {
 pub enum Stop {
     /// Go on.
     No,
-    /// End all nodes with SIGTERM, those that stay with SIGKILL after the grace, then return.
+    /// End all nodes with SIGTERM, those that stay with SIGKILL after the grace, and the dataflow where it is; then return.
     Within(Duration),
     /// End all nodes with SIGKILL, then return.
     Now,
@@ -157,8 +164,8 @@ impl AgentError {
     }
 }
 
-/// Serves one job until it ends, the AM refuses, `stop` says so, or no AM comes back. Returns when every node is gone;
-/// when the future is dropped instead, the nodes end by themselves within seconds.
+/// Serves one job until it ends, the AM refuses, `stop` says so, or no AM comes back. Returns when every node is gone, and the
+/// dataflow, unless that takes too long; when the future is dropped instead, the nodes end by themselves within seconds.
 ///
 /// Makes this process a child subreaper, so that nodes can be ended even if their small parent was killed.
 pub async fn run(options: Options, stop: watch::Receiver<Stop>) -> Result<Ended, AgentError> {

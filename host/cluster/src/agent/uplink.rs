@@ -7,7 +7,7 @@ use forebay_plugin::NodeId;
 use super::logs::Logs;
 use super::outbox::Outbox;
 use crate::wire::cluster::agent_message::Message;
-use crate::wire::cluster::{AgentMessage, NodeReport};
+use crate::wire::cluster::{AgentMessage, DataflowProgress, NodeReport};
 use crate::wire::node::Report;
 use crate::wire::to_wire;
 
@@ -20,6 +20,8 @@ pub(super) struct Uplink {
     pub(super) logs: Logs,
     /// Latest values that were not sent; at most one report a node is ever waiting.
     reports: BTreeMap<(NodeId, u32), Report>,
+    /// How far the dataflow is, as long as that was not sent.
+    progress: Option<DataflowProgress>,
 }
 
 impl Uplink {
@@ -34,8 +36,14 @@ impl Uplink {
         }
     }
 
+    /// The newest, in the place of one that waits; `None`: there is nothing to say any more.
+    pub(super) fn progress(&mut self, progress: Option<DataflowProgress>) {
+        self.progress = progress;
+    }
+
     pub(super) fn has_next(&self) -> bool {
-        self.outbox.has_next() || !self.reports.is_empty() || self.logs.has_next()
+        let has_values = !self.reports.is_empty() || self.progress.is_some();
+        self.outbox.has_next() || has_values || self.logs.has_next()
     }
 
     /// Nothing is left that the AM has not taken.
@@ -46,11 +54,17 @@ impl Uplink {
     pub(super) fn next(&mut self) -> Option<AgentMessage> {
         let outbox = self.outbox.next().map(Message::Outbox);
         let message = outbox
+            .or_else(|| self.progress.take().map(Message::Dataflow))
             .or_else(|| self.next_report())
             .or_else(|| self.logs.next().map(Message::Log));
         message.map(|message| AgentMessage {
             message: Some(message),
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn next_progress(&mut self) -> Option<DataflowProgress> {
+        self.progress.take()
     }
 
     fn next_report(&mut self) -> Option<Message> {

@@ -80,6 +80,9 @@ impl Core {
         // The cluster first: no start carries it.
         self.tell_cluster_to(agent);
         self.repeat_orders(agent);
+        let inventory = register.inventory.as_ref();
+        self.repeat_dataflow_order(agent, inventory.and_then(|inventory| inventory.dataflow));
+        self.begin_dataflow(agent);
     }
 
     fn admit(&self, register: &Register) -> Result<(), Refusal> {
@@ -295,6 +298,7 @@ impl Core {
                 self.announce(agent, AgentPhase::Lost);
                 self.take_all_elsewhere(agent);
                 self.lose_nodes(self.tables.nodes_on(agent));
+                self.lose_dataflow(agent);
                 self.changed();
                 self.settle_placings();
             }
@@ -331,6 +335,7 @@ impl Core {
         match message {
             FromAgent::Outbox(entry) => self.outbox_entry(agent, entry),
             FromAgent::Report(report) => self.reported(report),
+            FromAgent::Dataflow(progress) => self.dataflow_progressed(agent, &progress),
             FromAgent::Register(_) | FromAgent::Heartbeat(_) | FromAgent::Log(_) => {}
         }
     }
@@ -357,6 +362,10 @@ impl Core {
             Some(Told::FinishJob(finish)) => self.said_finish(finish),
             Some(Told::Stalled(stalled)) => self.stalled(&stalled),
             Some(Told::GenerationTaken(taken)) => self.generation_taken(&taken),
+            Some(Told::DataflowStarted(started)) => self.dataflow_started(agent, &started),
+            Some(Told::DataflowEnded(ended)) => self.dataflow_ended(agent, &ended),
+            Some(Told::DataflowFailed(failed)) => self.dataflow_failed(agent, failed),
+            Some(Told::DataflowStopped(stopped)) => self.dataflow_stopped(agent, &stopped),
             // An exception comes again with the end of its attempt; hello is for people who read the agent's log; saved
             // and rolled back answer orders that this host does not give.
             Some(Told::Exception(_) | Told::Hello(_) | Told::Saved(_) | Told::RolledBack(_))

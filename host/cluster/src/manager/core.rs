@@ -2,7 +2,7 @@
 //! nothing, so a simulation can drive it as well as the real loop.
 //!
 //! The types are [`Core`] (this file: events, decisions, journal entries), and its parts: agents and their outboxes
-//! (`agents`), what happens to nodes (`nodes`), what the state machine orders (`actions`), places (`placing`), new
+//! (`agents`), what happens to nodes (`nodes`) and to the dataflow (`dataflow`), what the state machine orders (`actions`), places (`placing`), new
 //! attempts (`launching`), plugins that fail (`quarantine`), and the end (`ending`).
 
 use std::collections::BTreeMap;
@@ -15,8 +15,9 @@ use sha2::{Digest, Sha256};
 use super::actions::Id;
 use super::effect::{Effect, Input, Link, Ticket};
 use super::nodes::LogRecord;
+use super::pace::Pace;
 use super::quarantine::Failure;
-use super::tables::{AgentState, Tables};
+use super::tables::{AgentState, DataflowRecord, Tables};
 use crate::events::{JobEvent, Outcome, TermSummary};
 use crate::journal::{DecisionRecord, Entry};
 use crate::preparation::{PluginSet, Prepared};
@@ -76,6 +77,8 @@ pub(crate) struct Core {
     pub(super) streams: BTreeMap<String, u64>,
     /// Of attempts of which something was heard.
     pub(super) logs: BTreeMap<(String, u32), LogRecord>,
+    /// Of the dataflow.
+    pub(super) pace: Pace,
     /// Numbers of the outboxes that are in the tables, by agent id.
     pub(super) outbox: BTreeMap<String, u64>,
     pub(super) effects: Vec<Effect>,
@@ -105,6 +108,8 @@ impl Core {
     /// The core of a job's first application manager.
     pub(crate) fn new(setting: Setting, prepared: Prepared, plugins: PluginSet) -> Self {
         let mut tables = Tables::of_job(&prepared.spec);
+        let has_dataflow = !prepared.job.dataflow.is_empty();
+        tables.dataflow = has_dataflow.then(DataflowRecord::default);
         tables.terms.push(TermSummary {
             term: setting.term,
             pid: setting.pid,
@@ -119,6 +124,7 @@ impl Core {
             due_ms: None,
             streams: BTreeMap::new(),
             logs: BTreeMap::new(),
+            pace: Pace::default(),
             outbox: BTreeMap::new(),
             journaled_outbox: BTreeMap::new(),
             timers_fired_ms: 0,

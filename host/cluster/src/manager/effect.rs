@@ -90,6 +90,8 @@ pub(crate) enum Effect {
     Close { link: Link, refusal: Refusal },
     /// Tell people.
     Emit(JobEvent),
+    /// Tell those who watch now, and nobody later.
+    Show(JobEvent),
     /// The request is journaled under this number.
     Answer { ticket: Ticket, event_number: u64 },
     /// The request is not taken, and why.

@@ -1,11 +1,11 @@
 //! How a job ends: as the state machine says, because somebody wants it, or because the host cannot go on. Whatever the
-//! way, every node is ended and every place is given back before the summary is written.
+//! way, every node and the dataflow are ended and every place is given back before the summary is written.
 
 use forebay_plugin::{Event, JobFailure, NodeId, NodePhase, StopRequest};
 
 use super::core::Core;
 use super::effect::{StopCall, StopWay};
-use super::tables::{AgentState, End, StopRecord};
+use super::tables::{AgentState, DataflowStop, End, StopRecord};
 use crate::clock::milliseconds;
 use crate::events::{JobEvent, Outcome};
 use crate::wire::cluster::JobEnded;
@@ -50,9 +50,15 @@ impl Core {
             .node
             .as_ref()
             .and_then(|id| self.tables.node(id)?.last_exit.as_ref());
-        let hint = exit.and_then(|exit| exit.verdict.hint.clone());
+        let fault = self.dataflow_fault(&failure.reason);
+        let fault = fault.filter(|_| failure.node.is_none());
+        let hint = match fault {
+            Some(fault) => fault.hint.clone(),
+            None => exit.and_then(|exit| exit.verdict.hint.clone()),
+        };
         let failed = End {
             hint,
+            engine_failed: fault.is_some_and(|fault| fault.engine_failed),
             node: failure.node,
             ..end(Outcome::Failed, failure.reason)
         };
@@ -122,8 +128,10 @@ impl Core {
 
     fn kill_job(&mut self) {
         self.tables.stop_deadline_ms = None;
-        if self.tables.end.is_some() {
-            self.stop_everything(Grace::None);
+        if let Some(end) = &mut self.tables.end {
+            let give_up_ms = self.now_ms.saturating_add(GIVE_UP_AFTER_MS);
+            end.nodes_until_ms = end.nodes_until_ms.min(give_up_ms);
+            self.stop_everything(Grace::None, DataflowStop::Abort);
         } else {
             let reason = self.stop_reason();
             self.begin_end(Grace::None, end(Outcome::Stopped, reason));
@@ -145,8 +153,11 @@ impl Core {
         }
         self.tables.timers.clear();
         self.tables.placings.clear();
+        let dataflow_stop = self.dataflow_stop(grace, end.outcome);
+        let drain_ms = self.drain_ms(dataflow_stop);
         let live = self.tables.nodes_where(|node| node.phase.is_live());
         let graces = live.iter().map(|id| self.grace_ms(id, grace));
+        let graces = graces.chain(drain_ms);
         let nodes_until_ms = self
             .now_ms
             .saturating_add(graces.max().unwrap_or_default())
@@ -163,11 +174,31 @@ impl Core {
         });
         self.end_quarantine();
         self.enter_phase(phase, Some(&reason));
-        self.stop_everything(grace);
+        self.stop_everything(grace, dataflow_stop);
     }
 
-    /// Stops every live node, once the journal says so.
-    fn stop_everything(&mut self, grace: Grace) {
+    fn dataflow_stop(&self, grace: Grace, outcome: Outcome) -> DataflowStop {
+        let is_orderly = grace == Grace::OfRole && outcome == Outcome::Stopped;
+        if is_orderly && self.may_drain() {
+            DataflowStop::Drain
+        } else {
+            DataflowStop::Abort
+        }
+    }
+
+    /// How long a dataflow that is drained may take: until the deadline of the stop, which it gets where nobody has set one.
+    fn drain_ms(&mut self, stop: DataflowStop) -> Option<u64> {
+        let within_ms = self.stop_within_ms();
+        let now_ms = self.now_ms;
+        (stop == DataflowStop::Drain).then(|| {
+            let deadline = &mut self.tables.stop_deadline_ms;
+            let deadline = deadline.get_or_insert(now_ms.saturating_add(within_ms));
+            deadline.saturating_sub(now_ms)
+        })
+    }
+
+    /// Stops every live node and the dataflow, once the journal says so.
+    fn stop_everything(&mut self, grace: Grace, dataflow_stop: DataflowStop) {
         let number = self.tables.next_event;
         self.tables.next_event += 1;
         let mut stopping = self.tables.nodes_where(|node| node.phase.is_live());
@@ -182,9 +213,13 @@ impl Core {
             part += 1;
             self.note_stop(id, stop)
         });
+        let stops_dataflow = self.note_dataflow_stop(dataflow_stop);
         self.journal(None);
         for id in stopping {
             self.order_stop(&id);
+        }
+        if stops_dataflow {
+            self.order_dataflow();
         }
     }
 
@@ -201,10 +236,12 @@ impl Core {
             return;
         };
         let running = self.tables.nodes_where(|node| node.phase.is_live());
-        if !running.is_empty() && self.now_ms < end.nodes_until_ms {
+        let is_running = !running.is_empty() || self.dataflow_runs();
+        if is_running && self.now_ms < end.nodes_until_ms {
             return;
         }
         self.give_up_nodes(&running);
+        self.give_up_dataflow();
         if self.somebody_is_away() {
             return;
         }

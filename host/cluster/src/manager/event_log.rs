@@ -13,7 +13,7 @@ use crate::events::{JobEvent, Line};
 use crate::run_directory::RunDirectory;
 use crate::wire::job::Event;
 
-/// Events that a slow watcher may be behind; what it misses, it reads from the file. Log lines are not read again.
+/// Events that a slow watcher may be behind; what it misses, it reads from the file. What has no number is not told again.
 const LIVE_EVENTS: usize = 16_384;
 /// Messages on their way to one watcher.
 const WATCHER_EVENTS: usize = 256;
@@ -23,7 +23,7 @@ const PIECE_BYTES: u64 = 1 << 20;
 /// One event as watchers get it.
 #[derive(Clone, Debug)]
 struct Told {
-    /// 0: a log line, which has no number.
+    /// 0: it has no number, and is not in the file.
     sequence: u64,
     json: Arc<str>,
     is_last: bool,
@@ -106,8 +106,8 @@ impl EventLog {
         }
     }
 
-    /// A line of a node, for those who watch now.
-    pub(crate) fn log_line(&self, event: JobEvent) {
+    /// For those who watch now: a line of a node, how far the dataflow is.
+    pub(crate) fn show(&self, event: JobEvent) {
         let line = Line {
             sequence: None,
             time_ms: clock::now_ms(),

@@ -211,7 +211,7 @@ impl Shell {
             .store(chunk)
             .map_err(ManagerError::io("write a node's log"))?;
         for line in stored.lines {
-            self.events.log_line(JobEvent::Log {
+            self.events.show(JobEvent::Log {
                 node: stored.node.clone(),
                 attempt: chunk.attempt,
                 line,
@@ -257,6 +257,7 @@ impl Shell {
                     .emit(event)
                     .map_err(ManagerError::io("write an event"))?;
             }
+            Effect::Show(event) => self.events.show(event),
             Effect::Answer {
                 ticket,
                 event_number,

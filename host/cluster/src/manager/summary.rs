@@ -4,7 +4,7 @@ use forebay_plugin::NodeId;
 use serde_json::{Value as Json, json};
 
 use super::core::Core;
-use super::tables::{End, NodeRecord};
+use super::tables::{DataflowRecord, End, NodeRecord};
 use crate::events::{Cause, NodeSummary, Summary};
 
 impl Core {
@@ -23,6 +23,7 @@ impl Core {
                 .nodes()
                 .map(|(id, node)| node_summary(&id, node))
                 .collect(),
+            dataflow: self.tables.dataflow.as_ref().map(DataflowRecord::summary),
         }
     }
 
@@ -77,6 +78,7 @@ impl Core {
             "running_ms": self.now_ms.saturating_sub(self.setting.submitted_ms),
             "agents": agents.collect::<Vec<_>>(),
             "nodes": nodes.collect::<Vec<_>>(),
+            "dataflow": self.describe_dataflow(),
         })
     }
 }

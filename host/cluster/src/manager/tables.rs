@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use forebay_plugin::{
-    DataflowPhase, Event, ExitReport, JobSpec, JobView, NodeId, NodePhase, NodeView, RoleView,
-    Verdict, VerdictKind,
+    DataflowPhase as DataflowView, Event, ExitReport, JobSpec, JobView, NodeId, NodePhase,
+    NodeView, RoleView, Verdict, VerdictKind,
 };
 use serde::{Deserialize, Serialize};
 
 use super::actions::action_id;
-use crate::events::{AttemptSummary, Outcome, TermSummary};
+use crate::events::{AttemptSummary, DataflowPhase, OperatorCounts, Outcome, TermSummary};
 use crate::submission::SubmittedPlugin;
 use crate::wire::cluster::{Stop, StopNode};
 use crate::wire::to_wire;
@@ -53,6 +53,9 @@ pub struct Tables {
     pub(crate) replaced: Vec<SubmittedPlugin>,
     /// The job is ending, and how.
     pub(crate) end: Option<End>,
+    /// Absent: the job has no dataflow.
+    #[serde(default)]
+    pub(crate) dataflow: Option<DataflowRecord>,
     /// Application managers so far.
     pub(crate) terms: Vec<TermSummary>,
 }
@@ -211,6 +214,41 @@ pub(crate) struct Unjudged {
     pub(crate) pid: Option<u32>,
 }
 
+/// The dataflow of the job over all of its attempts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DataflowRecord {
+    /// The newest; 0: none was ordered.
+    pub(crate) attempt: u64,
+    pub(crate) phase: DataflowPhase,
+    /// Of which agent the newest attempt was ordered: index into [`Tables::agents`].
+    pub(crate) agent: usize,
+    /// The newest order to end the newest attempt.
+    pub(crate) stop: Option<DataflowStop>,
+    /// How long the newest attempt has run, as far as that is known.
+    pub(crate) running_us: u64,
+    /// What its operators have done, as far as that is known.
+    pub(crate) operators: Vec<OperatorCounts>,
+    pub(crate) failure: Option<DataflowFault>,
+}
+
+/// How the dataflow is ended; the later, the harsher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum DataflowStop {
+    /// Its sources end where they are, and its sinks complete.
+    Drain,
+    /// Everything ends where it is.
+    Abort,
+}
+
+/// Why the dataflow could not go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DataflowFault {
+    pub(crate) operator: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) engine_failed: bool,
+}
+
 /// How the job is ending.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct End {
@@ -219,7 +257,7 @@ pub(crate) struct End {
     pub(crate) hint: Option<String>,
     pub(crate) node: Option<NodeId>,
     pub(crate) engine_failed: bool,
-    /// Nodes whose agent has not ended them then are given up.
+    /// Nodes whose agent has not ended them then are given up, and the dataflow.
     pub(crate) nodes_until_ms: u64,
     /// When the last node had ended; 0: not yet.
     pub(crate) nodes_ended_ms: u64,
@@ -310,11 +348,20 @@ impl Tables {
             input_ended: false,
         };
         JobView {
-            dataflow: DataflowPhase::None,
+            dataflow: self.dataflow_view(),
             generation: self.generation,
             last_checkpoint: None,
             roles: self.roles.iter().map(role).collect(),
             machines: self.agents.iter().map(|agent| agent.name.clone()).collect(),
+        }
+    }
+
+    fn dataflow_view(&self) -> DataflowView {
+        match self.dataflow.as_ref().map(|dataflow| dataflow.phase) {
+            None => DataflowView::None,
+            Some(DataflowPhase::Waiting | DataflowPhase::Running) => DataflowView::Running,
+            Some(DataflowPhase::Ended | DataflowPhase::Drained) => DataflowView::Ended,
+            Some(DataflowPhase::Failed | DataflowPhase::Stopped) => DataflowView::Failed,
         }
     }
 

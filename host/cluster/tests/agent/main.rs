@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it surprises")]
 
 mod control;
+mod dataflow;
 mod death;
 mod harness;
 mod life;
@@ -38,6 +39,7 @@ fn all() -> Vec<harness::Test> {
         programs::tests(),
         ports::tests(),
         control::tests(),
+        dataflow::tests(),
     ]
     .concat()
 }

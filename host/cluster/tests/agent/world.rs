@@ -2,10 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use forebay_cluster::agent::{self, AgentError, Ended, Options, PortRange, Resources, Stop};
+use forebay_cluster::agent::{
+    self, AgentError, DataflowExecutor, Ended, Options, PortRange, Resources, Stop,
+};
 use forebay_cluster::connect::ManagerAddress;
 use forebay_cluster::token::Token;
 use forebay_cluster::wire::cluster::agent_message::Message as FromAgent;
@@ -13,9 +16,9 @@ use forebay_cluster::wire::cluster::manager_message::Message;
 use forebay_cluster::wire::cluster::outbox_entry::Event;
 use forebay_cluster::wire::cluster::program::Kind;
 use forebay_cluster::wire::cluster::{
-    self, Acknowledge, ActionId, AttemptEnded, CommandProgram, LogAcknowledge, LogChunk,
-    ManagerMessage, NodeLimits, NodeReport, Place, PlaceNode, Program, Readiness, Register, Start,
-    StopNode, Welcome, attempt_ended, readiness,
+    self, Acknowledge, ActionId, AttemptEnded, CommandProgram, DataflowProgress, LogAcknowledge,
+    LogChunk, ManagerMessage, NodeLimits, NodeReport, Place, PlaceNode, Program, Readiness,
+    Register, Start, StopNode, Welcome, attempt_ended, readiness,
 };
 use forebay_cluster::wire::node::NodeId;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -49,6 +52,7 @@ pub(crate) fn options(folder: &Path, manager: ManagerAddress, token: Token) -> O
         ports: PortRange::of_this_machine(),
         in_engine: false,
         connect_within: Duration::from_secs(30),
+        dataflow: None,
     }
 }
 
@@ -63,17 +67,27 @@ pub(crate) struct World {
 impl World {
     /// An agent that has been welcomed.
     pub(crate) async fn new() -> Self {
-        Self::with_ports(PortRange::of_this_machine()).await
+        Self::with(PortRange::of_this_machine(), None).await
     }
 
     /// The same, which leases these ports.
     pub(crate) async fn with_ports(ports: PortRange) -> Self {
+        Self::with(ports, None).await
+    }
+
+    /// The same, which may run a dataflow.
+    pub(crate) async fn with_dataflow(dataflow: Arc<dyn DataflowExecutor>) -> Self {
+        Self::with(PortRange::of_this_machine(), Some(dataflow)).await
+    }
+
+    async fn with(ports: PortRange, dataflow: Option<Arc<dyn DataflowExecutor>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut manager = Manager::listen(folder.path());
         let (stop, stopped) = watch::channel(Stop::No);
         let (address, token) = (manager.address.clone(), manager.token.clone());
         let options = Options {
             ports,
+            dataflow,
             ..options(folder.path(), address, token)
         };
         let agent = tokio::spawn(agent::run(options, stopped));
@@ -85,6 +99,10 @@ impl World {
             talk,
             agent,
         }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.agent.is_finished()
     }
 
     /// How the agent ended.
@@ -129,6 +147,7 @@ pub(crate) struct Talk {
     /// Everything of the outbox so far.
     pub(crate) events: Vec<(u64, Event)>,
     pub(crate) reports: Vec<NodeReport>,
+    pub(crate) progress: Vec<DataflowProgress>,
     pub(crate) log: Vec<u8>,
     pub(crate) log_is_complete: bool,
     pub(crate) acknowledges: bool,
@@ -159,6 +178,7 @@ impl Talk {
             term,
             events: Vec::new(),
             reports: Vec::new(),
+            progress: Vec::new(),
             log: Vec::new(),
             log_is_complete: false,
             acknowledges: true,
@@ -217,6 +237,7 @@ impl Talk {
                 self.events.push((entry.number, entry.event.unwrap()));
             }
             FromAgent::Report(report) => self.reports.push(report),
+            FromAgent::Dataflow(progress) => self.progress.push(progress),
             FromAgent::Log(chunk) => self.hear_log(chunk).await,
             FromAgent::Heartbeat(_) | FromAgent::Register(_) => {}
         }

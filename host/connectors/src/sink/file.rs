@@ -31,7 +31,7 @@ pub struct FileSinkOptions {
     pub path: String,
     /// What the files are; what the path's extension tells unless said otherwise.
     pub format: Option<Format>,
-    /// Whether a file that is there is replaced; it is refused unless said otherwise.
+    /// Whether a file that is there, or the `part-...` files of a local folder, are replaced; they are refused unless said otherwise.
     pub overwrite: bool,
 }
 
@@ -174,10 +174,12 @@ impl FileSink {
     fn check_empty(&self, folder: &Path) -> Result<(), Error> {
         let entries =
             std::fs::read_dir(folder).map_err(|error| Error::io(&self.name, Verb::Write, error))?;
-        // Hidden ones may be what a killed process left.
-        let is_hidden = |name: std::ffi::OsString| name.to_string_lossy().starts_with('.');
-        let is_empty = entries.flatten().all(|entry| is_hidden(entry.file_name()));
-        if is_empty {
+        let may_stay = |name: std::ffi::OsString| {
+            let name = name.to_string_lossy();
+            // Hidden ones may be what a killed process left.
+            name.starts_with('.') || self.overwrite && part_number(&name).is_some()
+        };
+        if entries.flatten().all(|entry| may_stay(entry.file_name())) {
             Ok(())
         } else {
             Err(Error::NotEmpty(self.name.clone()))
@@ -224,6 +226,19 @@ impl FileSink {
         }
     }
 
+    /// One task sees to what an earlier run has left.
+    fn cleaning(&self, context: &TaskContext) -> Option<Cleaning> {
+        match &self.layout {
+            Layout::Folder(folder) if self.overwrite && context.task == 0 => Some(Cleaning {
+                folder: folder.clone(),
+                tasks: context.parallelism,
+                extension: self.format.extension(),
+                runtime: self.runtime.clone(),
+            }),
+            _ => None,
+        }
+    }
+
     fn local(&self, name: String, path: &Path) -> Result<Target, Error> {
         let file = LocalFile::create(path, self.overwrite)
             .map_err(|error| Error::io(&name, Verb::Write, error))?;
@@ -237,6 +252,26 @@ impl FileSink {
     fn remote(&self, name: String, store: &Arc<dyn ObjectStore>, path: StorePath) -> Target {
         Target::Remote(RemoteTarget::new(name, store.clone(), path, &self.runtime))
     }
+}
+
+/// `part-00007.csv` -> 7
+fn part_number(name: &str) -> Option<usize> {
+    let (number, _) = name.strip_prefix("part-")?.split_once('.')?;
+    number.parse().ok()
+}
+
+/// Parts of an earlier run that had more tasks, or another format.
+fn remove_other_parts(folder: &Path, tasks: usize, extension: &str) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_ours = |number| number < tasks && name.ends_with(&format!(".{extension}"));
+        if part_number(&name).is_some_and(|number| !is_ours(number)) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn has_extension(path: &str) -> bool {
@@ -258,6 +293,7 @@ impl SinkConnector for FileSink {
             format: self.format.name(),
             encoder: Encoder::new(&self.format, &self.schema)?,
             target: self.target(context.task)?,
+            cleaning: self.cleaning(&context),
         }))
     }
 }
@@ -288,6 +324,29 @@ struct FileTask {
     format: &'static str,
     encoder: Encoder,
     target: Target,
+    cleaning: Option<Cleaning>,
+}
+
+/// What is removed when the new rows are there.
+struct Cleaning {
+    folder: PathBuf,
+    tasks: usize,
+    extension: &'static str,
+    runtime: Handle,
+}
+
+impl Cleaning {
+    async fn clean(self, name: &str) -> Result<(), Error> {
+        let work = move || remove_other_parts(&self.folder, self.tasks, self.extension);
+        let cleaned = self.runtime.spawn_blocking(work).await;
+        let failed = |source: Cause| Error::Write {
+            path: name.to_owned(),
+            source,
+        };
+        cleaned
+            .map_err(|gone| failed(gone.into()))?
+            .map_err(|error| failed(error.into()))
+    }
 }
 
 impl FileTask {
@@ -322,6 +381,10 @@ impl Operator for FileTask {
         finished.map_err(|cause| self.failed(cause))?;
         let piece = std::mem::take(self.encoder.bytes());
         self.target.write(piece).await?;
-        Ok(self.target.finish().await?)
+        self.target.finish().await?;
+        match self.cleaning.take() {
+            Some(cleaning) => Ok(cleaning.clean(&self.name).await?),
+            None => Ok(()),
+        }
     }
 }

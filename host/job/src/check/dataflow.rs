@@ -207,7 +207,11 @@ impl<'a> Names<'a> {
     /// Reports a dataflow whose rows go nowhere.
     fn check_use(&self, root: &Section, findings: &mut Findings) {
         let is_fed = |role: Field| role.table().is_some_and(|role| role.has("input"));
-        if root.has("sinks") || root.fields_of("roles").into_iter().any(is_fed) {
+        let has_sinks = self.0.iter().any(|(kind, _)| *kind == Kind::Sink);
+        let is_mistaken = root
+            .field("sinks")
+            .is_some_and(|field| field.table().is_none());
+        if has_sinks || is_mistaken || root.fields_of("roles").into_iter().any(is_fed) {
             return;
         }
         if let Some((_, field)) = self.0.first() {

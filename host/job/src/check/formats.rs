@@ -79,7 +79,10 @@ fn stated_character(section: &Section, key: &str, findings: &mut Findings) -> Op
 
 /// What stands between values cannot stand around or inside them, too.
 fn check_characters(section: &Section, format: &FileFormat, findings: &mut Findings) {
-    let delimiter = format.delimiter.unwrap_or(',');
+    // Which one is meant otherwise, the name of each file tells.
+    let Some(delimiter) = format.delimiter else {
+        return;
+    };
     let quote = match format.quote {
         Quote::Double => Some('"'),
         Quote::Character(character) => Some(character),

@@ -1,6 +1,11 @@
 //! The builder goes through the same checks as a file.
 
-use forebay_job::{AmBuilder, Guarantee, JobBuilder, RoleBuilder};
+use std::time::Duration;
+
+use forebay_job::{
+    AmBuilder, DataflowSettings, FileFormat, FormatKind, Generate, Guarantee, JobBuilder, Replay,
+    RoleBuilder, SinkBuilder, SourceBuilder, TransformBuilder, Values,
+};
 use insta::assert_snapshot;
 
 use crate::{lines, valid};
@@ -75,6 +80,138 @@ fn its_mistakes_are_those_of_a_file() {
 <builder>:10:13: error[job/conflict]: `nodes_min` is 3, more than `nodes_max`, 2 (roles."b c".nodes_min); hint: `nodes` lies between the two bounds; it is 1 unless given
 <builder>:12:9: error[job/bad-path]: `files`: the path "../*" leaves the folder of the job file (roles."b c".files); hint: give a path inside the folder of the job file, relative to it
 "#);
+}
+
+fn flights() -> JobBuilder {
+    let csv = FileFormat {
+        null_values: vec!["NA".to_owned()],
+        ..FileFormat::default()
+    };
+    let flights = SourceBuilder::new("flights")
+        .path("flights.csv")
+        .format(&csv)
+        .schema([("time_hour", "timestamp-utc"), ("arr delay", "float64")])
+        .skip_malformed(10)
+        .event_time("time_hour")
+        .watermark(Duration::from_hours(1))
+        .replay(&Replay {
+            speed: None,
+            start: None,
+        });
+    let made = Generate {
+        rate: Some(10.5),
+        rows: None,
+        seed: 3,
+        columns: vec![("id".to_owned(), Values::Sequence)],
+    };
+    let samples = TransformBuilder::new("samples")
+        .operator("features.wasm")
+        .input("joined")
+        .config(r#"{"buckets": 4096, "deep": {"a b": [1.5]}}"#)
+        .key(["carrier"]);
+    let jsonl = FileFormat {
+        kind: Some(FormatKind::Jsonl),
+        ..FileFormat::default()
+    };
+    JobBuilder::new("flights")
+        .dataflow(&DataflowSettings {
+            parallelism: 2,
+            ..DataflowSettings::default()
+        })
+        .add_source(flights)
+        .add_source(SourceBuilder::new("made").generate(&made))
+        .add_transform(TransformBuilder::new("joined").sql("SELECT *\nFROM flights"))
+        .add_transform(samples)
+        .add_sink(
+            SinkBuilder::new("out")
+                .input("samples")
+                .path("out")
+                .format(&jsonl)
+                .overwrite(),
+        )
+        .add_role(RoleBuilder::new("a").command(["true"]).input("samples"))
+}
+
+#[test]
+fn it_prints_a_dataflow() {
+    assert_snapshot!(flights().to_toml(), @r#"
+name = "flights"
+
+[dataflow]
+parallelism = 2
+
+[sources.flights]
+path = "flights.csv"
+null_values = ["NA"]
+malformed = { skip = 10 }
+event_time = "time_hour"
+watermark = "1 hours"
+replay = { speed = "max" }
+
+[sources.flights.schema]
+time_hour = "timestamp-utc"
+"arr delay" = "float64"
+
+[sources.made]
+
+[sources.made.generate]
+rate = 10.5
+seed = 3
+
+[sources.made.generate.columns]
+id = { kind = "sequence" }
+
+[transforms.joined]
+sql = """
+SELECT *
+FROM flights"""
+
+[transforms.samples]
+operator = "features.wasm"
+input = "joined"
+config = { buckets = 4096, deep = { "a b" = [1.5] } }
+key = ["carrier"]
+
+[sinks.out]
+input = "samples"
+path = "out"
+format = "jsonl"
+overwrite = true
+
+[roles.a]
+command = ["true"]
+input = "samples"
+"#);
+    let job = flights().base("/jobs").build().expect("it is valid");
+    assert_eq!(valid(&job.to_toml()), job);
+}
+
+#[test]
+fn mistakes_in_its_dataflow_are_those_of_a_file() {
+    let builder = flights()
+        .add_source(SourceBuilder::new("made").path(""))
+        .add_transform(
+            TransformBuilder::new("t")
+                .operator("a.wasm")
+                .input("made")
+                .config("{\"a\": null}"),
+        );
+    assert_snapshot!(lines(&builder.build().expect_err("it is not valid")), @r"
+<builder>:27:10: error[job/duplicate-key]: two sources are named `made`, first in line 18 (sources.made); hint: rename one of them, or put both into one
+");
+    let builder = flights()
+        .add_transform(
+            TransformBuilder::new("t")
+                .operator("a.wasm")
+                .input("made")
+                .config("{\"a\": null}"),
+        )
+        .add_sink(SinkBuilder::new("t").input("t").stdout().path("a"));
+    assert_snapshot!(lines(&builder.build().expect_err("it is not valid")), @r"
+<builder>:41:10: error[job/wrong-type]: `config` wants a table, found a string (transforms.t.config); hint: write `[transforms.t.config]`
+<builder>:49:8: error[job/duplicate-key]: the sink `sinks.t` has the name of the transform `transforms.t` (sinks.t); hint: rename one of them; sources, transforms and sinks share their names
+<builder>:51:6: error[job/conflict]: `path` and `to` exclude each other (sinks.t.to); hint: keep one of them; another sink can take the same rows
+");
 }
 
 #[test]

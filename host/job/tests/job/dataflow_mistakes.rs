@@ -39,6 +39,7 @@ fn rows_that_go_nowhere_are_refused() {
 job.toml:2:10: error[job/no-sinks]: the dataflow feeds neither a sink nor a role, so nothing would come of it (sources.rows); hint: add `[sinks.NAME]` with an `input`, or give a role an `input`
 ");
     assert_eq!(problems(&format!("{text}input = \"rows\"\n")), "");
+    assert_eq!(problems(&format!("{text}[sinks]\n")), problems(text));
 }
 
 #[test]
@@ -168,6 +169,14 @@ input = "self"
     assert_snapshot!(problems(text), @r"
 job.toml:6:9: error[job/cycle]: the transform `a` is fed by `b`, which is fed by `c`, which is fed by `a` (transforms.a.input); hint: give one of the circle another `input`
 job.toml:18:9: error[job/cycle]: the transform `self` is fed by `self` (transforms.self.input); hint: give one of the circle another `input`
+");
+}
+
+#[test]
+fn a_circle_of_all_transforms_is_refused() {
+    let text = "name = \"a\"\nsinks.out = { input = \"a\", to = \"stdout\" }\ntransforms.a = { operator = \"a.wasm\", input = \"b\" }\ntransforms.b = { operator = \"a.wasm\", input = \"a\" }\n";
+    assert_snapshot!(problems(text), @r"
+job.toml:3:47: error[job/cycle]: the transform `a` is fed by `b`, which is fed by `a` (transforms.a.input); hint: give one of the circle another `input`
 ");
 }
 

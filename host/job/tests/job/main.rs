@@ -2,6 +2,7 @@
 
 mod builder;
 mod dataflow_mistakes;
+mod dataflow_properties;
 mod documentation;
 mod files;
 mod inside_strings;

@@ -6,7 +6,9 @@ use forebay_job::{AmBuilder, Document, JobBuilder, JobLimits, RoleBuilder, RoleL
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample::select;
 
+use crate::dataflow_properties::{GIVERS, with_dataflow};
 use crate::round_trip::EVERYTHING;
 use crate::valid;
 
@@ -80,6 +82,7 @@ prop_compose! {
         environment in btree_map("[A-EG-Z_][A-Z0-9_]{0,6}", text(), 0..3),
         memory in option::of(any::<u32>()),
         files in option::of(vec("[a-z*?]{1,3}[.]csv".prop_filter("not a pattern", |text| !text.contains("**")), 0..3)),
+        input in option::of(select(&GIVERS[..])),
         limits in role_limits(),
     ) -> RoleBuilder {
         let mut role = RoleBuilder::new(&format!("{first_letter}{name}")).nodes(nodes).nodes_between(nodes, nodes + more).limits(&limits);
@@ -92,6 +95,7 @@ prop_compose! {
         role = memory.into_iter().fold(role, |role, bytes| role.memory_bytes(u64::from(bytes)));
         role = files.into_iter().fold(role, RoleBuilder::files);
         role = properties.iter().fold(role, |role, (name, text)| role.property(name, text));
+        role = input.into_iter().fold(role, RoleBuilder::input);
         environment.iter().fold(role, |role, (name, text)| role.environment(name, text))
     }
 }
@@ -138,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_built_is_what_is_read(builder in job()) {
+    fn what_is_built_is_what_is_read(builder in job().prop_flat_map(with_dataflow)) {
         let job = builder.build().expect("it is valid");
         prop_assert_eq!(&valid(&builder.to_toml()), &job);
         prop_assert_eq!(valid(&job.to_toml()), job);

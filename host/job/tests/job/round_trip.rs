@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use forebay_job::{
-    Compression, DataflowSettings, FileFormat, FormatKind, Guarantee, OperatorUse, Origin, Program,
-    Quote, Replay, Resources, SinkFiles, Source, SourceFiles, SourceTime, SqlText, Target,
-    Transform, TransformKind, Values,
+    Compression, DataflowSettings, Document, FileFormat, FormatKind, Guarantee, OperatorUse,
+    Origin, Program, Quote, Replay, Resources, SinkFiles, Source, SourceFiles, SourceTime, SqlText,
+    Target, Transform, TransformKind, Values,
 };
 
 use crate::valid;
@@ -375,4 +375,25 @@ fn a_job_survives_toml_and_json() {
         serde_json::from_str::<forebay_job::Job>(&json).expect("and back"),
         job
     );
+}
+
+#[test]
+fn what_a_component_is_told_may_be_deep() {
+    let job = |path: &str| {
+        format!(
+            "name = \"a\"\nsinks.out = {{ input = \"b\", to = \"stdout\" }}\nsources.a.path = \"a.csv\"\n[transforms.b]\noperator = \"b.wasm\"\ninput = \"a\"\n[transforms.b.config.{path}]\nend = 1\n"
+        )
+    };
+    let mut parsed = 0;
+    for depth in 1..130 {
+        let text = job(&vec!["a"; depth].join("."));
+        if let Ok((job, _)) = Document::parse(text, "job.toml", "/jobs")
+            .check()
+            .into_job()
+        {
+            assert_eq!(valid(&job.to_toml()), job, "{depth}");
+            parsed = depth;
+        }
+    }
+    assert!(parsed > 50, "{parsed}");
 }

@@ -59,6 +59,8 @@ impl Agent {
             Message::Cluster(spec) => self.publish(spec),
             Message::Start(start) => self.start(start),
             Message::Stop(stop) => self.stop_nodes(&stop),
+            Message::RunDataflow(run) => self.dataflow.run(run, &mut self.uplink),
+            Message::StopDataflow(stop) => self.dataflow.stop(&stop, &mut self.uplink),
             Message::Save(save) => {
                 let order = save.save.map(Order::Save);
                 self.order(save.node.as_ref(), save.attempt, order, save.action);

@@ -60,6 +60,7 @@ impl Agent {
             places: self.places.describe(),
             attempts: self.held.iter().map(attempt).collect(),
             outbox_number: self.uplink.outbox.newest(),
+            dataflow: self.dataflow.held(),
         }
     }
 

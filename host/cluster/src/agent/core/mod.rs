@@ -19,6 +19,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::actions::Actions;
 use super::attempt::{Asker, Order, Publication, Run, Told, Workshop};
+use super::dataflow::{DataflowTold, Desk};
 use super::launcher::Launcher;
 use super::places::Places;
 use super::probe::Probes;
@@ -35,6 +36,8 @@ use crate::wire::cluster::{AgentMessage, Heartbeat};
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long the last events are waited for after the last node, when the owner stops the agent.
 pub(super) const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+/// How long an agent that ends waits for its dataflow.
+pub(super) const DATAFLOW_ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// Events that wait for the loop; then their senders wait.
 const EVENTS_MAX: usize = 256;
 pub(super) const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(1);
@@ -44,6 +47,8 @@ const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 enum Event {
     Connection(connection::Event),
     Attempt(NodeId, u32, Told),
+    /// Something of an attempt of the dataflow.
+    Dataflow(u64, DataflowTold),
     /// The network takes another message; `None`: it takes no more, the connection is about to go down.
     RoomToSend(Option<mpsc::OwnedPermit<AgentMessage>>),
     /// There is more to send, or the last events were waited for long enough.
@@ -102,6 +107,9 @@ pub(super) struct Agent {
     actions: Actions,
     places: Places,
     held: BTreeMap<NodeId, Held>,
+    dataflow: Desk,
+    /// When the dataflow is waited for no longer; absent while the agent does not end.
+    dataflow_until: Option<Instant>,
     cluster: Option<Arc<Publication>>,
     ending: Option<Ending>,
     flush_until: Option<Instant>,
@@ -155,6 +163,8 @@ impl Agent {
                 options.ports.clone(),
             ),
             held: BTreeMap::new(),
+            dataflow: Desk::new(options.dataflow.clone()),
+            dataflow_until: None,
             cluster: None,
             ending: None,
             flush_until: None,
@@ -162,7 +172,7 @@ impl Agent {
         })
     }
 
-    /// Until the end that was given a reason, and then until every node is gone.
+    /// Until the end that was given a reason, and then until every node and the dataflow are gone.
     pub(super) async fn work(mut self) -> Ending {
         loop {
             if self.may_end()
@@ -173,6 +183,10 @@ impl Agent {
             match self.next_event().await {
                 Event::Connection(event) => self.connection(event),
                 Event::Attempt(node, attempt, told) => self.told(node, attempt, told),
+                Event::Dataflow(attempt, told) => {
+                    let now = Instant::now();
+                    self.dataflow.hear(now, attempt, told, &mut self.uplink);
+                }
                 Event::RoomToSend(Some(permit)) => self.send_next(permit),
                 Event::RoomToSend(None) => self.link = None,
                 Event::LookAgain => {}
@@ -195,11 +209,13 @@ impl Agent {
         tokio::select! {
             Some(event) = self.connection_events.recv() => Event::Connection(event),
             Some((node, attempt, told)) = self.attempt_events.recv(), if has_room => Event::Attempt(node, attempt, told),
+            (attempt, told) = self.dataflow.next() => Event::Dataflow(attempt, told),
             permit = reserve(outbound), if self.uplink.has_next() => Event::RoomToSend(permit),
             () = self.logs_grew.notified() => Event::LookAgain,
             _ = self.heartbeat.tick() => Event::Heartbeat,
             () = until(self.alone_until), if self.ending.is_none() => Event::Alone,
             () = until(self.flush_until) => Event::LookAgain,
+            () = until(self.dataflow_until), if self.dataflow.is_running() => Event::LookAgain,
             changed = self.stop.changed(), if !self.owner_is_gone => {
                 Event::Stop(changed.ok().map(|()| *self.stop.borrow_and_update()))
             }
@@ -250,11 +266,22 @@ impl Agent {
         for held in self.held.values_mut() {
             held.stop(Asker::Agent, grace, reason);
         }
+        self.dataflow.close(&mut self.uplink);
+        self.dataflow_until
+            .get_or_insert_with(|| Instant::now() + DATAFLOW_ENDS_WITHIN);
         self.places.release_all();
     }
 
+    /// It has no process of its own that could be killed.
+    fn dataflow_is_awaited(&self) -> bool {
+        let in_time = self
+            .dataflow_until
+            .is_none_or(|until| Instant::now() < until);
+        self.dataflow.is_running() && in_time
+    }
+
     fn may_end(&mut self) -> bool {
-        if self.ending.is_none() || !self.held.is_empty() {
+        if self.ending.is_none() || !self.held.is_empty() || self.dataflow_is_awaited() {
             return false;
         }
         let listens = self.link.as_ref().is_some_and(|link| link.welcomed);

@@ -2,24 +2,28 @@
 //! attempt and the texts of what never ran are the real ones; the loop around them is that of `agent/core`, told
 //! what happens and when, instead of waiting for it.
 
+mod dataflow;
 pub(crate) mod script;
 pub(crate) mod witness;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use forebay_plugin::NodeId;
 
+use self::dataflow::Flow;
 use self::script::{Habits, Kind, Script, percent};
 use self::witness::Witness;
 use super::actions::Actions;
 use super::attempt::simulated::Attempt;
 use super::attempt::{Asker, Told, never_ran};
-use super::core::{FLUSH_WITHIN, GRACE, HEARTBEAT_DEFAULT};
-use super::outbox::Outbox;
+use super::core::{DATAFLOW_ENDS_WITHIN, FLUSH_WITHIN, GRACE, HEARTBEAT_DEFAULT};
+use super::dataflow::Desk;
 use super::places::from_wire;
 use super::preparation::Unstarted;
+use super::uplink::Uplink;
 use crate::clock::milliseconds;
 use crate::submission::HOST_VERSION;
 use crate::wire::cluster::agent_message::Message as FromAgent;
@@ -73,21 +77,28 @@ pub(crate) struct Agent {
     beats_at_ms: u64,
     has_to_beat: bool,
     orphan_grace_ms: u64,
-    outbox: Outbox,
+    uplink: Uplink,
     reports: VecDeque<NodeReport>,
     /// Logs that the application manager does not have whole, and whether this stream has sent them.
     logs: BTreeMap<(NodeId, u32), bool>,
     actions: Actions,
     places: BTreeMap<NodeId, u16>,
     held: BTreeMap<NodeId, Attempt>,
+    dataflow: Desk,
+    /// What runs it; agents that are not the engine's have none.
+    flow: Option<Arc<Flow>>,
     ending: Option<Ending>,
     flush_until_ms: Option<u64>,
+    dataflow_until_ms: Option<u64>,
 }
 
 impl Agent {
     /// `pid` is a number that no other agent of the job has.
     pub(crate) fn new(name: &str, pid: u32, slots: u32, in_engine: bool, now_ms: u64) -> Self {
+        let flow = in_engine.then(Arc::<Flow>::default);
         Self {
+            dataflow: Desk::new(flow.clone().map(|flow| flow as _)),
+            flow,
             name: name.into(),
             id: format!("{name}-{pid}"),
             pid,
@@ -101,7 +112,7 @@ impl Agent {
             beats_at_ms: now_ms,
             has_to_beat: false,
             orphan_grace_ms: CONNECT_WITHIN_MS,
-            outbox: Outbox::default(),
+            uplink: Uplink::default(),
             reports: VecDeque::new(),
             logs: BTreeMap::new(),
             actions: Actions::default(),
@@ -109,6 +120,7 @@ impl Agent {
             held: BTreeMap::new(),
             ending: None,
             flush_until_ms: None,
+            dataflow_until_ms: None,
         }
     }
 
@@ -120,6 +132,12 @@ impl Agent {
     /// Attempts that it has, processes or not.
     pub(crate) fn attempts(&self) -> impl Iterator<Item = (&NodeId, u32)> {
         self.held.iter().map(|(id, attempt)| (id, attempt.number))
+    }
+
+    /// The attempt of the dataflow that it has.
+    pub(crate) fn running_dataflow(&self) -> Option<u64> {
+        let held = self.dataflow.held().filter(|held| held.running);
+        held.map(|held| held.attempt)
     }
 
     pub(crate) fn is_ending(&self) -> bool {
@@ -162,7 +180,8 @@ impl Agent {
         Inventory {
             places: self.places.keys().map(|id| self.held_place(id)).collect(),
             attempts: self.held.iter().map(attempt).collect(),
-            outbox_number: self.outbox.newest(),
+            outbox_number: self.uplink.outbox.newest(),
+            dataflow: self.dataflow.held(),
         }
     }
 
@@ -202,8 +221,11 @@ impl Agent {
         if std::mem::take(&mut self.has_to_beat) {
             return Some(FromAgent::Heartbeat(Heartbeat::default()));
         }
-        if let Some(entry) = self.outbox.next() {
+        if let Some(entry) = self.uplink.outbox.next() {
             return Some(FromAgent::Outbox(entry));
+        }
+        if let Some(progress) = self.uplink.next_progress() {
+            return Some(FromAgent::Dataflow(progress));
         }
         if let Some(report) = self.reports.pop_front() {
             return Some(FromAgent::Report(report));
@@ -226,6 +248,7 @@ impl Agent {
             Some(command) if term == self.term => self.obey(command, scene),
             _ => {}
         }
+        self.see_to_dataflow(scene);
     }
 
     fn welcome(&mut self, term: u64, welcome: &Welcome, scene: &mut Scene<'_>) {
@@ -238,7 +261,7 @@ impl Agent {
         self.orphan_grace_ms = welcome.orphan_grace_ms;
         self.heartbeat_interval_ms = welcome.heartbeat_interval_ms.max(1);
         self.link = self.link.map(|_| true);
-        self.outbox.resume(welcome.outbox_number);
+        self.uplink.outbox.resume(welcome.outbox_number);
         for sent in self.logs.values_mut() {
             *sent = false;
         }
@@ -250,7 +273,7 @@ impl Agent {
     fn obey(&mut self, command: ToAgent, scene: &mut Scene<'_>) {
         match command {
             ToAgent::Acknowledge(acknowledge) => {
-                self.outbox.acknowledge(acknowledge.outbox_number);
+                self.uplink.outbox.acknowledge(acknowledge.outbox_number);
             }
             ToAgent::LogAcknowledge(log) => {
                 if let Some(id) = from_wire(log.node.as_ref()) {
@@ -263,6 +286,8 @@ impl Agent {
             ToAgent::Release(release) => self.release(&release),
             ToAgent::Start(start) => self.start(start, scene),
             ToAgent::Stop(stop) => self.stop(&stop, scene),
+            ToAgent::RunDataflow(run) => self.dataflow.run(run, &mut self.uplink),
+            ToAgent::StopDataflow(stop) => self.dataflow.stop(&stop, &mut self.uplink),
             ToAgent::Cluster(_) | ToAgent::Save(_) | ToAgent::RollBack(_) | ToAgent::Welcome(_) => {
             }
         }
@@ -284,6 +309,7 @@ impl Agent {
             scene.witness.troubles += 1;
             let reason = "more nodes do not fit".into();
             return self
+                .uplink
                 .outbox
                 .push(Outgoing::PlaceRefused(PlaceRefused { action, reason }));
         }
@@ -294,7 +320,8 @@ impl Agent {
             }
         }
         let places = nodes.iter().map(|id| self.held_place(id)).collect();
-        self.outbox
+        self.uplink
+            .outbox
             .push(Outgoing::PlaceGranted(PlaceGranted { action, places }));
     }
 
@@ -341,7 +368,7 @@ impl Agent {
                 );
                 scene.witness.violated(text);
                 let ended = never_ran(&id, attempt, &error);
-                self.outbox.push(Outgoing::AttemptEnded(ended));
+                self.uplink.outbox.push(Outgoing::AttemptEnded(ended));
             }
         }
     }
@@ -393,7 +420,7 @@ impl Agent {
     fn answer_for_nobody(&mut self, node: Option<&node::NodeId>, attempt: u32) {
         if let Some(id) = from_wire(node) {
             let ended = never_ran(&id, attempt, &Unstarted::Stopped);
-            self.outbox.push(Outgoing::AttemptEnded(ended));
+            self.uplink.outbox.push(Outgoing::AttemptEnded(ended));
         }
     }
 
@@ -407,6 +434,7 @@ impl Agent {
             .chain(alone)
             .chain((self.link == Some(true)).then_some(self.beats_at_ms))
             .chain(self.flush_until_ms)
+            .chain(self.flow.iter().filter_map(|flow| flow.next_ms()))
             .min()
             .unwrap_or(u64::MAX)
     }
@@ -421,12 +449,23 @@ impl Agent {
                 self.hear(&id, told);
             }
         }
+        self.see_to_dataflow(scene);
         if self.link == Some(true) && self.beats_at_ms <= scene.now_ms {
             self.has_to_beat = true;
             self.beats_at_ms = scene.now_ms + self.heartbeat_interval_ms;
         }
         if self.alone_until_ms.is_some_and(|at| at <= scene.now_ms) && self.ending.is_none() {
             self.end(Ending::Orphaned, GRACE, scene);
+        }
+    }
+
+    fn see_to_dataflow(&mut self, scene: &mut Scene<'_>) {
+        if let Some(flow) = &self.flow {
+            flow.advance(scene);
+        }
+        let now = scene.epoch + Duration::from_millis(scene.now_ms);
+        while let Some((attempt, told)) = self.dataflow.try_next() {
+            self.dataflow.hear(now, attempt, told, &mut self.uplink);
         }
     }
 
@@ -439,14 +478,14 @@ impl Agent {
                 Told::Report(report) => self.reports.push_back(report_of(held, report)),
                 Told::Event(event) => {
                     held.is_ready |= matches!(*event, Outgoing::AttemptReady(_));
-                    self.outbox.push(*event);
+                    self.uplink.outbox.push(*event);
                 }
                 Told::Ended(ended) => {
                     if let Some(sent) = self.logs.get_mut(&(id.clone(), ended.attempt)) {
                         *sent = false;
                     }
                     self.held.remove(id);
-                    self.outbox.push(Outgoing::AttemptEnded(*ended));
+                    self.uplink.outbox.push(Outgoing::AttemptEnded(*ended));
                 }
             }
         }
@@ -465,6 +504,10 @@ impl Agent {
             let told = held.map(|held| held.stop(Asker::Agent, grace, "its agent ends", scene));
             self.hear(&id, told.unwrap_or_default());
         }
+        self.dataflow.close(&mut self.uplink);
+        self.see_to_dataflow(scene);
+        self.dataflow_until_ms
+            .get_or_insert(scene.now_ms + milliseconds(DATAFLOW_ENDS_WITHIN));
         self.places.clear();
     }
 
@@ -473,7 +516,11 @@ impl Agent {
         let Some(ending) = self.ending.filter(|_| self.held.is_empty()) else {
             return false;
         };
-        let told_all = self.outbox.is_empty() && self.logs.is_empty();
+        let in_time = self.dataflow_until_ms.is_none_or(|until| now_ms < until);
+        if self.dataflow.is_running() && in_time {
+            return false;
+        }
+        let told_all = self.uplink.outbox.is_empty() && self.logs.is_empty();
         if self.link != Some(true) || ending != Ending::Stopped || told_all {
             return true;
         }
@@ -490,11 +537,14 @@ impl Agent {
         }
         self.held.clear();
         self.places.clear();
+        if let Some(flow) = &self.flow {
+            flow.die(scene);
+        }
     }
 
     /// Nothing that it has to tell is on its way or waits.
     pub(crate) fn has_told_all(&self) -> bool {
-        self.outbox.is_empty()
+        self.uplink.outbox.is_empty()
     }
 }
 

@@ -38,8 +38,10 @@ pub(crate) struct Habits {
     pub(crate) signals: u8,
     /// Does not heed SIGTERM.
     pub(crate) is_stubborn: u8,
-    /// Longest life of a worker, in milliseconds.
+    /// Longest life of a worker, and of a dataflow that ends, in milliseconds.
     pub(crate) lives_ms: u64,
+    /// The dataflow does not end by itself.
+    pub(crate) endless_dataflow: bool,
 }
 
 /// Why an attempt gets no process.

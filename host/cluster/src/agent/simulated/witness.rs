@@ -31,6 +31,25 @@ impl Process {
     }
 }
 
+/// One attempt of the dataflow that existed.
+#[derive(Clone, Debug)]
+pub(crate) struct Flow {
+    pub(crate) agent: String,
+    pub(crate) attempt: u64,
+    pub(crate) ended: Option<FlowEnd>,
+}
+
+/// How it really ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FlowEnd {
+    ByItself,
+    Drained,
+    Failed,
+    Aborted,
+    /// With its engine.
+    Died,
+}
+
 /// Everything that happened so far.
 #[derive(Debug, Default)]
 pub(crate) struct Witness {
@@ -40,6 +59,7 @@ pub(crate) struct Witness {
     /// Agents that were given up: their processes may have successors elsewhere.
     pub(crate) given_up: Vec<String>,
     pub(crate) processes: Vec<Process>,
+    pub(crate) flows: Vec<Flow>,
     /// Attempts that met a taken port: they use up no restart.
     pub(crate) ports_taken: u32,
     /// Something that makes a failed end plausible.
@@ -123,6 +143,46 @@ impl Witness {
         if let Some(process) = self.live_mut(node, attempt) {
             process.ended = Some((ending, was_told));
         }
+    }
+
+    /// There is one at a time, and each is a new one.
+    pub(crate) fn dataflow_began(&mut self, attempt: u64) {
+        let agent = self.agent.clone();
+        self.note(&format!("{agent}: dataflow, attempt {attempt}"));
+        if self.flows.iter().any(|flow| flow.attempt >= attempt) {
+            self.violated(format!(
+                "attempt {attempt} of the dataflow is not a new one"
+            ));
+        }
+        let rival = self.live_flows().next();
+        if let Some(rival) = rival.map(|flow| format!("attempt {} on {}", flow.attempt, flow.agent))
+        {
+            self.violated(format!(
+                "attempt {attempt} of the dataflow begins beside {rival}"
+            ));
+        }
+        self.flows.push(Flow {
+            agent,
+            attempt,
+            ended: None,
+        });
+    }
+
+    pub(crate) fn dataflow_ended(&mut self, attempt: u64, end: FlowEnd) {
+        let agent = self.agent.clone();
+        self.note(&format!("{agent}: end of the dataflow: {end:?}"));
+        let mut flows = self.flows.iter_mut();
+        if let Some(flow) = flows.find(|flow| flow.agent == agent && flow.attempt == attempt) {
+            flow.ended = Some(end);
+        }
+    }
+
+    pub(crate) fn live_flows(&self) -> impl Iterator<Item = &Flow> {
+        self.flows.iter().filter(|flow| flow.ended.is_none())
+    }
+
+    pub(crate) fn flow_ended_as(&self, end: FlowEnd) -> bool {
+        self.flows.iter().any(|flow| flow.ended == Some(end))
     }
 
     pub(crate) fn live(&self) -> impl Iterator<Item = &Process> {

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use forebay_job::{Dataflow, Generate, Job, Origin, Source};
 use forebay_plugin::NodePhase;
 
-use super::native::{Health, prepared};
+use super::native::{Health, job, prepared, prepared_job};
 use crate::events::{JobEvent, Summary};
 use crate::journal::Entry;
 use crate::manager::core::{Core, Setting};
 use crate::manager::effect::{Effect, Input, Refusal, ResumeCall, StopCall, StopWay};
 use crate::manager::mending::Mended;
+use crate::preparation::{PluginSet, Prepared};
 use crate::submission::HOST_VERSION;
 use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
@@ -342,6 +344,26 @@ pub(super) fn core(roles: &str, agents: u32) -> Core {
     Core::new(setting(1, agents), prepared, plugins)
 }
 
+/// A job with these roles, or without any, and a dataflow.
+pub(super) fn core_with_dataflow(roles: &str, is_endless: bool) -> Core {
+    let (prepared, plugins) = prepared_with_dataflow(roles, is_endless);
+    Core::new(setting(1, 1), prepared, plugins)
+}
+
+/// The same in the second term, after this entry.
+pub(super) fn resumed_with_dataflow(roles: &str, is_endless: bool, entry: Entry) -> Core {
+    let (prepared, plugins) = prepared_with_dataflow(roles, is_endless);
+    Core::resumed(setting(2, 1), prepared, plugins, entry)
+}
+
+fn prepared_with_dataflow(roles: &str, is_endless: bool) -> (Prepared, PluginSet) {
+    let job = Job {
+        dataflow: dataflow(is_endless),
+        ..job(roles)
+    };
+    prepared_job(&job, Health::Whole)
+}
+
 /// Two workers on one agent, under plugins of which this is wrong.
 pub(super) fn core_with(health: Health) -> Core {
     let (prepared, plugins) = prepared(TWO_WORKERS, health);
@@ -368,6 +390,29 @@ pub(super) fn core_in_term(term: u64) -> Core {
 pub(super) fn resumed(entry: Entry) -> Core {
     let (prepared, plugins) = prepared(TWO_WORKERS, Health::Whole);
     Core::resumed(setting(2, 2), prepared, plugins, entry)
+}
+
+/// One source, which may be endless.
+pub(super) fn dataflow(is_endless: bool) -> Dataflow {
+    let rows = (!is_endless).then_some(1_000);
+    let made = Generate {
+        rate: Some(1.0),
+        rows,
+        seed: 0,
+        columns: Vec::new(),
+    };
+    let source = Source {
+        name: "rows".into(),
+        origin: Origin::Generator(made),
+        parallelism: 1,
+        batch_rows: 1,
+        event_time: None,
+        replay: None,
+    };
+    Dataflow {
+        sources: vec![source],
+        ..Dataflow::default()
+    }
 }
 
 pub(super) fn setting(term: u64, agents: u32) -> Setting {

@@ -95,6 +95,7 @@ impl Agent {
                 places: self.places.iter().map(place).collect(),
                 attempts: self.live.iter().map(attempt).collect(),
                 outbox_number: self.numbered,
+                ..Inventory::default()
             }),
             ..Register::default()
         }

@@ -2,6 +2,7 @@
 
 mod agents;
 mod bench;
+mod dataflow;
 mod failover;
 mod native;
 mod quarantine;

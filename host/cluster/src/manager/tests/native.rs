@@ -10,6 +10,8 @@ use forebay_plugin::{
     TimerOrder, Verdict, VerdictKind,
 };
 
+use forebay_job::{Document, Job};
+
 use crate::preparation::{PluginSet, Prepared, prepare};
 
 /// Places everything, starts everything, and ends with the first node that ends.
@@ -91,6 +93,7 @@ impl StateMachine for SimpleMachine {
 
 fn answer(event: &Event, view: &JobView) -> Vec<Action> {
     match event {
+        Event::Submitted if all(view).is_empty() => vec![],
         Event::Submitted => {
             vec![Action::Place(PlaceRequest {
                 nodes: all(view),
@@ -108,6 +111,9 @@ fn answer(event: &Event, view: &JobView) -> Vec<Action> {
             vec![Action::Finish(JobEnd::Succeeded)]
         }
         Event::NodeExited(exit) => vec![fail(&exit.verdict.reason, Some(exit.node.clone()))],
+        Event::StopRequested(_) if all(view).is_empty() => vec![Action::Finish(JobEnd::Stopped)],
+        Event::DataflowEnded if all(view).is_empty() => vec![Action::Finish(JobEnd::Succeeded)],
+        Event::DataflowFailed(reason) => vec![fail(reason, None)],
         Event::StopRequested(_) => vec![Action::Stop(StopOrder {
             nodes: all(view),
             grace_ms: 5_000,
@@ -232,10 +238,26 @@ fn policy(role: &str) -> RolePolicy {
 }
 
 pub(super) fn prepared(roles: &str, health: Health) -> (Prepared, PluginSet) {
-    let text = format!("name = \"job\"\n{roles}");
-    let document =
-        forebay_job::Document::parse(&text, "job.toml", std::path::Path::new("/nowhere"));
-    let (job, _) = document.check().into_job().unwrap();
+    prepared_job(&job(roles), health)
+}
+
+/// A job with these roles, or without any.
+pub(super) fn job(roles: &str) -> Job {
+    // The job file wants one.
+    let one = "[roles.one]\ncommand = [\"true\"]\n";
+    let text = format!(
+        "name = \"job\"\n{}",
+        if roles.is_empty() { one } else { roles }
+    );
+    let document = Document::parse(&text, "job.toml", std::path::Path::new("/nowhere"));
+    let (mut job, _) = document.check().into_job().unwrap();
+    if roles.is_empty() {
+        job.roles.clear();
+    }
+    job
+}
+
+pub(super) fn prepared_job(job: &Job, health: Health) -> (Prepared, PluginSet) {
     let format = if health == Health::Mended {
         "two"
     } else {
@@ -268,6 +290,6 @@ pub(super) fn prepared(roles: &str, health: Health) -> (Prepared, PluginSet) {
         machine_runner: None,
         runners: BTreeMap::from([("command".to_owned(), runner)]),
     };
-    let prepared = prepare(&job, &plugins).unwrap();
+    let prepared = prepare(job, &plugins).unwrap();
     (prepared, plugins)
 }

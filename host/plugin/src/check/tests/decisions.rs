@@ -401,8 +401,8 @@ fn what_this_host_cannot_do_is_valid_and_refused_by_name() {
     })
     .collect::<Vec<_>>();
     insta::assert_snapshot!(table(texts), @r"
-    rewind: `rewind` is not supported by this host: it has no dataflow and no checkpoints to go back to
-    end-input: `end-input` is not supported by this host: it has no dataflow that feeds roles
+    rewind: `rewind` is not supported by this host: it has no checkpoints to go back to
+    end-input: `end-input` is not supported by this host: its dataflow does not feed roles
     resize: `resize` is not supported by this host: a running job keeps its size
     set-timer: supported
     ");

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use forebay_plugin::{Event, FinishRule, NodeId};
 
 use super::scenario::kind;
-use super::world::World;
+use super::world::{Seat, World};
+use crate::agent::simulated::Agent;
 use crate::agent::simulated::script::Kind;
-use crate::agent::simulated::witness::Process;
-use crate::events::{Outcome, Summary};
+use crate::agent::simulated::witness::{FlowEnd, Process};
+use crate::events::{DataflowPhase, Outcome, Summary};
 use crate::exec::Ending;
 use crate::journal::Entry;
 use crate::manager::core::RETURN_WITHIN_MS;
@@ -41,6 +42,7 @@ impl World<'_> {
                 Event::NodeExited(exit) => {
                     format!("end of {}, attempt {}", exit.node, exit.attempt)
                 }
+                Event::DataflowEnded | Event::DataflowFailed(_) => "end of the dataflow".to_owned(),
                 _ => continue,
             };
             if !self.news.insert(news.clone()) {
@@ -91,12 +93,13 @@ impl World<'_> {
         if !heeded.is_empty() {
             self.violated(format!("the job ends before {}", heeded.join(", ")));
         }
+        self.judge_dataflow(summary);
         if summary.engine_failed && !self.was_broken {
             self.violated(format!("the engine has failed: {}", summary.reason));
         }
         let is_plausible = match summary.outcome {
             Outcome::Succeeded => self.work_is_done(),
-            Outcome::Stopped => self.was_stopped,
+            Outcome::Stopped => self.was_stopped || self.was_finished_early(),
             Outcome::Failed => self.has_had_trouble(),
         };
         if !is_plausible {
@@ -115,14 +118,48 @@ impl World<'_> {
         }
     }
 
+    /// What is told of the dataflow is what became of it, and it is over.
+    fn judge_dataflow(&mut self, summary: &Summary) {
+        let is_given_up = |agent: &String| self.witness.given_up.contains(agent);
+        let live = self.witness.live_flows();
+        if live.filter(|flow| !is_given_up(&flow.agent)).count() > 0 {
+            self.violated("the job ends before its dataflow".into());
+        }
+        let told = summary.dataflow.as_ref().map(|dataflow| dataflow.phase);
+        let is_true = match told {
+            None => !self.scenario.has_dataflow,
+            Some(DataflowPhase::Waiting | DataflowPhase::Running) => false,
+            Some(DataflowPhase::Ended) => self.witness.flow_ended_as(FlowEnd::ByItself),
+            Some(DataflowPhase::Drained) => self.witness.flow_ended_as(FlowEnd::Drained),
+            Some(DataflowPhase::Failed) => self.witness.flow_ended_as(FlowEnd::Failed),
+            Some(DataflowPhase::Stopped) => true,
+        };
+        if !is_true {
+            let really: Vec<_> = self.witness.flows.iter().map(|flow| flow.ended).collect();
+            self.violated(format!("the dataflow is {told:?} and really {really:?}"));
+        }
+        let is_endless = self.scenario.habits.endless_dataflow;
+        if !is_endless && self.witness.flow_ended_as(FlowEnd::Drained) {
+            self.violated("a dataflow that ends by itself is cut short and looks whole".into());
+        }
+    }
+
+    /// A script finished the job; what the dataflow had not done then is given up.
+    fn was_finished_early(&self) -> bool {
+        self.scenario.has_dataflow && self.said_finish()
+    }
+
+    fn said_finish(&self) -> bool {
+        let mut processes = self.witness.processes.iter();
+        processes.any(|process| process.said_finish)
+    }
+
     /// What the finish rules want has really happened.
     fn work_is_done(&self) -> bool {
-        if self
-            .witness
-            .processes
-            .iter()
-            .any(|process| process.said_finish)
-        {
+        if self.scenario.has_dataflow && !self.witness.flow_ended_as(FlowEnd::ByItself) {
+            return false;
+        }
+        if self.said_finish() {
             return true;
         }
         let of_rule = |wanted: FinishRule, most: u32| {
@@ -155,6 +192,7 @@ impl World<'_> {
         self.was_broken
             || self.witness.troubles > 0
             || self.scenario.is_tight()
+            || self.witness.flow_ended_as(FlowEnd::Failed)
             || processes.any(|process| {
                 let kind = kind(&process.node.role);
                 process.ended.is_some_and(|ended| failed(ended, kind))
@@ -168,6 +206,15 @@ impl World<'_> {
         };
         let tables = &manager.core.tables;
         let mut wrong = Vec::new();
+        let dataflow = tables.dataflow.as_ref().filter(|dataflow| dataflow.runs());
+        let dataflow = dataflow.map(|dataflow| dataflow.attempt);
+        let agents = self.seats.iter().filter_map(|seat| seat.agent.as_ref());
+        let runs: Vec<u64> = agents.filter_map(Agent::running_dataflow).collect();
+        if !dataflow.iter().eq(&runs) && !self.is_missing_engine() {
+            wrong.push(format!(
+                "attempts {runs:?} of the dataflow run, the tables say {dataflow:?}"
+            ));
+        }
         for seat in &self.seats {
             let record = tables.agents.iter().position(|agent| agent.pid == seat.pid);
             let is_heeded = !self.witness.given_up.contains(&seat.id);
@@ -212,6 +259,14 @@ impl World<'_> {
         }
     }
 
+    /// The agent of the engine is gone, or is given up: it says nothing of its dataflow any more.
+    fn is_missing_engine(&self) -> bool {
+        let is_there = |seat: &Seat| {
+            seat.in_engine && seat.agent.is_some() && !self.witness.given_up.contains(&seat.id)
+        };
+        !self.seats.iter().any(is_there)
+    }
+
     fn is_quiet(&self) -> bool {
         let others_are_gone = self
             .managers
@@ -225,7 +280,7 @@ impl World<'_> {
         };
         let on_its_way =
             |stream: &super::network::Stream| !stream.up.is_empty() || !stream.down.is_empty();
-        let is_settled = |seat: &super::world::Seat| match &seat.agent {
+        let is_settled = |seat: &Seat| match &seat.agent {
             None => true,
             Some(agent) => {
                 self.witness.given_up.contains(&seat.id)
@@ -250,6 +305,9 @@ impl World<'_> {
             .collect();
         if !live.is_empty() {
             self.violated(format!("these nodes live for ever: {}", live.join(", ")));
+        }
+        if self.witness.live_flows().next().is_some() {
+            self.violated("the dataflow lives for ever".into());
         }
         for process in self.witness.processes.clone() {
             let rule = self.scenario.roles.get(&process.node.role);

@@ -1,6 +1,6 @@
 //! Application managers in the simulated world: they begin, work, stand still, and die between two effects.
 
-use forebay_job::Document;
+use forebay_job::{Document, Job};
 
 use super::network::{Down, Up, latency};
 use super::process::{Mail, Manager};
@@ -11,7 +11,7 @@ use crate::journal::Journal;
 use crate::manager::core::Core;
 use crate::manager::effect::{Effect, Input, Link, Refusal};
 use crate::manager::mending::Mended;
-use crate::manager::tests::bench::setting;
+use crate::manager::tests::bench::{dataflow, setting};
 use crate::preparation::prepare;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::{ActionId, LogAcknowledge, LogChunk, ManagerMessage};
@@ -63,15 +63,25 @@ impl World<'_> {
     /// The plugins of the job, as somebody has made them.
     pub(super) fn mended(&self) -> Mended {
         let plugins = self.plugins.of_job(&self.scenario.roles, &self.breakdown);
-        let text = self.scenario.job_file();
-        let document = Document::parse(&text, "job.toml", std::path::Path::new("/nowhere"));
-        let (job, _) = document.check().into_job().expect("the job is valid");
+        let job = self.job();
         let prepared = prepare(&job, &plugins).expect("the job can be prepared");
         Mended {
             plugins,
             prepared,
             replaced: Vec::new(),
         }
+    }
+
+    fn job(&self) -> Job {
+        let text = self.scenario.job_file();
+        let document = Document::parse(&text, "job.toml", std::path::Path::new("/nowhere"));
+        let (mut job, _) = document.check().into_job().expect("the job is valid");
+        let roles = &self.scenario.roles;
+        job.roles.retain(|role| roles.contains_key(&role.name));
+        if self.scenario.has_dataflow {
+            job.dataflow = dataflow(self.scenario.habits.endless_dataflow);
+        }
+        job
     }
 
     /// As in `clock`: no earlier than what the journal knows. Sometimes a little earlier all the same.
@@ -211,7 +221,7 @@ impl World<'_> {
             }
             Effect::Emit(event) if is_in_charge => self.emit(event),
             Effect::Answer { ticket, .. } | Effect::Decline { ticket, .. } => self.answered(ticket),
-            Effect::Emit(_) => {}
+            Effect::Emit(_) | Effect::Show(_) => {}
             Effect::Ended(outcome) => {
                 self.end(position, outcome);
                 return false;
@@ -427,6 +437,11 @@ fn brief(message: &ToAgent) -> String {
                 .map(|node| node_id(Some(node)).to_string());
             format!("release {}", nodes.collect::<Vec<_>>().join(" "))
         }
+        ToAgent::RunDataflow(run) => format!("run the dataflow, attempt {}", run.attempt),
+        ToAgent::StopDataflow(stop) if stop.drain => {
+            format!("drain the dataflow, attempt {}", stop.attempt)
+        }
+        ToAgent::StopDataflow(stop) => format!("stop the dataflow, attempt {}", stop.attempt),
         ToAgent::Welcome(welcome) => format!("welcome, {} are unknown", welcome.unknown.len()),
         other => format!("{other:?}"),
     }

@@ -60,6 +60,7 @@ pub(super) enum Fault {
 pub(super) struct Scenario {
     pub(super) roles: BTreeMap<String, Rule>,
     pub(super) restarts: u32,
+    pub(super) has_dataflow: bool,
     pub(super) machines: Vec<Machine>,
     pub(super) awaited_agents: u32,
     pub(super) habits: Habits,
@@ -87,7 +88,13 @@ pub(super) fn kind(role: &str) -> Kind {
 impl Scenario {
     pub(super) fn draw(rng: &mut Rng) -> Self {
         let is_calm = percent(rng, 5);
-        let roles = roles(rng);
+        let has_dataflow = percent(rng, 40);
+        let roles = if has_dataflow && percent(rng, 40) {
+            BTreeMap::new()
+        } else {
+            roles(rng)
+        };
+        let endless_dataflow = has_dataflow && !is_calm && percent(rng, 30);
         let machines = machines(rng, &roles, is_calm);
         let joined = u32::try_from(machines.len()).unwrap_or(u32::MAX);
         let awaited_agents = if is_calm || percent(rng, 90) {
@@ -98,11 +105,15 @@ impl Scenario {
         Self {
             restarts: [0, 0, 1, 2, 4][rng.usize(0..5)],
             awaited_agents,
-            habits: habits(rng, is_calm),
-            faults: if is_calm {
-                Vec::new()
-            } else {
-                faults(rng, machines.len())
+            has_dataflow,
+            habits: Habits {
+                endless_dataflow,
+                ..habits(rng, is_calm)
+            },
+            faults: match (is_calm, endless_dataflow) {
+                (true, _) => Vec::new(),
+                (false, false) => faults(rng, machines.len()),
+                (false, true) => ending(faults(rng, machines.len())),
             },
             deaths: if is_calm { Vec::new() } else { deaths(rng) },
             latency_ms: [2, 5, 50, 300][rng.usize(0..4)],
@@ -129,6 +140,10 @@ impl Scenario {
                 "[roles.{name}]\nnodes = {nodes}\ncommand = [\"true\"]\nlimits.stop_grace = \"4 s\"\n"
             );
             let _always_fits = write!(text, "{role}");
+        }
+        if self.roles.is_empty() {
+            // The job file wants one; it is left out of the job.
+            text.push_str("[roles.nobody]\ncommand = [\"true\"]\n");
         }
         text
     }
@@ -211,6 +226,7 @@ fn habits(rng: &mut Rng, is_calm: bool) -> Habits {
         signals: some(50),
         is_stubborn: some(40),
         lives_ms: 0,
+        endless_dataflow: false,
     };
     Habits {
         lives_ms: [500, 5_000, 20_000][rng.usize(0..3)],
@@ -223,6 +239,13 @@ fn faults(rng: &mut Rng, machines: usize) -> Vec<(u64, Fault)> {
         .map(|_| (short(rng, TROUBLE_WITHIN_MS), fault(rng, machines)))
         .collect();
     faults.sort_by_key(|(at, _)| *at);
+    faults
+}
+
+/// What does not end by itself is stopped.
+fn ending(mut faults: Vec<(u64, Fault)>) -> Vec<(u64, Fault)> {
+    let orderly = StopWay::Orderly { deadline_ms: None };
+    faults.push((TROUBLE_WITHIN_MS, Fault::Stop(orderly)));
     faults
 }
 

@@ -365,6 +365,16 @@ impl<'a> World<'a> {
             let id = self.seats[seat].id.clone();
             self.witness.troubles += usize::from(self.summary.is_none());
             self.witness.note(&format!("{id}: gone"));
+            self.miss_agent(seat);
+        }
+    }
+
+    /// The engine cannot go on without its own agent.
+    fn miss_agent(&mut self, seat: usize) {
+        let is_missed = self.seats[seat].in_engine && self.scenario.has_dataflow;
+        if is_missed && self.summary.is_none() {
+            self.was_broken = true;
+            self.call(Wish::Stop(StopWay::Broken));
         }
     }
 
@@ -523,8 +533,14 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The engine ends its own agent once the job is over.
+    /// The engine ends its own agent once the job is over, and application managers that were overtaken and have nothing to do.
     fn close_engine(&mut self) {
+        if self.summary.is_some() && self.managers.last().is_some_and(|last| last.is_gone) {
+            let idle = self.managers.iter_mut();
+            for manager in idle.filter(|manager| manager.next_ms() == u64::MAX) {
+                manager.is_gone = true;
+            }
+        }
         let managers_are_gone = self.managers.iter().all(|manager| manager.is_gone);
         if self.summary.is_none() || !managers_are_gone {
             return;
