@@ -1,5 +1,6 @@
 //! The dataflow of a job, planned, and its problems with their places.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use forebay_job::{Diagnostic, Document, Job, Location, code};
@@ -23,6 +24,27 @@ pub(crate) fn plan(document: &Document, job: &Job) -> (Option<Plan>, Vec<Diagnos
     let problems = planned.problems.into_iter();
     let located = problems.map(|problem| located(document, problem)).collect();
     (planned.plan, located)
+}
+
+/// Plans the dataflow of a run that goes on. What it has written already is replaced.
+pub(crate) async fn plan_again(
+    job: &Job,
+    components: BTreeMap<String, Vec<u8>>,
+) -> Result<Option<Plan>, Vec<Diagnostic>> {
+    if job.dataflow.is_empty() {
+        return Ok(None);
+    }
+    let setting = Setting {
+        compiled: folders::compiled_plugins(),
+        components,
+        replaces_output: true,
+        ..Setting::new(Handle::current())
+    };
+    let planned = forebay_runtime::plan(job, setting).await;
+    let problems = planned.problems.into_iter();
+    let errors = problems.map(|problem| problem.diagnostic);
+    let errors: Vec<_> = errors.filter(Diagnostic::is_error).collect();
+    planned.plan.map(Some).ok_or(errors)
 }
 
 /// Roles that are fed: they can be drawn, and not run yet.

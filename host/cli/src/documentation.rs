@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 const EVENTS_PAGE: &str = include_str!("../../../docs/events.md");
 const EVENTS_SOURCE: &str = include_str!("../../cluster/src/events.rs");
 /// Kinds of lines that are made in this crate.
-const OWN_KINDS: [&str; 9] = [
-    "problem", "checked", "run", "status", "stopping", "resuming", "decision", "replay", "plugin",
+const OWN_KINDS: [&str; 10] = [
+    "problem", "checked", "plan", "run", "status", "stopping", "resuming", "decision", "replay", "plugin",
 ];
 
 /// Names of the variants of `JobEvent`, as serde writes them.

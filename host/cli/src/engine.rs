@@ -16,6 +16,8 @@ mod stopping;
 mod terms;
 mod watching;
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,6 +31,7 @@ use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::submission::Submission;
 use forebay_cluster::token::Token;
 use forebay_job::Job;
+use forebay_runtime::Plan;
 
 use crate::checking::Checked;
 use crate::failure::Failure;
@@ -36,7 +39,7 @@ use crate::machine::Machine;
 use crate::text::shell_word;
 use crate::view::{Received, View};
 use agent_task::AgentTask;
-use dataflow_task::Executor;
+use dataflow_task::{DataflowPlan, Executor};
 use listeners::{Listeners, remove_socket};
 use renderer::Renderer;
 use stopping::{Next, Stopping};
@@ -44,7 +47,6 @@ use terms::Terms;
 use watching::Watching;
 
 pub(crate) use agent_task::launcher;
-pub(crate) use dataflow_task::DataflowPlan;
 pub(crate) use listeners::refuse_plain_text;
 pub(crate) use lock::EngineLock;
 pub(crate) use manager_process::end_last_manager;
@@ -72,8 +74,6 @@ pub(crate) struct Settings {
     pub(crate) machine: Machine,
     /// Text of the operator's grants.
     pub(crate) grants: String,
-    /// How its dataflow is run; absent: it has none.
-    pub(crate) dataflow: Option<DataflowPlan>,
     /// Who shows what happens.
     pub(crate) view: Box<dyn View>,
     /// Where the first application manager kills itself, for tests.
@@ -84,8 +84,17 @@ pub(crate) struct Settings {
 pub(crate) enum Work {
     /// A job, in a run directory of its own.
     New(Box<Checked>),
-    /// A run whose engine is gone, and its job.
-    Continued(RunDirectory, Box<Job>, EngineLock),
+    /// A run whose engine is gone.
+    Continued(Box<Continued>),
+}
+
+/// A run that goes on.
+pub(crate) struct Continued {
+    pub(crate) run: RunDirectory,
+    pub(crate) job: Job,
+    /// Absent: it has none.
+    pub(crate) dataflow: Option<Plan>,
+    pub(crate) lock: EngineLock,
 }
 
 /// Runs a job to its end, whatever the end is. An error means that it never began.
@@ -96,21 +105,32 @@ pub(crate) async fn run(
     settings: Settings,
     signals: Signals,
 ) -> Result<Summary, Failure> {
-    let (run, job, staged, _lock) = match work {
+    let (run, job, dataflow, staged, _lock) = match work {
         Work::New(checked) => {
             let run = create(&checked.job, &settings)?;
             let lock = EngineLock::take(&run);
             let staged = stage(&run, &checked, &settings);
-            (run, checked.job, staged, lock?)
+            (run, checked.job, checked.dataflow, staged, lock?)
         }
-        Work::Continued(run, job, lock) => {
+        Work::Continued(continued) => {
+            let Continued {
+                run,
+                job,
+                dataflow,
+                lock,
+            } = *continued;
             remove_socket(&run);
-            (run, *job, Ok(()), Some(lock))
+            (run, job, dataflow, Ok(()), Some(lock))
         }
     };
     log_to(&run);
-    let started = match staged {
-        Ok(()) => Engine::start(&job, run.clone(), settings, signals).await,
+    let dataflow = dataflow.map(|plan| DataflowPlan::new(plan, &run));
+    let prepared = match &dataflow {
+        Some(_) => staged.and_then(|()| clear_spill(&run)),
+        None => staged,
+    };
+    let started = match prepared {
+        Ok(()) => Engine::start(&job, run.clone(), dataflow, settings, signals).await,
         Err(failure) => Err(failure),
     };
     let ended = match started {
@@ -121,7 +141,22 @@ pub(crate) async fn run(
         }
     };
     remove_socket(&run);
+    // What it held was gone with the dataflow.
+    let _ = fs::remove_dir_all(run.spill());
     ended
+}
+
+/// An engine that was killed may have left something there.
+fn clear_spill(run: &RunDirectory) -> Result<(), Failure> {
+    let spill = run.spill();
+    let cleared = match fs::remove_dir_all(&spill) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => fs::create_dir(&spill),
+    };
+    cleared.map_err(|error| {
+        Failure::input(format!("cannot make the folder `{}`", spill.display()))
+            .caused_by(Some(&error))
+    })
 }
 
 /// What cannot be written is lost; people are told all the same.
@@ -140,7 +175,10 @@ fn create(job: &Job, settings: &Settings) -> Result<RunDirectory, Failure> {
 
 fn stage(run: &RunDirectory, checked: &Checked, settings: &Settings) -> Result<(), Failure> {
     let grants = settings.grants.clone();
-    Submission::stage(run, &checked.job, &checked.plugins, grants, settings.agents)
+    let none = BTreeMap::new();
+    let components = checked.dataflow.as_ref().map_or(&none, Plan::components);
+    let (job, plugins) = (&checked.job, &checked.plugins);
+    Submission::stage(run, job, plugins, components, grants, settings.agents)
         .map(|_submission| ())
         .map_err(|error| Failure::from_input(&error))
 }
@@ -173,11 +211,12 @@ impl Engine {
     async fn start(
         job: &Job,
         run: RunDirectory,
+        dataflow: Option<DataflowPlan>,
         settings: Settings,
         signals: Signals,
     ) -> Result<Self, Failure> {
         let listeners = Listeners::bind(&run, settings.listen)?;
-        let plan = settings.dataflow.map(Executor::new);
+        let plan = dataflow.map(Executor::new);
         let agent = agent_task::Plan::new(&run, &settings.machine, settings.listen, plan).await?;
         let terms = Terms::begin(&run, &listeners, settings.fault_point)?;
         let control = watching::connect(&run).await?;

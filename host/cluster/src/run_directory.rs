@@ -162,6 +162,10 @@ impl RunDirectory {
     pub fn nodes(&self) -> PathBuf {
         self.root.join("nodes")
     }
+    /// What sorts of the dataflow cannot hold in memory, while they need it.
+    pub fn spill(&self) -> PathBuf {
+        self.root.join("spill")
+    }
     /// Own folder of the agent inside the engine.
     pub fn agent(&self) -> PathBuf {
         self.root.join("agent")

@@ -40,6 +40,15 @@ pub struct SubmittedPlugin {
     pub manifest: String,
 }
 
+/// The component of a transform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmittedOperator {
+    /// As the job names it.
+    pub transform: String,
+    /// Of the component in `plugins/`.
+    pub sha256: String,
+}
+
 /// A script or file of a role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmittedFile {
@@ -64,6 +73,9 @@ pub struct Submission {
     pub agents: u32,
     /// State machine and node runners.
     pub plugins: Vec<SubmittedPlugin>,
+    /// Components of the dataflow.
+    #[serde(default)]
+    pub operators: Vec<SubmittedOperator>,
     /// Text of the operator's grants; empty: the defaults.
     pub grants: String,
     /// Files by role.
@@ -127,11 +139,12 @@ pub fn machine_name(job: &Job) -> &str {
 }
 
 impl Submission {
-    /// Writes job, plugins and files into a new run directory.
+    /// Writes job, plugins, components of its dataflow (by transform) and files into a new run directory.
     pub fn stage(
         run: &RunDirectory,
         job: &Job,
         plugins: &[PluginSource],
+        components: &BTreeMap<String, Vec<u8>>,
         grants: String,
         agents: u32,
     ) -> Result<Self, SubmissionError> {
@@ -142,6 +155,10 @@ impl Submission {
             plugins: plugins
                 .iter()
                 .map(|plugin| stage_plugin(run, plugin))
+                .collect::<Result<_, _>>()?,
+            operators: components
+                .iter()
+                .map(|(transform, component)| stage_operator(run, transform, component))
                 .collect::<Result<_, _>>()?,
             grants,
             files: stage_roles(run, job)?,
@@ -188,6 +205,21 @@ impl Submission {
     }
 }
 
+impl Submission {
+    /// The components of its dataflow, by transform.
+    pub fn components(
+        &self,
+        run: &RunDirectory,
+    ) -> Result<BTreeMap<String, Vec<u8>>, SubmissionError> {
+        let read = |operator: &SubmittedOperator| {
+            let path = component_path(run, &operator.sha256);
+            let component = fs::read(&path).map_err(|source| file_error("read", &path, source))?;
+            Ok((operator.transform.clone(), component))
+        };
+        self.operators.iter().map(read).collect()
+    }
+}
+
 /// Lower-case hexadecimal SHA-256.
 pub fn sha256(content: &[u8]) -> String {
     hex::encode(Sha256::digest(content))
@@ -202,6 +234,17 @@ pub fn stage_component(run: &RunDirectory, component: &[u8]) -> Result<String, S
 
 fn component_path(run: &RunDirectory, sha256: &str) -> PathBuf {
     run.plugins().join(format!("{sha256}.wasm"))
+}
+
+fn stage_operator(
+    run: &RunDirectory,
+    transform: &str,
+    component: &[u8],
+) -> Result<SubmittedOperator, SubmissionError> {
+    Ok(SubmittedOperator {
+        transform: transform.to_owned(),
+        sha256: stage_component(run, component)?,
+    })
 }
 
 fn stage_plugin(

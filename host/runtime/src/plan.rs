@@ -1,7 +1,8 @@
 //! From a job to what can run: everything is looked at, and everything that is wrong is told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use arrow_schema::SchemaRef;
 use forebay_connectors::{Access, MalformedRow, Origin};
@@ -74,6 +75,13 @@ impl Plan {
     /// The components of its operators, by transform.
     pub fn components(&self) -> &BTreeMap<String, Vec<u8>> {
         &self.components
+    }
+
+    /// Sorts write what does not fit into memory there, instead of where the setting said.
+    #[must_use]
+    pub fn with_spill(mut self, folder: PathBuf) -> Self {
+        self.resources.spill = Some(folder);
+        self
     }
 
     /// A dataflow, from its beginning.
@@ -355,11 +363,11 @@ impl Planner<'_> {
         Ok(planned)
     }
 
-    fn component(&self, name: &str, path: &std::path::Path) -> Result<Vec<u8>, Vec<Problem>> {
+    fn component(&self, name: &str, path: &Path) -> Result<Vec<u8>, Vec<Problem>> {
         if let Some(component) = self.setting.components.get(name) {
             return Ok(component.clone());
         }
-        std::fs::read(self.job.resolve(path)).map_err(|error| {
+        read_component(&self.job.resolve(path)).map_err(|error| {
             let message = format!("cannot read the component `{}`: {error}", path.display());
             let key = format!("transforms.{name}.operator");
             let found = Diagnostic::error(code::OPERATOR, key, message)
@@ -456,6 +464,16 @@ impl Planner<'_> {
             bytes: usize::try_from(settings.queue_bytes).unwrap_or(usize::MAX),
         }
     }
+}
+
+/// Largest component that is read. The plugin host's own limit is lower: it has the better message.
+const COMPONENT_BYTES_MAX: u64 = 256 << 20;
+
+fn read_component(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut component = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(COMPONENT_BYTES_MAX).read_to_end(&mut component)?;
+    Ok(component)
 }
 
 fn kept<T>(all: Vec<T>, used: &BTreeSet<String>, name: impl Fn(&T) -> &String) -> Vec<T> {

@@ -1,6 +1,7 @@
 //! The dataflow of the job, inside the engine: the agent orders attempts, each makes the graph anew and runs it in threads of
 //! its own, and what becomes of it is told.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,10 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use forebay_cluster::agent::{
-    DataflowEnd, DataflowExecutor, DataflowFault, DataflowTeller, DataflowWay, HowFar,
+    DataflowEnd, DataflowExecutor, DataflowFault, DataflowNote, DataflowTeller, DataflowWay, HowFar,
 };
+use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::wire::cluster::OperatorProgress;
 use forebay_dataflow::{Error, Graph, Handle, Options, Progress, Running, Watermark};
+use forebay_plugin::OperatorError;
+use forebay_runtime::Plan;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -25,6 +29,9 @@ pub(crate) type MakeGraph = dyn Fn() -> Result<Graph, Failure> + Send + Sync;
 /// What [`DataflowPlan::explain`] says of a failure.
 pub(crate) type Explain = dyn Fn(&Error) -> Failure + Send + Sync;
 
+/// Everything that a person should know of the dataflows of a job so far; it only grows, and stays small.
+pub(crate) type Notes = dyn Fn() -> Vec<DataflowNote> + Send + Sync;
+
 /// How the dataflow of a job is to be run.
 #[derive(Clone)]
 pub(crate) struct DataflowPlan {
@@ -32,16 +39,69 @@ pub(crate) struct DataflowPlan {
     pub(crate) make: Arc<MakeGraph>,
     /// Puts a failure of the running dataflow into words, with a hint where it has one. See [`explained`] for one that knows none.
     pub(crate) explain: Arc<Explain>,
+    /// Told while it runs.
+    pub(crate) notes: Arc<Notes>,
     /// Worker threads; absent: as many as there are processors.
     pub(crate) threads: Option<usize>,
 }
 
-/// Message, causes, and whose fault it is.
+impl DataflowPlan {
+    /// The dataflow of a job, whose sorts write what does not fit into memory into a folder of the run.
+    pub(super) fn new(plan: Plan, run: &RunDirectory) -> Self {
+        let threads = plan.job().dataflow.settings.threads;
+        let plan = Arc::new(plan.with_spill(run.spill()));
+        let made = plan.clone();
+        Self {
+            make: Arc::new(move || {
+                made.graph()
+                    .map_err(|error| Failure::from_input(error.as_ref()))
+            }),
+            notes: Arc::new(move || notes_of(&plan)),
+            explain: Arc::new(explained),
+            threads: threads.and_then(|threads| usize::try_from(threads).ok()),
+        }
+    }
+}
+
+fn notes_of(plan: &Plan) -> Vec<DataflowNote> {
+    let rows = plan.malformed_rows().into_iter();
+    rows.map(|(source, row)| DataflowNote {
+        operator: source.to_owned(),
+        message: format!("left out {row}"),
+    })
+    .collect()
+}
+
+/// Message, causes, whose fault it is, and what to do about it.
 pub(crate) fn explained(error: &Error) -> Failure {
     match error {
-        Error::Operator { .. } | Error::EventTimeIsNull { .. } => Failure::from_input(error),
+        Error::Operator { .. } => Failure::from_input(error).hinted(hint_of(error)),
+        Error::EventTimeIsNull { .. } => Failure::from_input(error)
+            .with_hint("mend the row, or name another column as `event_time`"),
         _ => Failure::from_engine(error),
     }
+}
+
+/// What the connector or component knows that is to blame.
+fn hint_of(error: &Error) -> Option<String> {
+    use forebay_connectors::Error::{Malformed, TooManyMalformed};
+    let mut cause = std::error::Error::source(error);
+    while let Some(of) = cause {
+        if let Some(component) = of.downcast_ref::<OperatorError>() {
+            return component.hint();
+        }
+        match of.downcast_ref::<forebay_connectors::Error>() {
+            Some(Malformed(_)) => {
+                let hint = "mend the row, or leave some out with `malformed = { skip = 100 }` in the source";
+                return Some(hint.to_owned());
+            }
+            Some(TooManyMalformed { .. }) => {
+                return Some("mend the rows, or allow more of them in `malformed`".to_owned());
+            }
+            _ => cause = of.source(),
+        }
+    }
+    None
 }
 
 /// What runs the attempts. There is one at a time: the agent sees to that.
@@ -152,8 +212,15 @@ impl DataflowTask {
             // Whoever waits for it is there until it comes.
             let _ = sender.send(running.wait());
         });
+        let mut noted = HashSet::new();
         let outcome = loop {
-            match ended.recv_timeout(TELLS_EVERY) {
+            let next = ended.recv_timeout(TELLS_EVERY);
+            for note in (self.plan.notes)() {
+                if noted.insert(note.clone()) {
+                    teller.note(note);
+                }
+            }
+            match next {
                 Ok(outcome) => break outcome,
                 Err(RecvTimeoutError::Timeout) => teller.progress(how_far(began, handle)),
                 // It has panicked: the teller says so.
@@ -331,6 +398,7 @@ mod tests {
         Executor::new(DataflowPlan {
             make: Arc::new(make),
             explain: Arc::new(explained),
+            notes: Arc::new(Vec::new),
             threads: Some(1),
         })
     }
@@ -376,6 +444,40 @@ mod tests {
             let ended = DataflowEnd::Ended { drained: false };
             assert_eq!(end(&told), (ended, vec![100, 100]), "from the beginning");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_note_is_told_once() {
+        let note = |message: &str| DataflowNote {
+            operator: "rows".to_owned(),
+            message: message.to_owned(),
+        };
+        let (one, two) = (note("one"), note("two"));
+        let notes = vec![one.clone(), two.clone()];
+        let rows = Rows {
+            left: 100,
+            then: Then::Wait,
+        };
+        let executor = Executor::new(DataflowPlan {
+            make: Arc::new(move || Ok(graph(&rows))),
+            explain: Arc::new(explained),
+            notes: Arc::new(move || notes.clone()),
+            threads: Some(1),
+        });
+        let told = run(&executor, 1);
+        assert_eq!(next(&told), DataflowTold::Started);
+        assert_eq!(next(&told), DataflowTold::Noted(one));
+        assert_eq!(next(&told), DataflowTold::Noted(two));
+        assert!(matches!(next(&told), DataflowTold::Progress(_)));
+        executor.stop(1, DataflowWay::Abort);
+        let rest = std::iter::from_fn(|| told.recv_timeout(WATCHDOG).ok());
+        let kinds: Vec<_> = rest.collect();
+        assert!(
+            !kinds
+                .iter()
+                .any(|told| matches!(told, DataflowTold::Noted(_))),
+            "{kinds:?}"
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]

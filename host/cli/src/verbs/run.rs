@@ -11,9 +11,13 @@ use forebay_cluster::journal::{Journal, JournalError, LocalJournal};
 use forebay_cluster::manager::FaultPoint;
 use forebay_cluster::run_directory::{RUNS, RunDirectory};
 use forebay_cluster::submission::Submission;
+use forebay_job::{Job, Target};
+use forebay_runtime::Plan;
 
 use crate::checking::{self, Checked};
-use crate::engine::{self, EngineLock, Settings, Signals, Work, Wreck, refuse_plain_text};
+use crate::engine::{
+    self, Continued, EngineLock, Settings, Signals, Work, Wreck, refuse_plain_text,
+};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::grants::GrantsArgument;
@@ -21,7 +25,7 @@ use crate::machine::Machine;
 use crate::output::{Format, FormatArgument, print_json};
 use crate::runs::{self, State};
 use crate::view::NodeLines;
-use crate::{problems, view};
+use crate::{dataflow, problems, view};
 
 /// An application manager that has not noticed the death of its engine after this does not move any more.
 const MANAGER_ENDS_WITHIN: Duration = Duration::from_secs(5);
@@ -106,7 +110,6 @@ impl Run {
             agents: self.agents,
             machine: self.machine,
             grants,
-            dataflow: None,
             view: view::of(self.format.format, node_lines),
             fault_point: self.fault_point,
         };
@@ -150,14 +153,30 @@ impl Run {
         };
         // Somebody who does not read is noticed when the job runs.
         let _ = problems::show(found, &document, self.format.format);
-        checked.map_err(|found| {
+        let checked = checked.map_err(|found| {
             let text = format!(
                 "`{}` was not run: {}",
                 document.file(),
                 problems::tally(&found)
             );
             Failure::input(text).with_exit(checking::exit_of(&found))
-        })
+        })?;
+        self.refuse_mixed_output(&checked.job)?;
+        Ok(checked)
+    }
+
+    /// Standard output is for rows or for events.
+    fn refuse_mixed_output(&self, job: &Job) -> Result<(), Failure> {
+        let mut sinks = job.dataflow.sinks.iter();
+        let to_stdout = sinks.find(|sink| matches!(sink.target, Target::Stdout(_)));
+        match (to_stdout, self.format.format) {
+            (Some(sink), Format::Json) => Err(Failure::input(format!(
+                "the sink `{}` writes to standard output, where `--format json` writes events",
+                sink.name
+            ))
+            .with_hint("leave `--format json` out, and read `events.jsonl` of the run; or write into a file")),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -179,11 +198,38 @@ async fn continued(run: &Path) -> Result<Work, Failure> {
     };
     until_manager_is_gone(&run).await;
     until_gone(&run).await?;
-    let (job, _) = Submission::load(&run).map_err(|error| Failure::from_input(&error))?;
+    let (job, submission) = Submission::load(&run).map_err(|error| Failure::from_input(&error))?;
     LocalJournal::open(&run.journal())
         .and_then(|journal| journal.last())
         .map_err(|error| unreadable(&error))?;
-    Ok(Work::Continued(run, Box::new(job), lock))
+    let dataflow = planned_again(&run, &job, &submission).await?;
+    Ok(Work::Continued(Box::new(Continued {
+        run,
+        job,
+        dataflow,
+        lock,
+    })))
+}
+
+/// The dataflow as it was submitted; its files have to be what they were.
+async fn planned_again(
+    run: &RunDirectory,
+    job: &Job,
+    submission: &Submission,
+) -> Result<Option<Plan>, Failure> {
+    let components = submission
+        .components(run)
+        .map_err(|error| Failure::from_input(&error))?;
+    let planned = dataflow::plan_again(job, components).await;
+    planned.map_err(|problems| {
+        let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        Failure::input(format!(
+            "the run `{}` cannot be continued: {}",
+            run.name(),
+            all.join("; ")
+        ))
+        .with_hint("bring its files back as they were, or begin anew with `forebay run`")
+    })
 }
 
 /// The application manager of an engine that was killed just now takes a moment to end. One that is stopped has not heard of

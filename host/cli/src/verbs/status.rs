@@ -241,17 +241,20 @@ mod tests {
             },
         });
         insta::assert_snapshot!(text(status.as_object().unwrap()), @r"
-        run      /runs/digits-1
-        state    running
-        job      digits
-        phase    running
-        running  for 12.3 s
-        plugin   failed: it has no water; the job fails in 1 min 0 s unless it is resumed or stopped
-        manager  term 1, pid 11
-        agent    mill (127.0.0.1), connected
+        run       /runs/digits-1
+        state     running
+        job       digits
+        phase     running
+        running   for 12.3 s
+        plugin    failed: it has no water; the job fails in 1 min 0 s unless it is resumed or stopped
+        dataflow  running, attempt 2
+        manager   term 1, pid 11
+        agent     mill (127.0.0.1), connected
         nodes
           worker:0  ready   attempt 1  pid 12  mill  step 3, loss 0.5
           ps:0      absent
+        operators
+          flights  12,345 in  12,340 out  1,000/s  2.0 s behind  busy 50 %  5 malformed
         ");
     }
 }

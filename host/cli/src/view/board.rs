@@ -255,12 +255,24 @@ pub(super) mod tests {
             running_ms: 1_000,
             operators: operators.collect(),
         }));
-        insta::assert_snapshot!(shown(&board), @"");
+        insta::assert_snapshot!(shown(&board), @r"
+        digits: running, 15 of 16 nodes ready, dataflow running
+          worker:0   exited    step 2, loss 0.5
+        ... and 15 more
+          operator0      0 in      0 out  1,235/s    busy 25 %
+        ... and 8 more
+        ");
         let alone = Board {
             nodes: Vec::new(),
             ..board
         };
-        insta::assert_snapshot!(shown(&alone), @"");
+        insta::assert_snapshot!(shown(&alone), @r"
+        digits: running, dataflow running
+          operator0      0 in      0 out  1,235/s    busy 25 %
+          operator1  1,000 in    500 out  1,235/s    busy 25 %
+          operator2  2,000 in  1,000 out  1,235/s    busy 25 %
+        ... and 6 more
+        ");
     }
 
     #[test]

@@ -310,7 +310,14 @@ mod tests {
             dataflow: Some(DataflowSummary::new(1, phase, 2_500, [counts])),
             ..summary(Outcome::Succeeded)
         };
-        insta::assert_snapshot!(screen(&summary, Palette::default()), @"");
+        insta::assert_snapshot!(screen(&summary, Palette::default()), @r"
+        job succeeded in 3.2 s: `worker:1` failed
+          dataflow ended after 2.5 s:
+            OPERATOR  ROWS IN  ROWS OUT   ROWS/S  LATE  MALFORMED
+            flights   336,776   168,388  134,710     0          0
+          run: /jobs/.forebay/runs/digits-1
+          output: /jobs/.forebay/runs/digits-1/output
+        ");
     }
 
     #[test]

@@ -56,7 +56,7 @@ fn load(operator: &OperatorProgress) -> String {
     if operator.counts.ended == operator.counts.tasks {
         "ended".into()
     } else if operator.back_pressured > MUCH {
-        format!("held up {}", percent(operator.back_pressured))
+        format!("back-pressured {}", percent(operator.back_pressured))
     } else {
         format!("busy {}", percent(operator.busy))
     }
@@ -257,7 +257,12 @@ pub(super) mod tests {
         ended.counts.ended = 2;
         ended.watermark_lag_ms = Some(-5);
         let lines = lines(&[held_up, silent, late, ended]);
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        flights         999 in        499 out    0.2/s                    back-pressured 90 %
+        weather           0 in          0 out  1,235/s  silent            busy 25 %
+        win␛dow  12,345,678 in  6,172,839 out  1,235/s  1 min 1 s behind  busy 25 %            1,000 late, 2 malformed
+        sink              7 in          3 out  1,235/s  0 ms behind       ended
+        ");
     }
 
     #[test]
@@ -268,7 +273,7 @@ pub(super) mod tests {
             operators: vec![operator("flights", 12_000), operator("joined\u{7}", 6_000)],
         };
         event.operators[1].counts.late = 3;
-        insta::assert_snapshot!(progress_line(&event), @"");
+        insta::assert_snapshot!(progress_line(&event), @"dataflow: flights 12,000 rows (1,235/s), joined␇ 6,000 rows (1,235/s, 3 late)");
         event.operators = vec![operator("a", 1); 20];
         assert!(progress_line(&event).ends_with(", and 12 more"));
     }
@@ -284,7 +289,10 @@ pub(super) mod tests {
             running_ms: 10,
             operators: Vec::new(),
         };
-        insta::assert_snapshot!(phase_line(&event, Palette::default()), @"");
+        insta::assert_snapshot!(phase_line(&event, Palette::default()), @r"
+        dataflow failed (attempt 2): `flights` failed: row 7␛[2J
+          hint: mend it
+        ");
     }
 
     #[test]
@@ -294,6 +302,11 @@ pub(super) mod tests {
         counts.malformed = 12;
         let phase = DataflowPhase::Ended;
         let summary = DataflowSummary::new(2, phase, 10_000, [counts, sink]);
-        insta::assert_snapshot!(summary_table(&summary).join("\n"), @"");
+        insta::assert_snapshot!(summary_table(&summary).join("\n"), @r"
+        dataflow ended after 10.0 s (attempt 2):
+          OPERATOR                   ROWS IN  ROWS OUT   ROWS/S  LATE  MALFORMED
+          flights                  1,234,567   617,283  123,457     0         12
+          a-sink-with-a-long-name         20        10      2.0     0          0
+        ");
     }
 }

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use super::uplink::Uplink;
 use crate::wire::cluster::outbox_entry::Event as Outgoing;
 use crate::wire::cluster::{
-    DataflowEnded, DataflowFailed, DataflowProgress, DataflowStarted, DataflowStopped,
-    HeldDataflow, OperatorProgress, RunDataflow, StopDataflow,
+    DataflowEnded, DataflowFailed, DataflowNoted, DataflowProgress, DataflowStarted,
+    DataflowStopped, HeldDataflow, OperatorProgress, RunDataflow, StopDataflow,
 };
 
 /// The application manager is told no more often how far the dataflow is.
@@ -74,11 +74,22 @@ pub struct DataflowFault {
     pub engine_failed: bool,
 }
 
+/// Something that a person should know; the attempt goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DataflowNote {
+    /// Whose note it is.
+    pub operator: String,
+    /// One line.
+    pub message: String,
+}
+
 /// What an executor tells of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DataflowTold {
     /// See [`DataflowTeller::started`].
     Started,
+    /// See [`DataflowTeller::note`].
+    Noted(DataflowNote),
     /// See [`DataflowTeller::progress`].
     Progress(HowFar),
     /// See [`DataflowTeller::ended`].
@@ -103,6 +114,11 @@ impl DataflowTeller {
     /// All tasks of the attempt run.
     pub fn started(&self) {
         (self.tell)(DataflowTold::Started);
+    }
+
+    /// A person should know it. Each is kept until the application manager has it: executors tell few.
+    pub fn note(&self, note: DataflowNote) {
+        (self.tell)(DataflowTold::Noted(note));
     }
 
     /// How far it is. Told as often as you like: what the application manager has no use for is left out.
@@ -294,6 +310,13 @@ impl Desk {
             DataflowTold::Started => {
                 let started = DataflowStarted { attempt };
                 uplink.outbox.push(Outgoing::DataflowStarted(started));
+            }
+            DataflowTold::Noted(note) => {
+                uplink.outbox.push(Outgoing::DataflowNoted(DataflowNoted {
+                    attempt,
+                    operator: note.operator,
+                    message: note.message,
+                }));
             }
             DataflowTold::Progress(how_far) => self.pass_on(now, attempt, how_far, uplink),
             DataflowTold::Ended(end, how_far) => {

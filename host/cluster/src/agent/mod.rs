@@ -41,7 +41,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use dataflow::{
-    DataflowEnd, DataflowExecutor, DataflowFault, DataflowTeller, DataflowTold, DataflowWay, HowFar,
+    DataflowEnd, DataflowExecutor, DataflowFault, DataflowNote, DataflowTeller, DataflowTold,
+    DataflowWay, HowFar,
 };
 pub use interpreter::{NoInterpreter, check_interpreter};
 pub use leftovers::of_output as processes_of;

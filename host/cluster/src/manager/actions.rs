@@ -7,6 +7,7 @@ use forebay_plugin::{Action, JobEnd, NodeId, NodePhase, PlaceRequest, StopOrder}
 use super::core::Core;
 use super::tables::{NodeRecord, Placing, StopRecord};
 use crate::events::JobEvent;
+use crate::journal::DecisionRecord;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::{ActionId, Release};
 use crate::wire::to_wire;
@@ -209,6 +210,15 @@ impl Core {
             JobEnd::Failed(failure) => self.fail_job(failure),
         }
     }
+}
+
+/// The actions of a decision with their ids.
+pub(super) fn ids_and_actions(decision: &DecisionRecord) -> Vec<(Id, Action)> {
+    let first_event = decision.now.event_number;
+    let actions = (0..).zip(decision.actions.iter().cloned());
+    actions
+        .map(|(position, action)| ((first_event, position), action))
+        .collect()
 }
 
 pub(super) fn action_id((event_number, position): Id, part: u32) -> ActionId {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use forebay_plugin::{Action, Event, JobView, Moment, NodeId, ValidDecision, unsupported};
 use sha2::{Digest, Sha256};
 
-use super::actions::Id;
+use super::actions::{Id, ids_and_actions};
 use super::effect::{Effect, Input, Link, Ticket};
 use super::nodes::LogRecord;
 use super::pace::Pace;
@@ -576,15 +576,6 @@ impl Core {
     pub(super) fn ended(&mut self, outcome: Outcome) {
         self.effects.push(Effect::Ended(outcome));
     }
-}
-
-/// The actions of a decision with their ids.
-fn ids_and_actions(decision: &DecisionRecord) -> Vec<(Id, Action)> {
-    let first_event = decision.now.event_number;
-    let actions = (0..).zip(decision.actions.iter().cloned());
-    actions
-        .map(|(position, action)| ((first_event, position), action))
-        .collect()
 }
 
 fn record(

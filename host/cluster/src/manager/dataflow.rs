@@ -11,8 +11,8 @@ use super::tables::{DataflowFault, DataflowRecord, DataflowStop};
 use crate::events::{DataflowEvent, DataflowPhase, DataflowSummary, JobEvent, Outcome};
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::{
-    DataflowEnded, DataflowFailed, DataflowProgress, DataflowStarted, DataflowStopped,
-    HeldDataflow, OperatorProgress, RunDataflow, StopDataflow,
+    DataflowEnded, DataflowFailed, DataflowNoted, DataflowProgress, DataflowStarted,
+    DataflowStopped, HeldDataflow, OperatorProgress, RunDataflow, StopDataflow,
 };
 
 /// Longest reason and hint of a failure.
@@ -161,6 +161,16 @@ impl Core {
         if self.running_dataflow(agent, started.attempt).is_some() {
             self.pace.begin(self.now_ms);
             self.show_dataflow(None);
+        }
+    }
+
+    pub(super) fn dataflow_noted(&mut self, agent: usize, noted: &DataflowNoted) {
+        if self.running_dataflow(agent, noted.attempt).is_some() {
+            let operator = &noted.operator;
+            self.emit(JobEvent::Warning {
+                message: format!("`{operator}`: {}", clipped(&noted.message)),
+                hint: None,
+            });
         }
     }
 

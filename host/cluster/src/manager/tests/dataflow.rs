@@ -10,8 +10,8 @@ use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::outbox_entry::Event as Told;
 use crate::wire::cluster::{
-    DataflowEnded, DataflowFailed, DataflowProgress, DataflowStarted, DataflowStopped,
-    HeldDataflow, Inventory, OperatorProgress, Register,
+    DataflowEnded, DataflowFailed, DataflowNoted, DataflowProgress, DataflowStarted,
+    DataflowStopped, HeldDataflow, Inventory, OperatorProgress, Register,
 };
 
 const ORDERLY: StopWay = StopWay::Orderly {
@@ -142,6 +142,24 @@ fn the_engine_runs_the_dataflow_and_the_job_ends_with_it() {
         (1, DataflowPhase::Ended)
     );
     assert!((dataflow.operators[0].rows_per_second - 50.0).abs() < 1e-9);
+}
+
+#[test]
+fn what_a_person_should_know_is_a_warning_while_the_attempt_runs() {
+    let noted = |attempt| {
+        Told::DataflowNoted(DataflowNoted {
+            attempt,
+            operator: "flights".into(),
+            message: "left out flights.csv, line 3".into(),
+        })
+    };
+    let mut bench = running(false);
+    bench.tell(1, noted(2));
+    bench.tell(1, noted(1));
+    assert_eq!(
+        bench.warnings(),
+        ["`flights`: left out flights.csv, line 3"]
+    );
 }
 
 #[test]
