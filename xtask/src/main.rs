@@ -1,4 +1,4 @@
-//! `cargo xtask`: what is done to this repository rather than by it: set-up, the bundled plugins, the demo, all tests,
+//! `cargo xtask`: what is done to this repository rather than by it: set-up, the bundled plugins, other components, the demo, all tests,
 //! measurements, tidy.
 //!
 //! It is not a part of Forebay and links none of its crates, so that it builds in seconds on a bare machine.
@@ -13,6 +13,7 @@
 mod bare;
 mod bench;
 mod checks;
+mod component;
 mod demo;
 mod machine;
 mod plugins;
@@ -63,6 +64,16 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Make a WebAssembly component of an operator or a plugin that is a crate of this workspace
+    ///
+    /// Example: cargo xtask component examples/flights-features/operator --out features.wasm
+    Component {
+        /// The folder of the crate
+        folder: PathBuf,
+        /// The file of the component (default: PACKAGE.wasm in `components` of the target folder)
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Run every check: format, lints, unit, conformance and end-to-end tests with real frameworks, docs, licences, tidy
     ///
     /// Example: cargo xtask test --only clippy
@@ -111,6 +122,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         } => setup::into(&workspace, &python)?,
         Verb::Setup { only, .. } => setup::run(&workspace, &only)?,
         Verb::Plugins { out } => plugins::run(&workspace, out.as_deref())?,
+        Verb::Component { folder, out } => component::run(&workspace, &folder, out.as_deref())?,
         Verb::Test { only } => return test::run(&workspace, &only),
         Verb::Bench { quick, only } => bench::run(&workspace, quick, &only)?,
         Verb::Tidy => return tidy::run(&workspace),

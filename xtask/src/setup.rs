@@ -1,4 +1,4 @@
-//! Set-up: tools, the wheel, one Python environment for each framework. What is up to date stays as it is.
+//! Set-up: tools, the wheel, one Python environment for each framework and some beside them. What is up to date stays as it is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,18 +30,27 @@ pub(crate) enum Environment {
     Tensorflow,
     Pytorch,
     Mxnet,
+    /// No framework: real data for examples, and what tests and measurements of the dataflow compare with.
+    Dataflow,
     /// The wheel alone.
     Plain,
 }
 
 impl Environment {
-    pub(crate) const ALL: [Self; 4] = [Self::Tensorflow, Self::Pytorch, Self::Mxnet, Self::Plain];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Tensorflow,
+        Self::Pytorch,
+        Self::Mxnet,
+        Self::Dataflow,
+        Self::Plain,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tensorflow => "tensorflow",
             Self::Pytorch => "pytorch",
             Self::Mxnet => "mxnet",
+            Self::Dataflow => "dataflow",
             Self::Plain => "plain",
         }
     }
@@ -62,7 +71,7 @@ impl Environment {
     fn python_need(self) -> PythonNeed {
         match self {
             Self::Mxnet => PythonNeed::Exactly311,
-            Self::Tensorflow | Self::Pytorch | Self::Plain => PythonNeed::Any,
+            Self::Tensorflow | Self::Pytorch | Self::Dataflow | Self::Plain => PythonNeed::Any,
         }
     }
 }

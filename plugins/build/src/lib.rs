@@ -1,6 +1,6 @@
 //! Builds guest crates for WebAssembly and makes components of them; checks that an interface still fits a released one.
 //!
-//! It is meant for build scripts and tests. It is *not* needed by a plugin's author who runs cargo and `wasm-tools` by
+//! It is meant for build scripts, tests and `cargo xtask component`. It is *not* needed by a plugin's author who runs cargo and `wasm-tools` by
 //! hand, and it runs no component.
 //!
 //! Start from [`build_guests`], and [`semver_check`] for the interfaces.

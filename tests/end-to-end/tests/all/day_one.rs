@@ -1,5 +1,6 @@
 //! What a newcomer does on the first day, with a machine that is not as tidy as a test's.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -247,7 +248,7 @@ fn a_node_that_writes_without_end_is_cut_off_and_counted() {
 }
 
 /// Runs a program of the toolchain with the caller's own toolchain and crates, without network.
-fn toolchain(machine: &Machine, program: &str) -> Invocation {
+pub(crate) fn toolchain(machine: &Machine, program: impl AsRef<OsStr>) -> Invocation {
     let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
     let folder = |variable: &str, name: &str| {
         std::env::var_os(variable).map_or_else(|| home.join(name), PathBuf::from)

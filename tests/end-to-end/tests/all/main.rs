@@ -10,6 +10,7 @@ mod diagnostics;
 mod failover;
 mod fault_points;
 mod finishing;
+mod flights;
 mod framework_restarts;
 mod frameworks;
 mod history;
