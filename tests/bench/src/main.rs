@@ -28,7 +28,9 @@ use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use forebay_test_support::{Sandbox, repository};
 
-use crate::measures::{check, cluster, dataflow, failover, idle, killed, plugin, submit, trivial};
+use crate::measures::{
+    check, cluster, dataflow, failover, flights, idle, killed, plugin, submit, trivial,
+};
 use crate::row::Row;
 
 /// No measurement takes longer.
@@ -58,7 +60,7 @@ struct Measurement {
 }
 
 /// In the order of the page.
-const ALL: [Measurement; 9] = [
+const ALL: [Measurement; 10] = [
     Measurement {
         name: "submit",
         measure: submit::measure,
@@ -94,6 +96,10 @@ const ALL: [Measurement; 9] = [
     Measurement {
         name: "dataflow",
         measure: dataflow::measure,
+    },
+    Measurement {
+        name: "flights",
+        measure: flights::measure,
     },
 ];
 

@@ -19,6 +19,30 @@ pub(crate) fn memory_peak_mb(pid: u32) -> Result<f64> {
     Ok(bytes / 1e6)
 }
 
+/// Its share of the pages that it uses, less those of files, in megabytes.
+pub(crate) fn private_mb(pid: u32) -> Result<f64> {
+    let maps = open(pid)?.smaps_rollup()?;
+    let fields = &maps
+        .memory_map_rollup
+        .0
+        .first()
+        .context("it has no memory")?
+        .extension
+        .map;
+    let bytes = |field: &str| fields.get(field).copied().unwrap_or(0);
+    #[expect(clippy::cast_precision_loss, reason = "no process has so much memory")]
+    let private = (bytes("Pss_Anon") + bytes("Pss_Shmem")) as f64;
+    Ok(private / 1e6)
+}
+
+/// What the children of this process have computed that have ended and were waited for, and theirs.
+pub(crate) fn children_cpu_seconds() -> Result<f64> {
+    let stat = open(std::process::id())?.stat()?;
+    #[expect(clippy::cast_precision_loss, reason = "ticks of some minutes")]
+    let seconds = (stat.cutime + stat.cstime) as f64 / procfs::ticks_per_second() as f64;
+    Ok(seconds)
+}
+
 /// How much of one core each of these processes takes while nobody wants anything of them, in percent.
 pub(crate) fn idle_percent(pids: &[u32], during: Duration) -> Result<Vec<f64>> {
     let begun = Instant::now();

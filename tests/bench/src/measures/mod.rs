@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod cluster;
 pub(crate) mod dataflow;
 pub(crate) mod failover;
+pub(crate) mod flights;
 pub(crate) mod idle;
 pub(crate) mod killed;
 pub(crate) mod plugin;
