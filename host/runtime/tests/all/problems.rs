@@ -124,10 +124,6 @@ fn event_times_that_are_none() {
         "path = 'flights.csv'\nevent_time = 'origin'\nreplay = {}",
         &[]
     ));
-    insta::assert_snapshot!(source(
-        "path = 'flights.csv'\nevent_time = 'at'\nreplay = { start = '2013-02-30T00:00:00Z' }",
-        &[]
-    ));
 }
 
 #[test]
