@@ -82,7 +82,9 @@ impl Case {
         let run = self
             .sandbox
             .forebay(["run", "--format", "json", "job.toml"]);
-        run.within(PATIENCE).run().assert_code(0);
+        let output = run.within(PATIENCE).run();
+        output.assert_code(0);
+        assert_nothing_left_out(&output);
         let script = repository().join("tests/end-to-end/scripts/flights_oracle.py");
         let oracle = self
             .sandbox
@@ -111,6 +113,18 @@ impl Case {
         let flights = data(&self.sandbox).join("flights.csv");
         thin_out(&flights, &work.join("data/flights.csv"), self.step).expect("they are text");
         copy(component(&self.sandbox), &work.join("features.wasm"));
+    }
+}
+
+/// Rows were not late, and not malformed: what is missing in the output is missing for another reason.
+#[track_caller]
+fn assert_nothing_left_out(output: &Output) {
+    let summary = output.summary();
+    let operators = summary.value()["dataflow"]["operators"].as_array();
+    for operator in operators.expect("the run had a dataflow") {
+        for count in ["late", "malformed", "dropped"] {
+            assert_eq!(operator[count], 0, "{count}: {operator}");
+        }
     }
 }
 
