@@ -70,10 +70,10 @@ impl Sql {
 
     /// The relations that it reads.
     pub(crate) fn reads(&self, name: &str) -> Result<Vec<String>, Problem> {
-        forebay_sql::relations_of(&self.text).map_err(|error| self.problem(name, error))
+        forebay_sql::relations_of(&self.text).map_err(|error| self.problem(name, &error))
     }
 
-    fn problem(&self, name: &str, error: forebay_sql::Error) -> Problem {
+    fn problem(&self, name: &str, error: &forebay_sql::Error) -> Problem {
         let key = match self.file {
             Some(_) => "sql_file",
             None => "sql",
@@ -86,7 +86,7 @@ impl Sql {
         let hint = error.hint.clone();
         Problem {
             spot,
-            ..problem(code::SQL, key, &error, hint)
+            ..problem(code::SQL, key, error, hint)
         }
     }
 }
@@ -98,7 +98,7 @@ pub(crate) fn plan_query(
     relations: &Relations,
 ) -> Result<(Planned, Relation), Problem> {
     let query = forebay_sql::plan(&sql.text, relations)
-        .map_err(|error| sql.problem(&transform.name, error))?;
+        .map_err(|error| sql.problem(&transform.name, &error))?;
     let relation = Relation {
         schema: query.schema().clone(),
         event_time: query.event_time().map(str::to_owned),

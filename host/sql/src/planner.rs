@@ -66,12 +66,12 @@ pub(crate) fn relations_of(sql: &str) -> Result<Vec<String>, Error> {
     on_a_large_stack(|| {
         let state = session(&Relations::new())?;
         let statement = statement(&state, sql)?;
-        let named = state.resolve_table_references(&statement)?;
-        let names: BTreeSet<String> = named
+        let references = state.resolve_table_references(&statement)?;
+        let names = references
             .into_iter()
-            .map(|name| name.table().to_owned())
-            .collect();
-        Ok(names.into_iter().collect())
+            .map(|reference| reference.table().to_owned());
+        let once: BTreeSet<String> = names.collect();
+        Ok(once.into_iter().collect())
     })
 }
 

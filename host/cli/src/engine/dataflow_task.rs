@@ -186,7 +186,7 @@ impl DataflowTask {
         let mut options = Options::default();
         options.threads = self.plan.threads.unwrap_or(options.threads);
         let running = graph.start(&options);
-        let running = running.map_err(|error| self.fault_of(&error))?;
+        let running = running.map_err(|error| fault_of(&error))?;
         let mut control = self.control();
         control.handle = Some(running.handle());
         control.steer();
@@ -229,14 +229,13 @@ impl DataflowTask {
                 drained: self.control().way == Some(DataflowWay::Drain),
             },
             Err(Error::Stopped) => DataflowEnd::Stopped,
-            Err(error) => DataflowEnd::Failed(self.fault_of(&error)),
+            Err(error) => DataflowEnd::Failed(fault_of(&error)),
         }
     }
+}
 
-    fn fault_of(&self, error: &Error) -> DataflowFault {
-        let failure = explained(error);
-        fault(&failure, operator_of(error))
-    }
+fn fault_of(error: &Error) -> DataflowFault {
+    fault(&explained(error), operator_of(error))
 }
 
 fn fault(failure: &Failure, operator: Option<String>) -> DataflowFault {

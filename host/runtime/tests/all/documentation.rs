@@ -44,9 +44,10 @@ fn sources_are_right() {
             let name = line.strip_prefix("[sources.")?.strip_suffix(']')?;
             (!name.contains('.')).then_some(name)
         });
-        let sinks: String = names
+        let sinks: Vec<String> = names
             .map(|name| format!("[sinks.{name}_out]\ninput = '{name}'\nto = 'blackhole'\n"))
             .collect();
+        let sinks = sinks.concat();
         is_right(&format!("name = 'job'\n{block}\n{sinks}"));
     }
 }

@@ -23,7 +23,8 @@ pub(super) struct Drawing {
 
 #[derive(Debug, Serialize)]
 struct Operator {
-    operator: String,
+    #[serde(rename = "operator")]
+    name: String,
     part: &'static str,
     tasks: usize,
     /// Operators of one chain share their tasks.
@@ -53,7 +54,8 @@ struct Input {
 /// The application manager is one too: an operator of parallelism 1 that nobody feeds.
 #[derive(Debug, Serialize)]
 struct Role {
-    role: String,
+    #[serde(rename = "role")]
+    name: String,
     nodes: usize,
     input: Option<String>,
 }
@@ -65,12 +67,12 @@ impl Drawing {
     pub(super) fn new(job: &Job, graph: Option<&Graph>) -> Self {
         let operators = graph.map(Graph::describe).unwrap_or_default();
         let manager = Role {
-            role: MANAGER.to_owned(),
+            name: MANAGER.to_owned(),
             nodes: 1,
             input: None,
         };
         let roles = job.roles.iter().map(|role| Role {
-            role: role.name.clone(),
+            name: role.name.clone(),
             nodes: usize::try_from(role.nodes).unwrap_or(usize::MAX),
             input: role.input.clone(),
         });
@@ -103,13 +105,13 @@ impl Drawing {
         for (role, input) in fed {
             trees
                 .lines
-                .push((format!("role {}", role.role), nodes(role)));
+                .push((format!("role {}", role.name), nodes(role)));
             trees.input(input, "one task a node", false, "", true);
         }
         for role in self.roles.iter().filter(|role| role.input.is_none()) {
-            let (name, what) = match role.role.as_str() {
+            let (name, what) = match role.name.as_str() {
                 MANAGER => ("application manager".to_owned(), count(1, "task")),
-                _ => (format!("role {}", role.role), nodes(role)),
+                _ => (format!("role {}", role.name), nodes(role)),
             };
             trees.lines.push((name, what));
         }
@@ -117,13 +119,13 @@ impl Drawing {
     }
 
     fn find(&self, name: &str) -> Option<&Operator> {
-        self.operators.iter().find(|one| one.operator == name)
+        self.operators.iter().find(|one| one.name == name)
     }
 
     /// The operator whose output has this name in the job: a transform of SQL is called like its last operator.
     fn output_of(&self, name: &str) -> Option<&Operator> {
         let of_query = |one: &&Operator| {
-            let behind = one.operator.strip_prefix(name);
+            let behind = one.name.strip_prefix(name);
             behind.is_some_and(|rest| rest.starts_with('/'))
         };
         self.find(name)
@@ -140,12 +142,12 @@ impl Drawing {
                 "sink" => "note",
                 _ => "box",
             };
-            let label = format!("{}\n{}", operator.operator, count(operator.tasks, "task"));
+            let label = format!("{}\n{}", operator.name, count(operator.tasks, "task"));
             line(
                 &mut text,
                 format_args!(
                     "{} [shape={shape}, label={}];",
-                    word(&operator.operator),
+                    word(&operator.name),
                     word(&label)
                 ),
             );
@@ -158,19 +160,19 @@ impl Drawing {
                     format_args!(
                         "{} -> {} [label={}{style}];",
                         word(&input.from),
-                        word(&operator.operator),
+                        word(&operator.name),
                         word(&input.label())
                     ),
                 );
             }
         }
         for role in &self.roles {
-            let label = format!("{}\n{}", role.role, nodes(role));
+            let label = format!("{}\n{}", role.name, nodes(role));
             line(
                 &mut text,
                 format_args!(
                     "{} [shape=component, label={}];",
-                    word(&format!("role {}", role.role)),
+                    word(&format!("role {}", role.name)),
                     word(&label)
                 ),
             );
@@ -180,7 +182,7 @@ impl Drawing {
                     format_args!(
                         "{} -> {};",
                         word(&from.operator),
-                        word(&format!("role {}", role.role))
+                        word(&format!("role {}", role.name))
                     ),
                 );
             }
@@ -200,7 +202,7 @@ fn word(text: &str) -> String {
 }
 
 fn nodes(role: &Role) -> String {
-    match role.role.as_str() {
+    match role.name.as_str() {
         MANAGER => count(1, "task"),
         _ => count(role.nodes, "node"),
     }
@@ -216,8 +218,8 @@ struct Trees<'a> {
 
 impl<'a> Trees<'a> {
     fn operator(&mut self, operator: &'a Operator, lead: &str, below: &str) {
-        let name = neutral(&operator.operator);
-        if !self.seen.insert(&operator.operator) {
+        let name = neutral(&operator.name);
+        if !self.seen.insert(&operator.name) {
             self.lines
                 .push((format!("{lead}{name}"), "as above".to_owned()));
             return;
@@ -277,7 +279,7 @@ impl Input {
 
 fn operator(one: &Description, all: &[Description]) -> Operator {
     Operator {
-        operator: one.name.to_string(),
+        name: one.name.to_string(),
         part: match one.part {
             Part::Source => "source",
             Part::Transform => "transform",
@@ -330,81 +332,75 @@ fn exchange_word(exchange: &Exchange) -> &'static str {
 mod tests {
     use super::*;
 
-    fn drawing() -> Drawing {
-        let operator = |name: &str, part, tasks, chain, inputs| Operator {
-            operator: name.to_owned(),
+    fn operator(
+        name: &str,
+        part: &'static str,
+        tasks: usize,
+        chain: usize,
+        inputs: Vec<Input>,
+    ) -> Operator {
+        Operator {
+            name: name.to_owned(),
             part,
             tasks,
             chain,
             columns: None,
             inputs,
-        };
-        let input = |from: &str, exchange, key: &[&str], is_chained| Input {
+        }
+    }
+
+    fn input(from: &str, exchange: &'static str, key: &[&str], is_chained: bool) -> Input {
+        Input {
             from: from.to_owned(),
             exchange,
             key: key.iter().map(|&key| key.to_owned()).collect(),
             is_table: exchange == "broadcast",
             is_chained,
-        };
-        let joined = vec![
+        }
+    }
+
+    fn role(name: &str, nodes: usize, input: Option<&str>) -> Role {
+        Role {
+            name: name.to_owned(),
+            nodes,
+            input: input.map(str::to_owned),
+        }
+    }
+
+    fn drawing() -> Drawing {
+        let streams = vec![
             input("flights", "hash", &["origin"], false),
             input("weather", "hash", &["origin"], false),
         ];
+        let table = vec![
+            input("joined/1 join", "forward", &[], false),
+            input("planes", "broadcast", &[], false),
+        ];
+        let joined =
+            |exchange, is_chained| vec![input("joined/2 table join", exchange, &[], is_chained)];
+        let selected = |exchange| vec![input("joined/3 select", exchange, &[], false)];
         Drawing {
             job: "flights".to_owned(),
             operators: vec![
                 operator("flights", "source", 1, 0, vec![]),
                 operator("weather", "source", 1, 1, vec![]),
                 operator("planes", "source", 1, 2, vec![]),
-                operator("joined/1 join", "transform", 2, 3, joined),
-                operator(
-                    "joined/2 table join",
-                    "transform",
-                    2,
-                    4,
-                    vec![
-                        input("joined/1 join", "forward", &[], false),
-                        input("planes", "broadcast", &[], false),
-                    ],
-                ),
+                operator("joined/1 join", "transform", 2, 3, streams),
+                operator("joined/2 table join", "transform", 2, 4, table),
                 operator(
                     "joined/3 select",
                     "transform",
                     2,
                     4,
-                    vec![input("joined/2 table join", "forward", &[], true)],
+                    joined("forward", true),
                 ),
-                operator(
-                    "train",
-                    "sink",
-                    1,
-                    5,
-                    vec![input("joined/3 select", "round robin", &[], false)],
-                ),
-                operator(
-                    "test",
-                    "sink",
-                    2,
-                    6,
-                    vec![input("joined/3 select", "forward", &[], false)],
-                ),
+                operator("train", "sink", 1, 5, selected("round robin")),
+                operator("test", "sink", 2, 6, selected("forward")),
             ],
             roles: vec![
-                Role {
-                    role: "am".to_owned(),
-                    nodes: 1,
-                    input: None,
-                },
-                Role {
-                    role: "worker".to_owned(),
-                    nodes: 2,
-                    input: Some("joined".to_owned()),
-                },
-                Role {
-                    role: "ps".to_owned(),
-                    nodes: 1,
-                    input: None,
-                },
+                role("am", 1, None),
+                role("worker", 2, Some("joined")),
+                role("ps", 1, None),
             ],
         }
     }
