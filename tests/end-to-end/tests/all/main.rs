@@ -5,6 +5,12 @@
 mod bad_endings;
 mod command_line;
 mod continuing;
+mod dataflow_checks;
+mod dataflow_mishaps;
+mod dataflow_plans;
+mod dataflow_runs;
+mod dataflow_stops;
+mod dataflows;
 mod day_one;
 mod diagnostics;
 mod failover;

@@ -20,6 +20,7 @@ fn guests() -> &'static [Guest] {
             "forebay-guest-in-turn",
             "forebay-guest-faults",
             "forebay-guest-mended",
+            "forebay-guest-operator-faults",
         ];
         build_guests(&repository(), &target, &packages).expect("the guests build")
     })
@@ -27,6 +28,23 @@ fn guests() -> &'static [Guest] {
 
 /// Puts the plugin `name` beside the job file, as `NAME.wasm` and `NAME.toml`.
 pub(crate) fn put_plugin(machine: &Machine, name: &str) {
+    put_component(machine, name);
+    let manifest = repository()
+        .join("tests/guests")
+        .join(name)
+        .join("plugin.toml");
+    machine.write(
+        format!("{name}.toml"),
+        fs::read(manifest).expect("it has a manifest"),
+    );
+}
+
+/// Puts the component that fails on purpose beside the job file, as `operator-faults.wasm`.
+pub(crate) fn put_operator(machine: &Machine) {
+    put_component(machine, "operator-faults");
+}
+
+fn put_component(machine: &Machine, name: &str) {
     let package = format!("forebay-guest-{name}");
     let guest = guests()
         .iter()
@@ -35,14 +53,6 @@ pub(crate) fn put_plugin(machine: &Machine, name: &str) {
     machine.write(
         format!("{name}.wasm"),
         fs::read(&guest.path).expect("it was built"),
-    );
-    let manifest = repository()
-        .join("tests/guests")
-        .join(name)
-        .join("plugin.toml");
-    machine.write(
-        format!("{name}.toml"),
-        fs::read(manifest).expect("it has a manifest"),
     );
 }
 

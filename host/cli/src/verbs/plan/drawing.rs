@@ -181,7 +181,7 @@ impl Drawing {
                     &mut text,
                     format_args!(
                         "{} -> {};",
-                        word(&from.operator),
+                        word(&from.name),
                         word(&format!("role {}", role.name))
                     ),
                 );
