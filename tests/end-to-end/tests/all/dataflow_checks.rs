@@ -36,7 +36,7 @@ fn checked(sandbox: &Sandbox, name: &str, code: i32) {
 /// A source of each of these paths, with a sink of its own.
 fn sources(paths: &[&str]) -> String {
     let numbered = (0..).zip(paths);
-    numbered
+    let tables: Vec<String> = numbered
         .map(|(number, path)| {
             let sink = sink(
                 &format!("out{number}"),
@@ -45,7 +45,8 @@ fn sources(paths: &[&str]) -> String {
             );
             format!("[sources.s{number}]\npath = \"{path}\"\n{sink}")
         })
-        .collect()
+        .collect();
+    tables.concat()
 }
 
 #[test]
@@ -82,7 +83,9 @@ fn checked_by_nobody(sandbox: &Sandbox, closed: &[(&str, u32)]) -> Output {
         let mode = Permissions::from_mode(mode);
         fs::set_permissions(sandbox.work().join(name), mode).expect("it is ours");
     };
-    closed.iter().for_each(|(name, mode)| set(name, *mode));
+    for (name, mode) in closed {
+        set(name, *mode);
+    }
     let check = sandbox.command(forebay).args(["check", "job.toml"]);
     check.through(&AS_NOBODY).run()
 }

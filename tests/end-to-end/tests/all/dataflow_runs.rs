@@ -262,10 +262,10 @@ const ROWS: u64 = 3000;
 /// A file of all rows as a stream that takes three seconds, one that is complete at once, and sinks of each kind.
 fn replayed(sandbox: &Sandbox) -> String {
     let at = |row: u64| format!("2013-01-01T00:{:02}:{:02}Z", row / 60, row % 60);
-    let rows: String = (0..ROWS)
+    let rows: Vec<String> = (0..ROWS)
         .map(|row| format!("{row},{}\n", at(row)))
         .collect();
-    sandbox.write("rows.csv", format!("id,at\n{rows}"));
+    sandbox.write("rows.csv", format!("id,at\n{}", rows.concat()));
     [
         "[sources.rows]\npath = \"rows.csv\"\nevent_time = \"at\"\nreplay = { speed = 1000 }\n"
             .to_owned(),
