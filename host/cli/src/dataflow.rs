@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use forebay_job::{Diagnostic, Document, Job, Location, code};
+use forebay_job::{Dataflow, Diagnostic, Document, Job, Location, code};
 use forebay_runtime::{Plan, Problem, Setting, Spot};
 use tokio::runtime::Handle;
 
@@ -47,10 +47,10 @@ pub(crate) async fn plan_again(
     planned.plan.map(Some).ok_or(errors)
 }
 
-/// Roles that are fed: they can be drawn, and not run yet.
+/// Roles that are fed: they can be drawn, and not run yet. That an input is none was told by the job file.
 pub(crate) fn unsupported(job: &Job) -> Vec<Diagnostic> {
     let fed = job.roles.iter().filter_map(|role| {
-        let input = role.input.as_ref()?;
+        let input = role.input.as_ref().filter(|input| is_fed_by(job, input))?;
         let message = format!(
             "role `{}` is fed by `{input}`, which this version cannot do",
             role.name
@@ -60,6 +60,16 @@ pub(crate) fn unsupported(job: &Job) -> Vec<Diagnostic> {
         Some(found.with_hint("write the rows into files with a sink, and let the role read those"))
     });
     fed.collect()
+}
+
+fn is_fed_by(job: &Job, input: &str) -> bool {
+    let Dataflow {
+        sources,
+        transforms,
+        ..
+    } = &job.dataflow;
+    sources.iter().any(|source| source.name == input)
+        || transforms.iter().any(|transform| transform.name == input)
 }
 
 fn located(document: &Document, problem: Problem) -> Diagnostic {
