@@ -30,7 +30,7 @@ fn short_names() -> [(&'static str, DataType); 16] {
     ]
 }
 
-/// The text of a type, which [`type_of`] reads back.
+/// The text of a type, as the `schema` of a source may have it.
 pub fn type_text(kind: &DataType) -> String {
     let short = short_names().into_iter().find(|(_, known)| known == kind);
     short.map_or_else(|| kind.to_string(), |(name, _)| name.to_owned())
