@@ -6,6 +6,7 @@ mod generate;
 pub(crate) mod role;
 mod sinks;
 mod sources;
+mod targets;
 mod transforms;
 
 use std::path::Path;

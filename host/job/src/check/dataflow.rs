@@ -1,6 +1,6 @@
 //! The dataflow as a whole: its settings, and whether its parts fit together.
 
-use super::{check_name, check_number, sinks, sources, transforms};
+use super::{check_name, check_number, sinks, sources, targets, transforms};
 use crate::diagnostic::{Diagnostic, code};
 use crate::model::{Dataflow, DataflowSettings, Transform, TransformKind};
 use crate::read::{Field, Findings, Section, listed};
@@ -29,6 +29,7 @@ pub(super) fn dataflow(root: &Section, names: &Names, findings: &mut Findings) -
     });
     names.check_unique(findings);
     names.check_use(root, findings);
+    targets::check(root, findings);
     names.check_circles(&transforms, findings);
     Dataflow {
         sources,

@@ -43,6 +43,27 @@ job.toml:2:10: error[job/no-sinks]: the dataflow feeds neither a sink nor a role
 }
 
 #[test]
+fn sinks_that_would_lose_rows_of_others_are_refused() {
+    let text = r#"
+name = "a"
+sources.rows.path = "data/rows.csv"
+[sinks]
+one = { input = "rows", path = "out/a.csv" }
+two = { input = "rows", path = "./out//a.csv", overwrite = true }
+three = { input = "rows", path = "data/./rows.csv" }
+four = { input = "rows", to = "stdout" }
+five = { input = "rows", to = "stdout" }
+six = { input = "rows", to = "blackhole" }
+seven = { input = "rows", to = "blackhole" }
+"#;
+    assert_snapshot!(problems(text), @r"
+job.toml:6:32: error[job/conflict]: `sinks.one` writes there already (sinks.two.path); hint: give each sink a place of its own; `UNION ALL` in a transform makes one of both
+job.toml:7:34: error[job/conflict]: `sources.rows` reads what this sink would write (sinks.three.path); hint: write into another file: what a job reads stays as it is
+job.toml:9:31: error[job/conflict]: `sinks.four` writes there already (sinks.five.to); hint: give each sink a place of its own; `UNION ALL` in a transform makes one of both
+");
+}
+
+#[test]
 fn settings_of_the_dataflow_are_bounded() {
     let text = r#"
 name = "a"
@@ -81,7 +102,7 @@ input = "rows"
 to = "stdout"
 [sinks.rows]
 input = "rows"
-to = "stdout"
+to = "blackhole"
 "#;
     assert_snapshot!(problems(text), @r#"
 job.toml:3:10: error[job/bad-name]: "Flights 2013" cannot name a source (sources."Flights 2013"); hint: use lower-case letters, digits, underscores and dashes, a letter first, at most 63 characters: `flights_2013`
@@ -121,9 +142,9 @@ input = "samples"
 to = "stdout"
 [sinks.other]
 input = "out"
-to = "stdout"
+to = "blackhole"
 [sinks.third]
-to = "stdout"
+to = "blackhole"
 [roles.worker]
 command = ["true"]
 input = "everything"
@@ -440,7 +461,7 @@ fn a_sink_has_one_target() {
     assert_snapshot!(sink_problems("input = \"rows\""), @r#"
 job.toml:3:8: error[job/missing-key]: the sink has neither a `path` nor a `to` (sinks.out); hint: add `path = "out.parquet"`, or `to = "stdout"`
 "#);
-    assert_snapshot!(sink_problems("input = \"rows\"\npath = \"a.csv\"\nto = \"stdout\""), @r"
+    assert_snapshot!(sink_problems("input = \"rows\"\npath = \"b.csv\"\nto = \"stdout\""), @r"
 job.toml:6:6: error[job/conflict]: `path` and `to` exclude each other (sinks.out.to); hint: keep one of them; another sink can take the same rows
 ");
     assert_snapshot!(sink_problems("input = \"rows\"\nto = \"stduot\"\noverwrite = true"), @r#"

@@ -213,9 +213,10 @@ fn sinks() -> impl Strategy<Value = [SinkBuilder; 3]> {
     let input = || select(&GIVERS[..]);
     let files = (input(), filled(), format(ALL), any::<bool>()).prop_map(
         |(input, path, format, replaces)| {
+            // Nothing that a source reads.
             let sink = SinkBuilder::new("out-files")
                 .input(input)
-                .path(&path)
+                .path(&format!("out/{path}"))
                 .format(&format);
             if replaces { sink.overwrite() } else { sink }
         },
