@@ -62,6 +62,20 @@ pub(crate) fn unsupported(job: &Job) -> Vec<Diagnostic> {
     fed.collect()
 }
 
+/// What an error of this type has to say of a failure, if one is to blame: that of a connector, say.
+pub(crate) fn cause_of<E: std::error::Error + 'static>(
+    error: &forebay_dataflow::Error,
+) -> Option<&E> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(of) = cause {
+        if let Some(found) = of.downcast_ref() {
+            return Some(found);
+        }
+        cause = of.source();
+    }
+    None
+}
+
 fn is_fed_by(job: &Job, input: &str) -> bool {
     let Dataflow {
         sources,

@@ -34,5 +34,5 @@ pub use model::{
     TransformKind, Values,
 };
 pub use read::VALUE_BYTES_MAX;
-pub use schema::keys;
+pub use schema::{keys, nearest};
 pub use values::{DURATION_MAX, NAME_LENGTH_MAX};

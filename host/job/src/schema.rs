@@ -274,7 +274,7 @@ pub(crate) fn suggestion(table: &Table, key: &str) -> Option<String> {
 }
 
 /// The candidate that is few typing mistakes away from `word`.
-pub(crate) fn nearest<'a, S: AsRef<str> + 'a>(
+pub fn nearest<'a, S: AsRef<str> + 'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a S>,
 ) -> Option<&'a str> {

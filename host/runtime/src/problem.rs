@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use forebay_job::Diagnostic;
+use arrow_schema::Schema;
+use forebay_job::{Diagnostic, nearest};
 use forebay_sql::Place;
 
 /// Stable codes of the problems that this crate reports. `docs/dataflow.md` explains each.
@@ -103,14 +104,14 @@ pub(crate) fn hinted(diagnostic: Diagnostic, hint: Option<String>) -> Problem {
     }
 }
 
-/// The name that is most like this one, if any is.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    names: impl IntoIterator<Item = &'a String>,
-) -> Option<&'a str> {
-    let like = |other: &str| strsim::normalized_damerau_levenshtein(name, other);
-    let best = names
-        .into_iter()
-        .max_by(|one, other| like(one).total_cmp(&like(other)))?;
-    (like(best) >= 0.5).then_some(best)
+/// What may have been meant by a column that is not there.
+pub(crate) fn column_hint(column: &str, schema: &Schema) -> String {
+    let names: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
+    nearest(column, &names).map_or_else(
+        || {
+            let all: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            format!("the columns are: {}", all.join(", "))
+        },
+        |name| format!("did you mean `{name}`?"),
+    )
 }

@@ -15,7 +15,7 @@ use forebay_job::{Diagnostic, FileFormat, FormatKind, Origin, Quote, SourceFiles
 use forebay_sql::{Relation, Resources};
 
 use crate::column_types::{type_of, type_text};
-use crate::problem::{Problem, code, nearest, problem};
+use crate::problem::{Problem, code, column_hint, problem};
 use crate::time::micros_of;
 
 /// A source that can be read.
@@ -67,6 +67,7 @@ pub(crate) async fn prepare(source: &job::Source, access: &Access) -> Result<Sou
                 .filter(|_| is_unbounded)
                 .map(|time| time.column.clone()),
             is_bounded: !is_unbounded,
+            bytes: rows.bytes(),
             schema,
         },
         rows,
@@ -133,6 +134,13 @@ impl Rows {
         match self {
             Self::Files(files) | Self::Replayed(files, _) => files.schema(),
             Self::Generated(generator) => generator.schema(),
+        }
+    }
+
+    fn bytes(&self) -> Option<u64> {
+        match self {
+            Self::Files(files) | Self::Replayed(files, _) => Some(files.bytes()),
+            Self::Generated(_) => None,
         }
     }
 
@@ -345,18 +353,10 @@ fn check_time(name: &str, time: &SourceTime, schema: &Schema) -> Result<(), Vec<
             "declare all columns in `schema`, this one as `timestamp` or `timestamp-utc`"
                 .to_owned(),
         ),
-        None => {
-            let names: Vec<String> = schema
-                .fields()
-                .iter()
-                .map(|field| field.name().clone())
-                .collect();
-            let hint = nearest(column, &names).map_or_else(
-                || format!("the columns are: {}", names.join(", ")),
-                |name| format!("did you mean `{name}`?"),
-            );
-            (format!("the source has no column `{column}`"), hint)
-        }
+        None => (
+            format!("the source has no column `{column}`"),
+            column_hint(column, schema),
+        ),
     };
     let diagnostic = Diagnostic::error(code::EVENT_TIME, key, message).with_hint(hint);
     Err(vec![diagnostic.into()])

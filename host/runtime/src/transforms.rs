@@ -1,6 +1,6 @@
 //! Transforms: queries, and components as operators.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use forebay_plugin::{OperatorComponent, OperatorHost};
 use forebay_sql::{Query, Relation, Relations, Resources};
 
 use crate::operator::ComponentOperator;
-use crate::problem::{Problem, Spot, code, hinted, nearest, problem, sentence};
+use crate::problem::{Problem, Spot, code, column_hint, hinted, problem, sentence};
 use crate::sources::count;
 
 /// A transform that can run.
@@ -45,15 +45,16 @@ pub(crate) struct Sql {
 impl Sql {
     /// Reads it, where it stands in a file of its own.
     pub(crate) fn read(name: &str, text: &SqlText, base: &Path) -> Result<Self, Problem> {
-        let SqlText::File(file) = text else {
-            let SqlText::Inline(text) = text else {
-                unreachable!("there are two places")
-            };
-            return Ok(Self {
+        match text {
+            SqlText::Inline(text) => Ok(Self {
                 text: text.clone(),
                 file: None,
-            });
-        };
+            }),
+            SqlText::File(file) => Self::read_file(name, file, base),
+        }
+    }
+
+    fn read_file(name: &str, file: &Path, base: &Path) -> Result<Self, Problem> {
         let text = std::fs::read_to_string(base.join(file)).map_err(|error| {
             let message = format!("cannot read the query in `{}`: {error}", file.display());
             let key = format!("transforms.{name}.sql_file");
@@ -64,7 +65,7 @@ impl Sql {
         })?;
         Ok(Self {
             text,
-            file: Some(file.clone()),
+            file: Some(file.to_owned()),
         })
     }
 
@@ -103,6 +104,7 @@ pub(crate) fn plan_query(
         schema: query.schema().clone(),
         event_time: query.event_time().map(str::to_owned),
         is_bounded: query.is_bounded(),
+        bytes: bytes_read(&query, relations),
     };
     let planned = Planned {
         name: transform.name.clone(),
@@ -110,6 +112,12 @@ pub(crate) fn plan_query(
         kind: Kind::Query(Box::new(query)),
     };
     Ok((planned, relation))
+}
+
+/// What comes out is taken to be as much as goes in, where all of that is known.
+fn bytes_read(query: &Query, relations: &Relations) -> Option<u64> {
+    let read = query.reads().keys();
+    read.map(|name| relations.get(name)?.bytes).sum()
 }
 
 /// Loads a component and asks it for its columns.
@@ -146,6 +154,7 @@ pub(crate) fn plan_operator(
     let relation = Relation {
         event_time: input.event_time.clone().filter(is_time),
         is_bounded: input.is_bounded,
+        bytes: input.bytes,
         schema: schema.clone(),
     };
     let component = Component {
@@ -164,21 +173,13 @@ pub(crate) fn plan_operator(
 }
 
 fn check_key(key: &str, operator: &OperatorUse, schema: &SchemaRef) -> Result<(), Vec<Problem>> {
-    let names: Vec<String> = schema
-        .fields()
-        .iter()
-        .map(|field| field.name().clone())
-        .collect();
-    let missing = operator.key.iter().filter(|column| !names.contains(column));
+    let is_missing = |column: &&String| schema.column_with_name(column).is_none();
+    let missing = operator.key.iter().filter(is_missing);
     let problems: Vec<Problem> = missing
         .map(|column| {
             let message = format!("`{}` has no column `{column}`", operator.input);
-            let hint = nearest(column, &names).map_or_else(
-                || format!("the columns are: {}", names.join(", ")),
-                |name| format!("did you mean `{name}`?"),
-            );
             Diagnostic::error(code::OPERATOR, format!("{key}.key"), message)
-                .with_hint(hint)
+                .with_hint(column_hint(column, schema))
                 .into()
         })
         .collect();
@@ -191,7 +192,7 @@ fn check_key(key: &str, operator: &OperatorUse, schema: &SchemaRef) -> Result<()
 
 impl Planned {
     /// What it reads of each relation; `None`: all columns.
-    pub(crate) fn reads(&self) -> Vec<(&String, Option<&std::collections::BTreeSet<String>>)> {
+    pub(crate) fn reads(&self) -> Vec<(&String, Option<&BTreeSet<String>>)> {
         match &self.kind {
             Kind::Query(query) => query
                 .reads()

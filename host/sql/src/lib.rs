@@ -36,6 +36,8 @@ pub struct Relation {
     pub event_time: Option<String>,
     /// Whether it has an end that a query may wait for. What reads bounded relations alone is left to DataFusion as a whole.
     pub is_bounded: bool,
+    /// About how many bytes it has, where that is known: a join of two bounded relations remembers the smaller one.
+    pub bytes: Option<u64>,
 }
 
 /// All that SQL may read, by name.

@@ -115,6 +115,7 @@ pub(crate) fn sort(schema: SchemaRef, column: &str) -> Result<StagePlan, Error> 
         schema,
         event_time: None,
         is_bounded: true,
+        bytes: None,
     };
     let relations = Relations::from([(ROWS.to_owned(), relation)]);
     let state = session(&relations)?;
@@ -153,6 +154,7 @@ fn session(relations: &Relations) -> Result<SessionState, Error> {
         let table = RelationTable {
             name: name.clone(),
             schema: relation.schema.clone(),
+            bytes: relation.bytes,
         };
         schema.register_table(name.clone(), Arc::new(table))?;
     }

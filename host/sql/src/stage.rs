@@ -1,6 +1,7 @@
 //! Parts of a query over bounded relations: DataFusion runs them whole, in one task, polled like everything else.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,17 +11,20 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::DataFusionError;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::execution::context::SessionState;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties,
+};
 use forebay_dataflow::{Cause, Operator, Output, Reads, Source};
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -95,6 +99,7 @@ impl StagePlan {
 pub(crate) struct RelationTable {
     pub(crate) name: String,
     pub(crate) schema: SchemaRef,
+    pub(crate) bytes: Option<u64>,
 }
 
 #[async_trait]
@@ -123,7 +128,68 @@ impl TableProvider for RelationTable {
             schema: schema.clone(),
         });
         let plan = StreamingTableExec::try_new(schema, vec![scan], None, [], false, limit)?;
-        Ok(Arc::new(plan))
+        let rows = Arc::new(plan);
+        Ok(match self.bytes {
+            Some(bytes) => Arc::new(SizedRows { rows, bytes }),
+            None => rows,
+        })
+    }
+}
+
+/// Rows of which it is known about how many bytes they have.
+#[derive(Debug)]
+struct SizedRows {
+    rows: Arc<dyn ExecutionPlan>,
+    bytes: u64,
+}
+
+impl DisplayAs for SizedRows {
+    fn fmt_as(&self, _: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SizedRows: bytes={}", self.bytes)
+    }
+}
+
+impl ExecutionPlan for SizedRows {
+    fn name(&self) -> &'static str {
+        "SizedRows"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.rows.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion, DataFusionError>,
+    ) -> Result<TreeNodeRecursion, DataFusionError> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        Ok(self)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream, DataFusionError> {
+        self.rows.execute(partition, context)
+    }
+
+    fn partition_statistics(&self, _: Option<usize>) -> Result<Arc<Statistics>, DataFusionError> {
+        let bytes = usize::try_from(self.bytes).unwrap_or(usize::MAX);
+        Ok(Arc::new(Statistics {
+            total_byte_size: Precision::Inexact(bytes),
+            ..Statistics::new_unknown(&self.rows.schema())
+        }))
     }
 }
 

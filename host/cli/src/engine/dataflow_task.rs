@@ -17,6 +17,7 @@ use forebay_dataflow::{Error, Graph, Handle, Options, Progress, Running, Waterma
 use forebay_plugin::OperatorError;
 use forebay_runtime::Plan;
 
+use crate::dataflow::cause_of;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -79,23 +80,17 @@ fn explained(error: &Error) -> Failure {
 /// What the connector or component knows that is to blame.
 fn hint_of(error: &Error) -> Option<String> {
     use forebay_connectors::Error::{Malformed, TooManyMalformed};
-    let mut cause = std::error::Error::source(error);
-    while let Some(of) = cause {
-        if let Some(component) = of.downcast_ref::<OperatorError>() {
-            return component.hint();
-        }
-        match of.downcast_ref::<forebay_connectors::Error>() {
-            Some(Malformed(_)) => {
-                let hint = "mend the row, or leave some out with `malformed = { skip = 100 }` in the source";
-                return Some(hint.to_owned());
-            }
-            Some(TooManyMalformed { .. }) => {
-                return Some("mend the rows, or allow more of them in `malformed`".to_owned());
-            }
-            _ => cause = of.source(),
-        }
+    if let Some(component) = cause_of::<OperatorError>(error) {
+        return component.hint();
     }
-    None
+    let hint = match cause_of(error)? {
+        Malformed(_) => {
+            "mend the row, or leave some out with `malformed = { skip = 100 }` in the source"
+        }
+        TooManyMalformed { .. } => "mend the rows, or allow more of them in `malformed`",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 /// What runs the attempts. There is one at a time: the agent sees to that.

@@ -17,6 +17,7 @@ use forebay_dataflow::{Cause, Exchange, Graph, Operator, Options, Output, Stream
 use forebay_sql::{Query, Relation, Relations, Resources};
 use tokio::runtime::Handle;
 
+use crate::dataflow::cause_of;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{print, tell, written};
@@ -113,7 +114,7 @@ impl Sql {
             // Nobody reads any more.
             Err(error)
                 if matches!(
-                    of_connector(&error),
+                    cause_of(&error),
                     Some(forebay_connectors::Error::OutputClosed)
                 ) =>
             {
@@ -234,6 +235,7 @@ fn bounded(source: &FileSource) -> Relation {
         schema: source.schema(),
         event_time: None,
         is_bounded: true,
+        bytes: Some(source.bytes()),
     }
 }
 
@@ -256,21 +258,9 @@ fn tell_malformed(name: &str, source: &FileSource) {
     }
 }
 
-/// What a connector has to say of a failure, if one is to blame.
-fn of_connector(error: &forebay_dataflow::Error) -> Option<&forebay_connectors::Error> {
-    let mut cause = std::error::Error::source(error);
-    while let Some(of) = cause {
-        if let Some(found) = of.downcast_ref() {
-            return Some(found);
-        }
-        cause = of.source();
-    }
-    None
-}
-
 fn failed(error: &forebay_dataflow::Error) -> Failure {
     use forebay_connectors::Error::{Malformed, TooManyMalformed};
-    let hint = match of_connector(error) {
+    let hint = match cause_of(error) {
         Some(Malformed(_)) => Some("mend the row, or leave it out with `--skip-malformed ROWS`"),
         Some(TooManyMalformed { .. }) => Some("mend the rows, or allow more of them"),
         _ => None,

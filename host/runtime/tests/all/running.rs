@@ -7,6 +7,9 @@ use forebay_dataflow::{Options, Progress};
 use forebay_job::{Job, Origin, SqlText, TransformKind};
 use forebay_runtime::{Plan, Setting, plan};
 
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
 use crate::{document, folder, job, planned, runtime};
 
 const FLIGHTS: &str = "origin,delay,at\nEWR,NA,2013-01-01T07:00:00Z\nJFK,3,2013-01-01T05:00:00Z\nEWR,20,2013-01-01T05:30:00Z\nLGA,1,2013-01-01T06:00:00Z\n";
@@ -37,6 +40,18 @@ path = "hourly.csv"
 
 const JOINED: &str = "SELECT f.origin, f.delay, f.at, w.temp FROM flights f LEFT JOIN weather w ON f.origin = w.origin AND w.at = f.at - INTERVAL '1 hour'";
 
+/// The plan of [`STREAMS`], in a folder with its files.
+fn streams(runtime: &Runtime) -> (TempDir, Plan) {
+    let folder = folder(&[
+        ("flights.csv", FLIGHTS),
+        ("weather.csv", WEATHER),
+        ("joined.sql", JOINED),
+    ]);
+    let document = document(STREAMS, folder.path());
+    let plan = planned(&job(&document), runtime).plan;
+    (folder, plan.expect("it is right"))
+}
+
 fn run(plan: &Plan) -> Vec<Progress> {
     let graph = plan.graph().unwrap_or_else(|error| panic!("{error}"));
     let options = Options {
@@ -54,15 +69,7 @@ fn lines(text: &str) -> BTreeSet<&str> {
 #[test]
 fn streams_are_joined_and_counted() {
     let runtime = runtime();
-    let folder = folder(&[
-        ("flights.csv", FLIGHTS),
-        ("weather.csv", WEATHER),
-        ("joined.sql", JOINED),
-    ]);
-    let document = document(STREAMS, folder.path());
-    let plan = planned(&job(&document), &runtime)
-        .plan
-        .expect("it is right");
+    let (folder, plan) = streams(&runtime);
     run(&plan);
     let joined = fs::read_to_string(folder.path().join("joined.csv")).unwrap();
     let expected = "origin,delay,at,temp\nEWR,,2013-01-01T07:00:00Z,\nJFK,3,2013-01-01T05:00:00Z,20\nEWR,20,2013-01-01T05:30:00Z,30\nLGA,1,2013-01-01T06:00:00Z,";
@@ -76,15 +83,7 @@ fn streams_are_joined_and_counted() {
 #[test]
 fn a_resolved_job_has_its_columns_and_queries() {
     let runtime = runtime();
-    let folder = folder(&[
-        ("flights.csv", FLIGHTS),
-        ("weather.csv", WEATHER),
-        ("joined.sql", JOINED),
-    ]);
-    let document = document(STREAMS, folder.path());
-    let plan = planned(&job(&document), &runtime)
-        .plan
-        .expect("it is right");
+    let (folder, plan) = streams(&runtime);
     let text = plan.job().to_toml();
     let again = job(&crate::document(&text, folder.path()));
     assert_eq!(&again, plan.job());

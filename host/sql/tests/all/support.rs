@@ -53,6 +53,7 @@ pub(crate) fn relations() -> Relations {
         schema,
         event_time: Some("time_hour".to_owned()),
         is_bounded: false,
+        bytes: None,
     };
     let untimed = Relation {
         event_time: None,
@@ -61,6 +62,7 @@ pub(crate) fn relations() -> Relations {
     let table = Relation {
         event_time: None,
         is_bounded: true,
+        bytes: None,
         ..relation(planes())
     };
     [
@@ -90,12 +92,13 @@ fn one_time(kind: DataType) -> SchemaRef {
     Arc::new(Schema::new(vec![time]))
 }
 
-/// The same without any event time, and with an end.
+/// The same without any event time, and with an end. Some are larger than others, so joins remember now one side and now the other.
 fn bounded_relations() -> Relations {
-    let bounded = |(name, relation)| {
+    let bounded = |(name, relation): (String, Relation)| {
         let relation = Relation {
             event_time: None,
             is_bounded: true,
+            bytes: Some(1 << name.len()),
             ..relation
         };
         (name, relation)

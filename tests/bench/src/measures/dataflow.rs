@@ -119,6 +119,7 @@ fn queried(sql: &str, runtime: &Runtime) -> Result<Graph> {
         schema: generator.schema(),
         event_time: Some("at".to_owned()),
         is_bounded: false,
+        bytes: None,
     };
     let relations = Relations::from([("rows".to_owned(), relation)]);
     let event_time = EventTime {

@@ -281,19 +281,21 @@ fn a_role_that_would_be_fed() {
 fn sinks_that_would_replace_something_or_have_no_folder() {
     let sandbox = Sandbox::new();
     let job = [
-        sink("file", "planes", "path = \"flights.csv\""),
+        sink("file", "planes", "path = \"old.csv\""),
         sink("folder", "planes", "path = \"old\"\nformat = \"csv\""),
         sink(
             "one-task",
             "planes",
-            "path = \"old/\"\nformat = \"csv\"\nparallelism = 1",
+            "path = \"older/\"\nformat = \"csv\"\nparallelism = 1",
         ),
         sink("no-folder", "planes", "path = \"absent/out.csv\""),
         sink("no-format", "planes", "path = \"out/rows\""),
         sink("compressed", "planes", "path = \"out/rows.csv.gz\""),
     ];
     folder_with(&sandbox, &format!("{TABLE}{}", job.concat()));
-    sandbox.write("old/part-00000.csv", "n\n1\n");
+    for file in ["old.csv", "old/part-00000.csv", "older/part-00000.csv"] {
+        sandbox.write(file, "n\n1\n");
+    }
     checked(&sandbox, "dataflow_sinks", 1);
 }
 
