@@ -122,11 +122,26 @@ impl Plan {
             let stream = source.add(graph, columns.as_ref(), &shared)?;
             streams.insert(source.name.clone(), stream);
         }
+        self.transform(graph, &mut streams)?;
+        Ok(streams)
+    }
+
+    /// Adds the transforms to a graph, over these streams instead of the job's own sources. A simulation of them runs in memory, where
+    /// files would have it wait.
+    ///
+    /// # Errors
+    ///
+    /// A stream that they read is missing, or has other columns than the source.
+    pub fn transform(
+        &self,
+        graph: &mut Graph,
+        streams: &mut BTreeMap<String, Stream>,
+    ) -> Result<(), Cause> {
         for transform in &self.transforms {
-            let stream = transform.add(graph, &streams, &self.resources)?;
+            let stream = transform.add(graph, streams, &self.resources)?;
             streams.insert(transform.name.clone(), stream);
         }
-        Ok(streams)
+        Ok(())
     }
 
     /// The columns of a source that anybody reads; `None`: all.

@@ -12,7 +12,7 @@ use forebay_connectors::{
 use forebay_dataflow::{Cause, EventTime, Graph, Source as TaskSource, Stream, TaskContext};
 use forebay_job as job;
 use forebay_job::{Diagnostic, FileFormat, FormatKind, Origin, Quote, SourceFiles, SourceTime};
-use forebay_sql::{Relation, Resources};
+use forebay_sql::{Lineage, Relation, Resources};
 
 use crate::column_types::{type_of, type_text};
 use crate::problem::{Problem, code, column_hint, problem};
@@ -68,6 +68,7 @@ pub(crate) async fn prepare(source: &job::Source, access: &Access) -> Result<Sou
                 .map(|time| time.column.clone()),
             is_bounded: !is_unbounded,
             bytes: rows.bytes(),
+            lineage: Lineage::default(),
             schema,
         },
         rows,

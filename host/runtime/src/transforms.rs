@@ -8,7 +8,7 @@ use arrow_schema::{DataType, SchemaRef};
 use forebay_dataflow::{Cause, Exchange, Graph, Stream};
 use forebay_job::{Diagnostic, OperatorUse, SqlText, Transform, TransformKind};
 use forebay_plugin::{OperatorComponent, OperatorHost};
-use forebay_sql::{Query, Relation, Relations, Resources};
+use forebay_sql::{Lineage, Place, Query, Relation, Relations, Resources};
 
 use crate::operator::ComponentOperator;
 use crate::problem::{Problem, Spot, code, column_hint, hinted, problem, sentence};
@@ -80,7 +80,9 @@ impl Sql {
             None => "sql",
         };
         let key = format!("transforms.{name}.{key}");
-        let spot = error.place.map(|place| Spot {
+        // Of a query with a file of its own that is better than the key in the job file.
+        let whole = self.file.as_ref().map(|_| Place { line: 1, column: 1 });
+        let spot = error.place.or(whole).map(|place| Spot {
             file: self.file.clone(),
             place,
         });
@@ -105,6 +107,7 @@ pub(crate) fn plan_query(
         event_time: query.event_time().map(str::to_owned),
         is_bounded: query.is_bounded(),
         bytes: bytes_read(&query, relations),
+        lineage: query.lineage().clone(),
     };
     let planned = Planned {
         name: transform.name.clone(),
@@ -156,6 +159,11 @@ pub(crate) fn plan_operator(
         is_bounded: input.is_bounded,
         bytes: input.bytes,
         schema: schema.clone(),
+        // What it does with them only the component knows.
+        lineage: Lineage {
+            reads: [operator.input.clone()].into(),
+            ..Lineage::default()
+        },
     };
     let component = Component {
         loaded,

@@ -1,6 +1,6 @@
 //! What is wrong with a query.
 
-use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError};
+use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError, Span};
 use datafusion::sql::sqlparser::parser::ParserError;
 use forebay_dataflow::GraphError;
 
@@ -23,6 +23,23 @@ pub struct Error {
     pub hint: Option<String>,
     /// Where, if that is known.
     pub place: Option<Place>,
+    pub(crate) about: About,
+}
+
+/// What an error is about, for what can be told of that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum About {
+    MissingColumn(String),
+    AmbiguousColumn(String),
+    OrderBy,
+    Limit,
+    Grouping,
+    Over,
+    /// A join of relations, by the names that the query gives them.
+    Join(Vec<String>),
+    /// All of the expression at its place.
+    Expression(Span),
+    Anything,
 }
 
 impl Error {
@@ -31,7 +48,12 @@ impl Error {
             message: message.into(),
             hint: None,
             place: None,
+            about: About::Anything,
         }
+    }
+
+    pub(crate) fn about(self, about: About) -> Self {
+        Self { about, ..self }
     }
 
     pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
@@ -72,9 +94,15 @@ fn diagnosed(diagnostic: &Diagnostic, inner: DataFusionError) -> Error {
         line: span.start.line,
         column: span.start.column,
     });
+    let error: Error = inner.into();
+    let about = match (&error.about, diagnostic.span) {
+        (About::Anything, Some(span)) => About::Expression(span),
+        _ => error.about.clone(),
+    };
     Error {
         place,
-        ..inner.into()
+        about,
+        ..error
     }
 }
 
@@ -84,7 +112,8 @@ fn schema(error: &SchemaError) -> Error {
             field,
             valid_fields,
         } => {
-            let missing = Error::new(format!("there is no column `{}`", name(field)));
+            let missing = Error::new(format!("there is no column `{}`", name(field)))
+                .about(About::MissingColumn(field.name.clone()));
             match nearest(&field.name, valid_fields.iter().map(Column::name)) {
                 Some(nearest) => missing.with_hint(format!("did you mean `{nearest}`?")),
                 None => missing,
@@ -94,7 +123,8 @@ fn schema(error: &SchemaError) -> Error {
             "the column `{}` may be of several relations",
             name(field)
         ))
-        .with_hint(format!("name the relation too, as in `a.{}`", field.name)),
+        .with_hint(format!("name the relation too, as in `a.{}`", field.name))
+        .about(About::AmbiguousColumn(field.name.clone())),
         SchemaError::DuplicateQualifiedField { name, .. }
         | SchemaError::DuplicateUnqualifiedField { name } => two_columns(name),
     }

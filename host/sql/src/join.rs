@@ -12,7 +12,7 @@ use forebay_dataflow::operators::{IntervalJoinPlan, JoinKind, TableJoinKind, Tab
 use crate::interval::{Interval, Times};
 use crate::node::{Condition, Kind, Node, unique_names};
 use crate::planner::{Planner, selected};
-use crate::refusal::{unknown_join, unknown_table_join};
+use crate::refusal::{joined, unknown_join, unknown_table_join};
 use crate::{Error, Relations};
 
 /// The two inputs of a join, with the values of its keys among their columns.
@@ -29,7 +29,8 @@ impl Planner<'_> {
     pub(crate) fn join(&mut self, join: &Join) -> Result<Node, Error> {
         if join.null_equality == NullEquality::NullEqualsNull {
             return Err(Error::new("a join of streams cannot hold nulls for equal")
-                .with_hint("join with `=`"));
+                .with_hint("join with `=`")
+                .about(joined(join)));
         }
         match (
             join.join_type,
@@ -48,10 +49,10 @@ impl Planner<'_> {
             (JoinType::RightAnti, true, false) if !join.null_aware => {
                 self.table_join(join, TableJoinKind::Anti, 1)
             }
-            (_, true, false) | (_, false, true) => Err(unknown_table_join(join.join_type)),
+            (_, true, false) | (_, false, true) => Err(unknown_table_join(join)),
             (JoinType::Inner, ..) => self.interval_join(join, JoinKind::Inner),
             (JoinType::Left, false, false) => self.interval_join(join, JoinKind::Left),
-            (other, ..) => Err(unknown_join(other)),
+            _ => Err(unknown_join(join)),
         }
     }
 
@@ -209,7 +210,8 @@ fn interval(
             return Err(Error::new(format!(
                 "`{relation}` has no event time, and cannot be joined as a stream"
             ))
-            .with_hint("name its event time where the source is declared"));
+            .with_hint("name its event time where the source is declared")
+            .about(joined(join)));
         }
     }
     let column =
@@ -249,7 +251,7 @@ fn interval(
         names.map(|name| name.unwrap_or_else(|| "the event time of the other side".to_owned()));
     Err(Error::new(format!("unbounded state: nothing bounds{from_where} how far `{right}` may lie from `{left}`")).with_hint(format!(
         "add a bound on event time to the join, as in `{right} BETWEEN {left} - INTERVAL '1 hour' AND {left}`"
-    )))
+    )).about(joined(join)))
 }
 
 /// The first event time of this part of a plan.
@@ -263,24 +265,21 @@ pub(crate) fn any_time_of(plan: &LogicalPlan, relations: &Relations) -> Option<S
     }
 }
 
-/// The event time of a part of a plan, as one writes it, if that part comes of one relation.
+/// The event time of a part of a plan, as one writes it; of a join that of its first stream.
 fn time_of(plan: &LogicalPlan, relations: &Relations) -> Option<String> {
-    let time = |plan: &LogicalPlan| match plan {
-        LogicalPlan::TableScan(scan) => relations.get(scan.table_name.table())?.event_time.clone(),
-        _ => None,
-    };
-    let mut scan = plan;
-    while let [input] = scan.inputs().as_slice() {
-        scan = input;
+    let time = any_time_of(plan, relations)?;
+    match plan {
+        LogicalPlan::TableScan(scan) => Some(format!("{}.{time}", scan.table_name)),
+        LogicalPlan::SubqueryAlias(alias) => Some(format!("{}.{time}", alias.alias)),
+        _ => {
+            let inputs = plan.inputs();
+            inputs.iter().find_map(|input| time_of(input, relations))
+        }
     }
-    Some(match relation_of(plan) {
-        Some(relation) => format!("{relation}.{}", time(scan)?),
-        None => time(scan)?,
-    })
 }
 
 /// The name by which the query knows a part of a plan, if it has one.
-fn relation_of(plan: &LogicalPlan) -> Option<String> {
+pub(crate) fn relation_of(plan: &LogicalPlan) -> Option<String> {
     match plan {
         LogicalPlan::TableScan(scan) => Some(scan.table_name.to_string()),
         LogicalPlan::SubqueryAlias(alias) => Some(alias.alias.to_string()),

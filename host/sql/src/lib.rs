@@ -9,9 +9,11 @@ mod build;
 mod depth;
 mod error;
 mod evaluate;
+mod explain;
 mod in_turn;
 mod interval;
 mod join;
+mod lineage;
 mod node;
 mod planner;
 mod refusal;
@@ -24,6 +26,7 @@ use arrow_schema::SchemaRef;
 use forebay_dataflow::{Cause, Source};
 
 pub use self::error::{Error, Place};
+pub use self::lineage::{Lineage, Origin};
 pub use self::planner::{Query, Reads};
 pub use self::stage::{Resources, Sorted};
 
@@ -38,6 +41,8 @@ pub struct Relation {
     pub is_bounded: bool,
     /// About how many bytes it has, where that is known: a join of two bounded relations remembers the smaller one.
     pub bytes: Option<u64>,
+    /// Where its columns come from, which messages name.
+    pub lineage: Lineage,
 }
 
 /// All that SQL may read, by name.

@@ -17,7 +17,9 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as AstStatement;
 
 use crate::error::two_columns;
+use crate::explain::explained;
 use crate::in_turn::ReadInTurn;
+use crate::lineage::{self, Lineage};
 use crate::node::{Kind, Node, fresh_name, unique_names};
 use crate::refusal::{needs_all_rows, no_relation, only_queries};
 use crate::stage::{RelationTable, StagePlan};
@@ -29,6 +31,7 @@ pub struct Query {
     pub(crate) root: Node,
     reads: Reads,
     is_bounded: bool,
+    lineage: Lineage,
 }
 
 /// The columns of each relation that a query reads.
@@ -56,6 +59,11 @@ impl Query {
     pub fn is_bounded(&self) -> bool {
         self.is_bounded
     }
+
+    /// Where the columns that come out come from.
+    pub fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
 }
 
 pub(crate) fn plan(sql: &str, relations: &Relations) -> Result<Query, Error> {
@@ -65,8 +73,8 @@ pub(crate) fn plan(sql: &str, relations: &Relations) -> Result<Query, Error> {
 pub(crate) fn relations_of(sql: &str) -> Result<Vec<String>, Error> {
     on_a_large_stack(|| {
         let state = session(&Relations::new())?;
-        let statement = statement(&state, sql)?;
-        let references = state.resolve_table_references(&statement)?;
+        let query = Statement::Statement(parsed(&state, sql)?);
+        let references = state.resolve_table_references(&query)?;
         let names = references
             .into_iter()
             .map(|reference| reference.table().to_owned());
@@ -98,15 +106,9 @@ fn plan_here(sql: &str, relations: &Relations) -> Result<Query, Error> {
         relations,
         reads: Reads::new(),
     };
-    let plan = planner.parse(sql)?;
-    let plan = planner.state.optimize(&plan)?;
-    let is_bounded = planner.is_bounded(&plan)?;
-    let root = planner.node(&plan)?;
-    Ok(Query {
-        root: with_plain_names(root, plan.schema())?,
-        reads: planner.reads,
-        is_bounded,
-    })
+    let query = parsed(&planner.state, sql)?;
+    let answer = planner.query(Statement::Statement(query.clone()));
+    answer.map_err(|error| explained(error, &query, relations))
 }
 
 /// The plan that sorts the rows of a relation called `rows`.
@@ -116,6 +118,7 @@ pub(crate) fn sort(schema: SchemaRef, column: &str) -> Result<StagePlan, Error> 
         event_time: None,
         is_bounded: true,
         bytes: None,
+        lineage: Lineage::default(),
     };
     let relations = Relations::from([(ROWS.to_owned(), relation)]);
     let state = session(&relations)?;
@@ -211,17 +214,17 @@ fn windows_at(
 }
 
 /// A query, parsed.
-fn statement(state: &SessionState, sql: &str) -> Result<Statement, Error> {
+fn parsed(state: &SessionState, sql: &str) -> Result<Box<AstStatement>, Error> {
     let dialect = state.config_options().sql_parser.dialect;
     let statement = state.sql_to_statement(sql, &dialect)?;
-    let Statement::Statement(query) = &statement else {
+    let Statement::Statement(query) = statement else {
         return Err(only_queries());
     };
-    if !matches!(**query, AstStatement::Query(_)) {
+    if !matches!(*query, AstStatement::Query(_)) {
         return Err(only_queries());
     }
-    depth::check(query)?;
-    Ok(statement)
+    depth::check(&query)?;
+    Ok(query)
 }
 
 pub(crate) struct Planner<'a> {
@@ -231,8 +234,21 @@ pub(crate) struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn parse(&self, sql: &str) -> Result<LogicalPlan, Error> {
-        let statement = statement(&self.state, sql)?;
+    fn query(&mut self, statement: Statement) -> Result<Query, Error> {
+        let plan = self.plan(statement)?;
+        let lineage = lineage::of_query(&plan, self.relations)?;
+        let plan = self.state.optimize(&plan)?;
+        let is_bounded = self.is_bounded(&plan)?;
+        let root = self.node(&plan)?;
+        Ok(Query {
+            root: with_plain_names(root, plan.schema())?,
+            reads: std::mem::take(&mut self.reads),
+            is_bounded,
+            lineage,
+        })
+    }
+
+    fn plan(&self, statement: Statement) -> Result<LogicalPlan, Error> {
         let named = self.state.resolve_table_references(&statement)?;
         let missing = named
             .into_iter()

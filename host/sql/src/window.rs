@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan};
 use forebay_dataflow::operators::{TumblingWindowPlan, WindowTime};
 
 use crate::aggregates;
+use crate::error::About;
 use crate::interval::{fixed, moved};
 use crate::join::any_time_of;
 use crate::node::{Kind, Node, unique_names};
@@ -184,7 +185,8 @@ impl Planner<'_> {
 fn no_window(plan: &LogicalPlan, relations: &Relations) -> Error {
     let error = Error::new(
         "unbounded state: nothing bounds how many groups GROUP BY or DISTINCT has to remember",
-    );
+    )
+    .about(About::Grouping);
     match any_time_of(plan, relations) {
         Some(time) => error.with_hint(format!(
             "group by a window of the event time too, as in GROUP BY date_bin(INTERVAL '1 hour', {time})"

@@ -14,7 +14,7 @@ use forebay_connectors::{
     SourceConnector, WriterSink, add_sink, add_source,
 };
 use forebay_dataflow::{Cause, Exchange, Graph, Operator, Options, Output, Stream, TaskContext};
-use forebay_sql::{Query, Relation, Relations, Resources};
+use forebay_sql::{Lineage, Query, Relation, Relations, Resources};
 use tokio::runtime::Handle;
 
 use crate::dataflow::cause_of;
@@ -236,6 +236,7 @@ fn bounded(source: &FileSource) -> Relation {
         event_time: None,
         is_bounded: true,
         bytes: Some(source.bytes()),
+        lineage: Lineage::default(),
     }
 }
 

@@ -147,6 +147,25 @@ fn queries_that_cannot_be() {
     insta::assert_snapshot!(query("DROP TABLE flights"));
 }
 
+/// What is said of a query over transforms that pass on some of the flights' columns, one under another name.
+fn query_behind_others(sql: &str) -> String {
+    let before = "\n[transforms.renamed]\nsql = 'SELECT at, origin AS airport FROM flights'\n[transforms.kept]\nsql = 'SELECT airport, at, upper(airport) AS name FROM renamed WHERE airport IS NOT NULL'";
+    let job = format!(
+        "{HEAD}{before}\n[transforms.t]\nsql = \"{sql}\"\n[sinks.out]\ninput = \"t\"\nto = \"blackhole\"\n"
+    );
+    said(&job, &[])
+}
+
+#[test]
+fn a_message_says_where_a_column_comes_from() {
+    insta::assert_snapshot!(query_behind_others("SELECT airport + 1 AS n, at FROM kept"));
+    insta::assert_snapshot!(query_behind_others("SELECT k.name - k.at AS n FROM kept k"));
+    insta::assert_snapshot!(query_behind_others("SELECT abs(name) AS n FROM kept"));
+    insta::assert_snapshot!(query_behind_others("SELECT at FROM kept WHERE airport"));
+    insta::assert_snapshot!(query_behind_others("SELECT airport, delay FROM kept"));
+    insta::assert_snapshot!(query_behind_others("SELECT k.origin FROM kept k"));
+}
+
 #[test]
 fn a_query_in_a_file_is_shown_there() {
     let job = format!(
@@ -156,6 +175,11 @@ fn a_query_in_a_file_is_shown_there() {
         &job,
         &[("t.sql", "SELECT origin,\n  dealy\nFROM flights")]
     ));
+    insta::assert_snapshot!(said(
+        &job,
+        &[("t.sql", "SELECT *\nFROM flights\nORDER BY\n  delay")]
+    ));
+    insta::assert_snapshot!(said(&job, &[("t.sql", "\nDROP TABLE flights")]));
     insta::assert_snapshot!(said(&job, &[]));
 }
 

@@ -94,6 +94,8 @@ fn state_without_bound() {
         "SELECT count(*) FROM (SELECT origin FROM flights) AS f",
         "SELECT date_trunc('hour', time_hour) AS hour, array_agg(flight ORDER BY delay) FROM flights GROUP BY hour",
         "SELECT flight FROM flights WHERE delay > (SELECT avg(seats) FROM planes)",
+        "SELECT f.flight FROM flights f JOIN planes p ON p.flight = f.flight\nJOIN weather w ON w.origin = f.origin",
+        "SELECT flight FROM flights WHERE flight IN (SELECT flight FROM planes ORDER BY seats) ORDER BY flight",
     ]));
 }
 

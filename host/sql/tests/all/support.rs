@@ -15,7 +15,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use fastrand::Rng;
 use forebay_dataflow::operators::Each;
 use forebay_dataflow::{Bounds, Cause, EventTime, Exchange, Graph, Source, Stream, TaskContext};
-use forebay_sql::{Relation, Relations, Resources, plan};
+use forebay_sql::{Lineage, Relation, Relations, Resources, plan};
 use tokio::runtime::Runtime;
 
 /// More than any row is behind another one of its stream.
@@ -54,6 +54,7 @@ pub(crate) fn relations() -> Relations {
         event_time: Some("time_hour".to_owned()),
         is_bounded: false,
         bytes: None,
+        lineage: Lineage::default(),
     };
     let untimed = Relation {
         event_time: None,

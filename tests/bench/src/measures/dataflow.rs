@@ -14,7 +14,7 @@ use forebay_connectors::{
     Blackhole, Column, Generator, GeneratorOptions, SourceConnector, Values, add_sink, add_source,
 };
 use forebay_dataflow::{Cause, EventTime, Exchange, Graph, Options, Source};
-use forebay_sql::{Relation, Relations, Resources};
+use forebay_sql::{Lineage, Relation, Relations, Resources};
 use tokio::runtime::Runtime;
 
 use crate::Effort;
@@ -120,6 +120,7 @@ fn queried(sql: &str, runtime: &Runtime) -> Result<Graph> {
         event_time: Some("at".to_owned()),
         is_bounded: false,
         bytes: None,
+        lineage: Lineage::default(),
     };
     let relations = Relations::from([("rows".to_owned(), relation)]);
     let event_time = EventTime {
