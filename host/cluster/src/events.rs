@@ -301,7 +301,7 @@ pub struct OperatorProgress {
     pub busy: f64,
     /// That they waited for input.
     pub waiting: f64,
-    /// That they waited for room behind them.
+    /// That they waited for room behind them; of sinks, for what they write to.
     pub back_pressured: f64,
 }
 

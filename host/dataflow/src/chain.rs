@@ -218,9 +218,30 @@ impl Chain {
         ended.map_err(|cause| first.owner.blame(cause))
     }
 
-    /// Each operator sees all event time pass, and then its end, before the next one does.
+    /// Whether nobody needs more rows of what feeds this task.
+    pub(crate) fn has_enough(&self) -> bool {
+        self.fan.is_abandoned() || self.links.iter().any(|link| link.operator.has_enough())
+    }
+
+    /// The first operator whose end somebody waits for.
+    fn first_needed(&self) -> usize {
+        if self.fan.is_abandoned() {
+            return self.links.len();
+        }
+        let last = self
+            .links
+            .iter()
+            .rposition(|link| link.operator.has_enough());
+        last.unwrap_or(0)
+    }
+
+    /// Each operator that is still needed sees all event time pass, and then its end, before the next one does.
     pub(crate) async fn end(&mut self) -> Result<(), Error> {
-        for index in 0..self.links.len() {
+        let first_needed = self.first_needed();
+        for link in &mut self.links[..first_needed] {
+            link.operator.abandon();
+        }
+        for index in first_needed..self.links.len() {
             let (first, rest) = self.links[index..]
                 .split_first_mut()
                 .expect("it is in bounds");

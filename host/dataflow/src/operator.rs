@@ -106,7 +106,7 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// All inputs have ended; event time has passed everything before.
+    /// All inputs have ended, or it [has enough](Self::has_enough); event time has passed everything before.
     ///
     /// # Errors
     ///
@@ -121,6 +121,14 @@ pub trait Operator: Send {
     fn reads(&self) -> Reads {
         Reads::Any
     }
+
+    /// Whether it wants no more rows, as a query whose LIMIT is met: then its end comes, and what feeds nobody else ends too.
+    fn has_enough(&self) -> bool {
+        false
+    }
+
+    /// Nobody reads any more what it emits. It gets no more rows, and no end.
+    fn abandon(&mut self) {}
 
     /// All that it has to know to go on from here.
     ///
@@ -170,6 +178,14 @@ impl<O: Operator + ?Sized> Operator for Box<O> {
 
     fn reads(&self) -> Reads {
         self.as_ref().reads()
+    }
+
+    fn has_enough(&self) -> bool {
+        self.as_ref().has_enough()
+    }
+
+    fn abandon(&mut self) {
+        self.as_mut().abandon();
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, Cause> {

@@ -90,7 +90,7 @@ pub struct Progress {
     pub busy: Duration,
     /// Time that they waited for input.
     pub idle: Duration,
-    /// Time that they waited for room behind them.
+    /// Time that they waited for room behind them; of sinks, for what they write to.
     pub back_pressured: Duration,
 }
 

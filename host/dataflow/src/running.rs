@@ -317,7 +317,7 @@ impl<'a> Assembly<'a> {
             id,
             chain: Chain {
                 links: self.links(chain, task)?,
-                fan: self.fan(chain, task, &meter),
+                fan: self.fan(chain, task),
             },
             coordinator: self.engine.coordinator.clone(),
             meter: meter.clone(),
@@ -433,7 +433,7 @@ impl<'a> Assembly<'a> {
     }
 
     /// The way out of a task, to all who read its last operator.
-    fn fan(&mut self, chain: &[usize], task: usize, meter: &Arc<Meter>) -> Fan {
+    fn fan(&mut self, chain: &[usize], task: usize) -> Fan {
         let last = chain[chain.len() - 1];
         let owner = self.owners[last][task].clone();
         let mut edges = Vec::new();
@@ -447,7 +447,7 @@ impl<'a> Assembly<'a> {
                 });
             }
         }
-        Fan::new(owner, edges, meter.clone())
+        Fan::new(owner, edges)
     }
 }
 

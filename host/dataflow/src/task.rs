@@ -51,6 +51,12 @@ impl Turns {
 }
 
 impl Common {
+    /// An element has been dealt with; others may have a turn.
+    async fn turn(&mut self) {
+        self.meter.waits(Waiting::Input);
+        self.turns.next().await;
+    }
+
     fn state(
         &mut self,
         source: Option<Vec<u8>>,
@@ -93,7 +99,7 @@ impl OperatorTask {
     }
 
     pub(crate) async fn run(mut self) -> Result<(), Error> {
-        loop {
+        while !self.common.chain.has_enough() {
             let arrival = self.next().await;
             let chain = &mut self.common.chain;
             match arrival {
@@ -109,7 +115,7 @@ impl OperatorTask {
                 }
                 Arrival::End => break,
             }
-            self.common.turns.next().await;
+            self.common.turn().await;
         }
         self.common.chain.end().await?;
         let last = self.common.state(None, self.inputs.watermarks())?;
@@ -119,14 +125,10 @@ impl OperatorTask {
 
     async fn next(&mut self) -> Arrival {
         let reads = self.common.chain.reads();
-        poll_fn(|context| {
-            let arrival = self.inputs.poll_next(reads, context);
-            if arrival.is_pending() {
-                self.common.meter.waits(Waiting::Input);
-            }
-            arrival
-        })
-        .await
+        let arrival = poll_fn(|context| self.inputs.poll_next(reads, context)).await;
+        // If it cannot go on now, then because of what is behind it.
+        self.common.meter.waits(Waiting::Output);
+        arrival
     }
 }
 
@@ -165,7 +167,7 @@ impl SourceTask {
 
     pub(crate) async fn run(mut self) -> Result<(), Error> {
         self.tell_time().await?;
-        loop {
+        while !self.common.chain.has_enough() {
             match self.next().await? {
                 Step::Order(Order::Barrier(barrier)) => {
                     let state = self.state()?;
@@ -181,7 +183,7 @@ impl SourceTask {
                     self.tell(Watermark::Idle).await?;
                 }
             }
-            self.common.turns.next().await;
+            self.common.turn().await;
         }
         self.owner.counters.note(Watermark::ALL);
         self.common.chain.end().await?;
@@ -205,6 +207,7 @@ impl SourceTask {
 
     async fn next(&mut self) -> Result<Step, Error> {
         let step = poll_fn(|context| self.poll_step(context)).await;
+        self.common.meter.waits(Waiting::Output);
         step.map_err(|cause| self.owner.blame(cause))
     }
 
@@ -215,7 +218,6 @@ impl SourceTask {
         if let Poll::Ready(rows) = self.source.poll_next(context) {
             return Poll::Ready(rows.map(Step::Rows));
         }
-        self.common.meter.waits(Waiting::Input);
         let idle_after = self.stamps.as_ref().and_then(Stamps::idle_after);
         match self.spoke.zip(idle_after) {
             Some((spoke, after)) => self

@@ -476,6 +476,14 @@ impl Operator for StageOperator {
         self.0.wants().map_or(Reads::Any, Reads::First)
     }
 
+    fn has_enough(&self) -> bool {
+        self.0.has_ended
+    }
+
+    fn abandon(&mut self) {
+        self.0.has_ended = true;
+    }
+
     fn snapshot(&mut self) -> Result<Vec<u8>, Cause> {
         self.0.snapshot()
     }

@@ -53,6 +53,8 @@ struct Queue {
     load: Weight,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// The reader is gone.
+    is_abandoned: bool,
 }
 
 #[derive(Debug)]
@@ -86,16 +88,24 @@ impl Sender {
         let mut queue = self.0.queue();
         let fits = queue.load.rows + weight.rows <= bounds.rows
             && queue.load.bytes + weight.bytes <= bounds.bytes;
-        if fits || queue.load == Weight::default() {
+        if fits || queue.load == Weight::default() || queue.is_abandoned {
             return Poll::Ready(());
         }
         keep_waker(&mut queue.writer, context);
         Poll::Pending
     }
 
+    /// Whether nobody reads any more; then nothing that is pushed is kept.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.0.queue().is_abandoned
+    }
+
     /// Appends, whether there is room or not.
     pub(crate) fn push(&self, weight: Weight, element: Element) {
         let mut queue = self.0.queue();
+        if queue.is_abandoned {
+            return;
+        }
         queue.load.rows += weight.rows;
         queue.load.bytes += weight.bytes;
         match (&element, queue.elements.back_mut()) {
@@ -134,6 +144,19 @@ impl Receiver {
     /// Looks into the queue from outside.
     pub(crate) fn gauge(&self) -> Gauge {
         Gauge(self.0.clone())
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let abandoned = Queue {
+            is_abandoned: true,
+            ..Queue::default()
+        };
+        let before = std::mem::replace(&mut *self.0.queue(), abandoned);
+        if let Some(writer) = before.writer {
+            writer.wake();
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! The way out of a task: to every exchange that reads its last operator.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 
@@ -9,7 +8,6 @@ use super::{Deal, Rounds, Sender, Weight};
 use crate::chain::Owner;
 use crate::element::{Element, Told, Watermark};
 use crate::error::{Cause, Error};
-use crate::executor::{Meter, Waiting};
 
 /// One exchange, seen from the task before it.
 #[derive(Debug)]
@@ -25,16 +23,14 @@ pub(crate) struct Fan {
     owner: Owner,
     edges: Vec<Edge>,
     told: Told,
-    meter: Arc<Meter>,
 }
 
 impl Fan {
-    pub(crate) fn new(owner: Owner, edges: Vec<Edge>, meter: Arc<Meter>) -> Self {
+    pub(crate) fn new(owner: Owner, edges: Vec<Edge>) -> Self {
         Self {
             owner,
             edges,
             told: Told::default(),
-            meter,
         }
     }
 
@@ -44,7 +40,7 @@ impl Fan {
                 .deal
                 .deal(batch.clone(), edge.targets.len())
                 .map_err(|cause| self.owner.blame(cause))?;
-            edge.send(dealt, &self.meter).await;
+            edge.send(dealt).await;
             if let Some(watermark) = edge.deal.rounds().and_then(Rounds::due) {
                 edge.tell(&Element::Watermark(watermark));
             }
@@ -77,10 +73,16 @@ impl Fan {
     pub(crate) async fn end(&mut self) -> Result<(), Error> {
         for edge in &mut self.edges {
             let dealt = edge.deal.rest().map_err(|cause| self.owner.blame(cause))?;
-            edge.send(dealt, &self.meter).await;
+            edge.send(dealt).await;
             edge.tell(&Element::End);
         }
         Ok(())
+    }
+
+    /// Whether there were readers, and none of them reads any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        let mut targets = self.edges.iter().flat_map(|edge| &edge.targets).peekable();
+        targets.peek().is_some() && targets.all(Sender::is_abandoned)
     }
 
     pub(crate) fn snapshot(&self) -> Result<Vec<Vec<u8>>, Error> {
@@ -107,21 +109,14 @@ impl Fan {
 }
 
 impl Edge {
-    async fn send(&self, dealt: Vec<(usize, RecordBatch)>, meter: &Meter) {
+    async fn send(&self, dealt: Vec<(usize, RecordBatch)>) {
         for (target, batch) in dealt {
             if batch.num_rows() == 0 {
                 continue;
             }
             let weight = Weight::of(&batch);
             let target = &self.targets[target];
-            poll_fn(|context| {
-                let room = target.poll_room(weight, context);
-                if room.is_pending() {
-                    meter.waits(Waiting::Output);
-                }
-                room
-            })
-            .await;
+            poll_fn(|context| target.poll_room(weight, context)).await;
             target.push(weight, Element::Batch(batch));
         }
     }

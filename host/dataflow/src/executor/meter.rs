@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub(crate) enum Waiting {
     /// Rows to come.
     Input,
-    /// Room behind it.
+    /// Room behind it, or, of a sink, for what it writes to.
     Output,
 }
 

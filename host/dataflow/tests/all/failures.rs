@@ -11,7 +11,7 @@ use forebay_dataflow::{
     Cause, Error, EventTime, Exchange, Graph, Operator, Options, Output, Source, TaskContext,
 };
 
-use super::support::{Act, Pass, counting, note, schema, scripts, start};
+use super::support::{Act, Pass, counting, note, of, schema, scripts, start, until};
 
 /// Does something bad with the third batch.
 struct Bad(fn(RecordBatch) -> Result<RecordBatch, Cause>, usize);
@@ -297,6 +297,7 @@ fn nobody_waits_for_the_barrier_of_a_dataflow_that_was_stopped() {
         .expect("it is good");
     let running = graph.start(&Options::default()).expect("it starts");
     let (waits, stops) = (running.handle(), running.handle());
+    until(&waits, |progress| of(progress, "stuck").rows_in == 3);
     waits.trigger(1);
     let waits = std::thread::spawn(move || waits.wait_for_checkpoint(1));
     // Whether the other one waits already or not: it must not wait for ever.

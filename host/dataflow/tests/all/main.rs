@@ -1,6 +1,7 @@
 //! Whole dataflows, as a user of the crate makes them.
 
 mod cuts;
+mod enough;
 mod exchanges;
 mod failures;
 mod joins;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
@@ -11,8 +11,8 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicro
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use forebay_dataflow::{
-    Cause, Checkpoint, Clock, EventTime, Graph, Operator, Options, Output, Progress, Running,
-    Simulation, Source, TaskContext,
+    Cause, Checkpoint, Clock, EventTime, Graph, Handle, Operator, Options, Output, Progress,
+    Running, Simulation, Source, TaskContext,
 };
 
 /// Key (null where it is empty), number, event time in seconds.
@@ -369,6 +369,22 @@ pub(crate) fn start(graph: &Graph, threads: usize) -> Running {
         checkpoint: None,
     };
     graph.start(&options).expect("it starts")
+}
+
+const WATCHDOG: Duration = Duration::from_mins(1);
+
+/// Waits for a state of the dataflow.
+#[track_caller]
+pub(crate) fn until(handle: &Handle, what: impl Fn(&[Progress]) -> bool) {
+    let begun = Instant::now();
+    while !what(&handle.progress()) {
+        assert!(
+            begun.elapsed() < WATCHDOG,
+            "it does not come to that: {:#?}",
+            handle.progress()
+        );
+        std::thread::yield_now();
+    }
 }
 
 pub(crate) fn run(graph: &Graph, threads: usize) -> Vec<Progress> {

@@ -3,33 +3,15 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use forebay_dataflow::{
-    Bounds, Cause, Exchange, Graph, Handle, Operator, Output, Progress, Source, Watermark,
-};
+use forebay_dataflow::{Bounds, Cause, Exchange, Graph, Operator, Output, Source, Watermark};
 
 use super::support::{
-    Act, Pass, batch, counting, event_time, note, of, row, schema, scripts, start,
+    Act, Pass, batch, counting, event_time, note, of, row, schema, scripts, start, until,
 };
-
-const WATCHDOG: Duration = Duration::from_mins(1);
-
-/// Waits for a state of the dataflow.
-#[track_caller]
-fn until(handle: &Handle, what: impl Fn(&[Progress]) -> bool) {
-    let begun = Instant::now();
-    while !what(&handle.progress()) {
-        assert!(
-            begun.elapsed() < WATCHDOG,
-            "it does not come to that: {:#?}",
-            handle.progress()
-        );
-        std::thread::yield_now();
-    }
-}
 
 /// A source without end.
 struct Endless(i64);
