@@ -4,17 +4,18 @@ use std::fs::File;
 use std::io::{BufReader, Cursor};
 use std::path::Path;
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_cast::cast;
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{ArrowError, DataType, Schema, SchemaRef};
 use fastrand::Rng;
-use forebay_connectors::{FileSinkOptions, FileSourceOptions, SourceConnector};
+use forebay_connectors::{FileSinkOptions, FileSourceOptions, Format, SourceConnector};
+use forebay_dataflow::Exchange;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
 use crate::random;
-use crate::support::{prepare, prepare_sink, read, read_options, whole, write};
+use crate::support::{graph_to, prepare, prepare_sink, read, read_options, run, whole, write};
 
 /// A format as the suite sees it.
 struct Kind {
@@ -141,6 +142,79 @@ fn check_round_trip(kind: &Kind, seed: u64, batch_rows: usize) {
     );
 }
 
+const SINK_TASKS: usize = 3;
+
+/// From a file through an exchange into files of several tasks: as Arrow reads those, no row is missing, twice, or another one.
+fn check_copy(kind: &Kind, seed: u64, batch_rows: usize) {
+    let mut rng = Rng::with_seed(seed);
+    let schema = random::schema(&(kind.types)(), &mut rng);
+    let batches = random::batches(&schema, kind.nan, &mut rng);
+    let folder = tempfile::tempdir().unwrap();
+    let sink = prepare_sink(folder.path(), FileSinkOptions::new(kind.file), &schema, 1).unwrap();
+    write(&schema, batches.clone(), sink, 1).unwrap();
+
+    let mut from = options(kind, &schema);
+    from.batch_rows = batch_rows;
+    let source = prepare(folder.path(), from).unwrap();
+    std::fs::create_dir(folder.path().join("copy")).unwrap();
+    let mut into = FileSinkOptions::new("copy");
+    into.format = Some(Format::of_name(kind.file).unwrap().0);
+    let sink = prepare_sink(folder.path(), into, &schema, SINK_TASKS).unwrap();
+    let exchange = exchange(&schema, &mut rng);
+    run(&graph_to(source, 1, sink, SINK_TASKS, exchange.clone())).unwrap();
+
+    let copies = if exchange == Exchange::Broadcast {
+        SINK_TASKS
+    } else {
+        1
+    };
+    let expected = std::iter::repeat_n(&batches, copies).flatten();
+    let parts = (0..SINK_TASKS).map(|task| {
+        let (_, ending) = kind.file.split_once('.').unwrap();
+        folder.path().join(format!("copy/part-{task:05}.{ending}"))
+    });
+    let theirs: Vec<RecordBatch> = parts
+        .flat_map(|part| (kind.theirs)(&part, &schema).unwrap())
+        .collect();
+    assert_eq!(sorted(&theirs), sorted(expected), "{exchange}");
+}
+
+fn exchange(schema: &SchemaRef, rng: &mut Rng) -> Exchange {
+    let mut fields = schema.fields().iter();
+    let key = fields.find(|field| {
+        use DataType::{Boolean, Date32, Int8, Int64, Timestamp, UInt16, Utf8, Utf8View};
+        matches!(
+            field.data_type(),
+            Boolean | Date32 | Int8 | Int64 | UInt16 | Utf8 | Utf8View | Timestamp(..)
+        )
+    });
+    match (rng.u8(0..3), key) {
+        (0, Some(key)) => Exchange::Hash(vec![key.name().clone()]),
+        (1, _) => Exchange::Broadcast,
+        _ => Exchange::RoundRobin,
+    }
+}
+
+/// Each row as a text, in an order of their own.
+fn sorted<'a>(batches: impl IntoIterator<Item = &'a RecordBatch>) -> Vec<String> {
+    // The same texts may have other numbers in another file.
+    let plain = |column: &ArrayRef| match column.data_type() {
+        DataType::Dictionary(_, texts) => cast(column, texts).unwrap(),
+        _ => column.clone(),
+    };
+    let rows = batches.into_iter().flat_map(|batch| {
+        let columns: Vec<_> = batch.columns().iter().map(plain).collect();
+        let row = move |row| {
+            let values = columns.iter().map(|column| column.slice(row, 1));
+            format!("{:?}", values.collect::<Vec<_>>())
+        };
+        (0..batch.num_rows()).map(row)
+    });
+    let mut rows: Vec<String> = rows.collect();
+    rows.sort_unstable();
+    rows
+}
+
 /// A table without rows has its columns all the same.
 fn check_no_rows(kind: &Kind) {
     let schema = random::schema(&(kind.types)(), &mut Rng::with_seed(1));
@@ -186,6 +260,11 @@ macro_rules! conform {
                 #[test]
                 fn what_is_written_is_read(seed: u64, batch_rows in 1_usize..100) {
                     check_round_trip(&$kind, seed, batch_rows);
+                }
+
+                #[test]
+                fn what_is_read_goes_through_exchanges_into_files(seed: u64, batch_rows in 1_usize..100) {
+                    check_copy(&$kind, seed, batch_rows);
                 }
             }
 

@@ -145,9 +145,20 @@ pub(crate) fn graph(
     tasks: usize,
     exchange: Exchange,
 ) -> Graph {
+    graph_to(source, tasks, sink, tasks, exchange)
+}
+
+/// A graph whose sink has as many tasks of its own.
+pub(crate) fn graph_to(
+    source: impl SourceConnector,
+    tasks: usize,
+    sink: impl SinkConnector,
+    sink_tasks: usize,
+    exchange: Exchange,
+) -> Graph {
     let mut graph = Graph::new();
     let stream = add_source(&mut graph, "source", tasks, None, source).unwrap();
-    add_sink(&mut graph, "sink", tasks, (&stream, exchange), sink).unwrap();
+    add_sink(&mut graph, "sink", sink_tasks, (&stream, exchange), sink).unwrap();
     graph
 }
 
