@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use forebay_test_support::private_bytes;
 use procfs::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -21,18 +22,10 @@ pub(crate) fn memory_peak_mb(pid: u32) -> Result<f64> {
 
 /// Its share of the pages that it uses, less those of files, in megabytes.
 pub(crate) fn private_mb(pid: u32) -> Result<f64> {
-    let maps = open(pid)?.smaps_rollup()?;
-    let fields = &maps
-        .memory_map_rollup
-        .0
-        .first()
-        .context("it has no memory")?
-        .extension
-        .map;
-    let bytes = |field: &str| fields.get(field).copied().unwrap_or(0);
+    let bytes = private_bytes(pid).with_context(|| format!("no process {pid}"))?;
     #[expect(clippy::cast_precision_loss, reason = "no process has so much memory")]
-    let private = (bytes("Pss_Anon") + bytes("Pss_Shmem")) as f64;
-    Ok(private / 1e6)
+    let bytes = bytes as f64;
+    Ok(bytes / 1e6)
 }
 
 /// What the children of this process have computed that have ended and were waited for, and theirs.

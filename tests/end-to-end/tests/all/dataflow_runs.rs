@@ -5,7 +5,7 @@ use std::fs;
 use std::thread;
 
 use fastrand::Rng;
-use forebay_test_support::{Running, Sandbox, Signal, WATCHDOG, wait_until};
+use forebay_test_support::{Running, Sandbox, Signal, WATCHDOG, private_bytes, wait_until};
 use rustix::process::{Pid, kill_process_group};
 use serde_json::Value;
 
@@ -78,6 +78,51 @@ fn replayed_rows_are_joined_while_they_come() {
     assert_streams(&sandbox, &(source("a") + &source("b")), 2000);
 }
 
+// ---------------------------------------------------------------------------------------------------- it has no end
+
+/// How long two endless streams are watched, and how long before that, while buffers fill.
+const WATCHED: u64 = 60;
+const FILLING: u64 = 10;
+const MEMORY_MORE: u64 = 50 << 20;
+
+#[test]
+fn endless_streams_are_joined_in_memory_that_does_not_grow() {
+    let sandbox = Sandbox::new();
+    let source = |name: &str, seed: u64| {
+        let generator = format!(
+            "seed = {seed}\ncolumns.key = {{ kind = \"integers\", least = 0, most = 999 }}"
+        );
+        generated(name, "event_time = \"at\"", &generator)
+    };
+    let join = "[transforms.joined]\nsql = \"SELECT a.id, a.at, b.id AS other FROM a LEFT JOIN b ON a.key = b.key AND b.at BETWEEN a.at - INTERVAL '1 second' AND a.at\"\n";
+    let sink = sink("nowhere", "joined", "to = \"blackhole\"");
+    folder_with(&sandbox, &(source("a", 1) + &source("b", 2) + join + &sink));
+    // It takes all processors that nobody else wants.
+    let run = sandbox.forebay(["run", "--format", "json", "job.toml"]);
+    let run = run.through(&["nice"]).start();
+    let memory_after = |seconds: u64| {
+        run.wait_event(&format!("second {seconds}"), |event| {
+            event["kind"] == "progress" && event["running_ms"].as_u64() >= Some(seconds * 1000)
+        });
+        private_bytes(run.pid()).expect("the engine runs")
+    };
+    let full = memory_after(FILLING);
+    for second in FILLING + 1..=FILLING + WATCHED {
+        let now = memory_after(second);
+        assert!(
+            now <= full + MEMORY_MORE,
+            "{now} bytes after {second} s, {full} after {FILLING} s"
+        );
+    }
+    run.signal(Signal::INT);
+    let output = run.finish();
+    output.assert_code(130);
+    let dataflow = &summary(&sandbox)["dataflow"];
+    let joined = count(dataflow, "nowhere", "rows_in");
+    assert!(joined > 1_000_000, "{joined} rows: {output}");
+    assert_eq!(dataflow["phase"], "drained", "{output}");
+}
+
 // ------------------------------------------------------------------------------------------------------ back pressure
 
 const QUEUE_ROWS: u64 = 64;
@@ -132,7 +177,9 @@ fn a_slow_reader_holds_the_source() {
             sent <= read + most,
             "{sent} rows sent, {read} read: {dataflow}"
         );
-        assert!(is_held(&dataflow, "rows"), "{dataflow}");
+        for held in ["rows", "screen"] {
+            assert!(is_held(&dataflow, held), "`{held}`: {dataflow}");
+        }
     }
     run.signal(Signal::INT);
     let (rest, output) = reader.rest_of(run);

@@ -18,15 +18,15 @@ use crate::jobs::heavy;
 /// All flights take some seconds on two cores that have nothing else to do, and pandas as many.
 const PATIENCE: Duration = Duration::from_mins(10);
 /// The example as streams, and as tables.
-const STREAMS: &str = "job.toml";
+pub(crate) const STREAMS: &str = "job.toml";
 const TABLES: &str = "bounded.toml";
 /// So many flights are left of 336,776 where one of this many is taken: 19,811 and 2,005, of all months.
 const SOME: usize = 17;
-const FEW: usize = 168;
+pub(crate) const FEW: usize = 168;
 
 /// One way to run the example.
-struct Case {
-    sandbox: Sandbox,
+pub(crate) struct Case {
+    pub(crate) sandbox: Sandbox,
     job: DocumentMut,
     /// Each so many-th flight is in the data.
     step: usize,
@@ -34,7 +34,7 @@ struct Case {
 }
 
 impl Case {
-    fn new(file: &str, step: usize) -> Self {
+    pub(crate) fn new(file: &str, step: usize) -> Self {
         let mut job = document(file);
         // Where the oracle looks.
         let written = document(STREAMS)["sinks"].clone();
@@ -50,6 +50,13 @@ impl Case {
     fn parallelism(mut self, tasks: i64) -> Self {
         self.job["dataflow"]["parallelism"] = value(tasks);
         self
+    }
+
+    /// The job file of as many tasks.
+    pub(crate) fn text_with_tasks(&self, tasks: i64) -> String {
+        let mut job = self.job.clone();
+        job["dataflow"]["parallelism"] = value(tasks);
+        job.to_string()
     }
 
     fn batch_rows(mut self, rows: i64) -> Self {
@@ -94,7 +101,7 @@ impl Case {
     }
 
     #[track_caller]
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         self.run().assert_code(0);
     }
 

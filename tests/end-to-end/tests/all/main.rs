@@ -17,6 +17,7 @@ mod failover;
 mod fault_points;
 mod finishing;
 mod flights;
+mod flights_schedules;
 mod framework_restarts;
 mod frameworks;
 mod history;

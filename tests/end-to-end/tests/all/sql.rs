@@ -88,6 +88,32 @@ fn rows_are_a_table_or_text() {
     snapshot(&sandbox, "sql_standard_input", &input.run());
 }
 
+/// A row that cannot be read stands far behind those that the query wants, and the join would need all of them.
+#[test]
+fn nothing_is_read_behind_the_last_row_that_a_query_wants() {
+    let sandbox = Sandbox::new();
+    let rows: Vec<_> = (0..200_000)
+        .map(|row| format!("{row},{}", row % 3))
+        .collect();
+    let long = format!("id,key\n{}\nnone\n", rows.join("\n"));
+    write(&sandbox, "long.csv", &long);
+    write(&sandbox, "keys.csv", "key,name\n0,a\n1,b\n2,c\n");
+    let all = |query| {
+        let sources = ["--source", "long=long.csv", "--source", "keys=keys.csv"];
+        let query = sql(&sandbox, query).args(sources);
+        query.args(["--format", "json"]).run()
+    };
+    all("SELECT count(*) AS n FROM long").assert_code(2);
+    for query in [
+        "SELECT id FROM long WHERE key = 1 LIMIT 5",
+        "SELECT long.id, keys.name FROM long JOIN keys ON long.key = keys.key LIMIT 5",
+    ] {
+        let output = all(query);
+        output.assert_code(0);
+        assert_eq!(output.events().len(), 5, "{output}");
+    }
+}
+
 #[test]
 fn what_cannot_be_answered_is_explained() {
     let sandbox = Sandbox::new();
