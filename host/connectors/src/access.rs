@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use crate::error::{Error, Verb};
+use crate::sink::Folders;
 
 /// How sources and sinks reach files. Cheap to clone.
 #[derive(Clone)]
@@ -20,6 +21,7 @@ pub struct Access {
     base: PathBuf,
     runtime: Handle,
     stores: Vec<(String, Arc<dyn ObjectStore>)>,
+    folders: Folders,
 }
 
 impl fmt::Debug for Access {
@@ -48,6 +50,7 @@ impl Access {
             base: base.into(),
             runtime,
             stores: Vec::new(),
+            folders: Folders::default(),
         }
     }
 
@@ -63,6 +66,11 @@ impl Access {
     /// Where input and output is done.
     pub(crate) fn runtime(&self) -> &Handle {
         &self.runtime
+    }
+
+    /// What sinks have made to write into.
+    pub(crate) fn folders(&self) -> &Folders {
+        &self.folders
     }
 
     pub(crate) fn place(&self, path: &str) -> Result<Place, Error> {

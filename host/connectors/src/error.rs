@@ -178,12 +178,12 @@ pub enum Error {
     /// A sink with several tasks, and something else where its folder should be.
     #[error("`{0}` is a file, but must be a folder: it gets one file for each task")]
     NotAFolder(String),
-    /// No folder to write into.
-    #[error("there is no folder `{folder}` to write `{path}` into; make it first")]
-    NoParent {
-        /// The folder.
-        folder: String,
-        /// The file.
+    /// Something else where the folder of a file should be.
+    #[error("`{parent}` is no folder, so `{path}` cannot be in it; choose another path")]
+    ParentNotAFolder {
+        /// What is in the way.
+        parent: String,
+        /// The file or folder that was to be written.
         path: String,
     },
     /// No room.

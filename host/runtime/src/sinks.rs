@@ -62,7 +62,7 @@ pub(crate) async fn prepare(
             Target::Files(_) => "path",
             Target::Stdout(_) | Target::Blackhole => "to",
         };
-        sink_problem(&format!("{key}.{part}"), &error)
+        problem(code::SINK, format!("{key}.{part}"), &error, None)
     })?;
     Ok(Sink {
         name: sink.name.clone(),
@@ -118,15 +118,6 @@ fn stdout_format(
     let found = sink_format("", &stated)?;
     WriterSink::stdout(&found, schema, runtime.clone())?;
     Ok(found)
-}
-
-fn sink_problem(key: &str, error: &forebay_connectors::Error) -> Problem {
-    use forebay_connectors::Error;
-    let hint = match error {
-        Error::NoParent { .. } => Some("the path is relative to the folder of the job file"),
-        _ => None,
-    };
-    problem(code::SINK, key, error, hint.map(str::to_owned))
 }
 
 impl Sink {

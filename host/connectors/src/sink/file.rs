@@ -13,7 +13,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
 
 use super::encode::{self, Encoder};
-use super::local::{LocalFile, LocalTarget};
+use super::folders::Folders;
+use super::local::{LocalFile, LocalTarget, folder_of};
 use super::remote::RemoteTarget;
 use crate::access::{Access, Place};
 use crate::connector::SinkConnector;
@@ -66,6 +67,7 @@ pub struct FileSink {
     schema: SchemaRef,
     overwrite: bool,
     runtime: Handle,
+    folders: Folders,
 }
 
 impl FileSink {
@@ -73,7 +75,8 @@ impl FileSink {
     ///
     /// # Errors
     ///
-    /// What is in the way: a file, a folder that is not empty, permissions, a type that the format cannot hold.
+    /// What is in the way: a file, a folder that is not empty, permissions, a type that the format cannot hold. Folders that are missing
+    /// are not: they are made when a task begins, and go again where nothing comes into them.
     pub async fn prepare(
         options: FileSinkOptions,
         access: &Access,
@@ -105,6 +108,7 @@ impl FileSink {
             schema,
             overwrite: options.overwrite,
             runtime: access.runtime().clone(),
+            folders: access.folders().clone(),
         };
         sink.check().await?;
         Ok(sink)
@@ -133,7 +137,7 @@ impl FileSink {
     fn check_local(&self) -> Result<(), Error> {
         match &self.layout {
             Layout::File(path) => {
-                self.check_parent(path)?;
+                let folder = self.nearest_folder(folder_of(path))?;
                 if path.is_dir() {
                     let name = &self.name;
                     return Err(Error::Setting(format!(
@@ -143,30 +147,34 @@ impl FileSink {
                 if !self.overwrite && path.symlink_metadata().is_ok() {
                     return Err(Error::Exists(self.name.clone()));
                 }
-                self.try_writing(path)
+                self.try_writing(folder)
             }
             Layout::Folder(folder) if folder.is_dir() => {
                 self.check_empty(folder)?;
-                self.try_writing(&folder.join("part"))
+                self.try_writing(folder)
             }
             Layout::Folder(folder) if folder.symlink_metadata().is_ok() => {
                 Err(Error::NotAFolder(self.name.clone()))
             }
             Layout::Folder(folder) => {
-                self.check_parent(folder)?;
-                self.try_writing(folder)
+                let above = self.nearest_folder(folder_of(folder))?;
+                self.try_writing(above)
             }
             Layout::Object(..) | Layout::Prefix(..) => Ok(()),
         }
     }
 
-    fn check_parent(&self, path: &Path) -> Result<(), Error> {
-        let parent = path.parent().unwrap_or(path);
-        if parent.is_dir() {
-            return Ok(());
+    /// This folder or, where it is missing, the one above it in which it will be made.
+    fn nearest_folder<'a>(&self, folder: &'a Path) -> Result<&'a Path, Error> {
+        let mut nearest = folder;
+        while nearest.symlink_metadata().is_err() && folder_of(nearest) != nearest {
+            nearest = folder_of(nearest);
         }
-        Err(Error::NoParent {
-            folder: parent.display().to_string(),
+        if nearest.is_dir() {
+            return Ok(nearest);
+        }
+        Err(Error::ParentNotAFolder {
+            parent: nearest.display().to_string(),
             path: self.name.clone(),
         })
     }
@@ -186,9 +194,9 @@ impl FileSink {
         }
     }
 
-    /// Begins a file and gives it up.
-    fn try_writing(&self, path: &Path) -> Result<(), Error> {
-        LocalFile::create(path, self.overwrite)
+    /// Begins a file in a folder and gives it up.
+    fn try_writing(&self, folder: &Path) -> Result<(), Error> {
+        LocalFile::create(&folder.join("part"), self.overwrite)
             .map(drop)
             .map_err(|error| Error::io(&self.name, Verb::Write, error))
     }
@@ -215,10 +223,7 @@ impl FileSink {
         let part_name = format!("{}/{part}", self.name.trim_end_matches('/'));
         match &self.layout {
             Layout::File(path) => self.local(self.name.clone(), path),
-            Layout::Folder(folder) => {
-                make_folder(folder).map_err(|error| Error::io(&self.name, Verb::Write, error))?;
-                self.local(part_name, &folder.join(part))
-            }
+            Layout::Folder(folder) => self.local(part_name, &folder.join(part)),
             Layout::Object(store, path) => Ok(self.remote(self.name.clone(), store, path.clone())),
             Layout::Prefix(store, path) => {
                 Ok(self.remote(part_name, store, path.clone().join(part)))
@@ -240,13 +245,11 @@ impl FileSink {
     }
 
     fn local(&self, name: String, path: &Path) -> Result<Target, Error> {
-        let file = LocalFile::create(path, self.overwrite)
-            .map_err(|error| Error::io(&name, Verb::Write, error))?;
-        Ok(Target::Local(LocalTarget::new(
-            name,
-            file,
-            self.runtime.clone(),
-        )))
+        let failed = |error| Error::io(&name, Verb::Write, error);
+        let hold = self.folders.hold(folder_of(path)).map_err(failed)?;
+        let file = LocalFile::create(path, self.overwrite).map_err(failed)?;
+        let target = LocalTarget::new(name, file, hold, self.runtime.clone());
+        Ok(Target::Local(target))
     }
 
     fn remote(&self, name: String, store: &Arc<dyn ObjectStore>, path: StorePath) -> Target {
@@ -276,14 +279,6 @@ fn remove_other_parts(folder: &Path, tasks: usize, extension: &str) -> std::io::
 
 fn has_extension(path: &str) -> bool {
     !path.ends_with('/') && Path::new(path).extension().is_some()
-}
-
-fn make_folder(folder: &Path) -> std::io::Result<()> {
-    match std::fs::create_dir(folder) {
-        Ok(()) => std::fs::File::open(folder.parent().unwrap_or(folder))?.sync_all(),
-        Err(_) if folder.is_dir() => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 impl SinkConnector for FileSink {

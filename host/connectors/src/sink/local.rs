@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use super::folders::Hold;
 use crate::error::{Error, Verb};
 
 const MODE: u32 = 0o666;
@@ -122,10 +123,12 @@ fn is_unsupported(code: i32) -> bool {
         .any(|error| error.raw_os_error() == code)
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder that a path is in; `/` and `.` are in themselves.
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
+        Some(_) => Path::new("."),
+        None => path,
     }
 }
 
@@ -148,6 +151,7 @@ pub(crate) struct LocalTarget {
     name: String,
     runtime: Handle,
     state: State,
+    _folder: Hold,
 }
 
 enum State {
@@ -157,11 +161,12 @@ enum State {
 }
 
 impl LocalTarget {
-    pub(crate) fn new(name: String, file: LocalFile, runtime: Handle) -> Self {
+    pub(crate) fn new(name: String, file: LocalFile, folder: Hold, runtime: Handle) -> Self {
         Self {
             name,
             runtime,
             state: State::Idle(file),
+            _folder: folder,
         }
     }
 

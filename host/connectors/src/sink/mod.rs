@@ -2,6 +2,7 @@
 
 mod encode;
 mod file;
+mod folders;
 mod local;
 mod remote;
 mod writer;
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 use forebay_dataflow::{Cause, Operator, Output, TaskContext};
 
 pub use self::file::{FileSink, FileSinkOptions};
+pub(crate) use self::folders::Folders;
 pub use self::writer::WriterSink;
 use crate::connector::SinkConnector;
 

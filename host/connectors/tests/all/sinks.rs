@@ -97,14 +97,14 @@ fn what_is_in_the_way() {
         "the folder `full` is not empty; choose another one, or empty it",
     );
     check_refused(
-        "none/out.csv",
-        1,
-        "there is no folder `BASE/none` to write `none/out.csv` into; make it first",
-    );
-    check_refused(
         "there.csv/out.csv",
         1,
-        "there is no folder `BASE/there.csv` to write `there.csv/out.csv` into; make it first",
+        "`BASE/there.csv` is no folder, so `there.csv/out.csv` cannot be in it; choose another path",
+    );
+    check_refused(
+        "there.csv/none/out.csv/",
+        2,
+        "`BASE/there.csv` is no folder, so `there.csv/none/out.csv/` cannot be in it; choose another path",
     );
     check_refused(
         "out",
@@ -176,15 +176,39 @@ fn a_file_that_appears_meanwhile_is_not_replaced() {
     );
 }
 
+/// Places in folders that are not there, for so many tasks.
+const IN_NEW_FOLDERS: [(&str, usize); 3] =
+    [("new/deep/out.csv", 1), ("new/out.csv", 1), ("new.csv/", 2)];
+
+#[test]
+fn missing_folders_are_made_when_writing_begins() {
+    for (path, tasks) in IN_NEW_FOLDERS {
+        let folder = tempdir().unwrap();
+        let options = FileSinkOptions::new(path);
+        let sink = prepare_sink(folder.path(), options, &schema(), tasks).unwrap();
+        assert!(names(folder.path()).is_empty(), "looking leaves no trace");
+        write(&schema(), batches(4), sink, tasks).unwrap();
+        let files = if tasks == 1 {
+            path.to_owned()
+        } else {
+            path.to_owned() + "part-00001.csv"
+        };
+        assert!(folder.path().join(files).is_file(), "{path}");
+    }
+}
+
 #[test]
 fn a_dataflow_that_fails_leaves_nothing() {
-    let folder = tempdir().unwrap();
-    let sink = prepare_sink(folder.path(), FileSinkOptions::new("out.csv"), &schema(), 1).unwrap();
-    let mut rows = batches(3);
-    let other = Schema::new(vec![Field::new("other", DataType::Int64, false)]);
-    rows.push(RecordBatch::new_empty(Arc::new(other)));
-    assert!(write(&schema(), rows, sink, 1).is_err());
-    assert!(names(folder.path()).is_empty());
+    for (path, tasks) in [&[("out.csv", 1)], &IN_NEW_FOLDERS[..]].concat() {
+        let folder = tempdir().unwrap();
+        let options = FileSinkOptions::new(path);
+        let sink = prepare_sink(folder.path(), options, &schema(), tasks).unwrap();
+        let mut rows = batches(4);
+        let other = Schema::new(vec![Field::new("other", DataType::Int64, false)]);
+        rows.push(RecordBatch::new_empty(Arc::new(other)));
+        assert!(write(&schema(), rows, sink, tasks).is_err());
+        assert!(names(folder.path()).is_empty(), "{path}");
+    }
 }
 
 #[test]

@@ -278,7 +278,7 @@ fn a_role_that_would_be_fed() {
 }
 
 #[test]
-fn sinks_that_would_replace_something_or_have_no_folder() {
+fn sinks_that_would_replace_something_or_have_no_place() {
     let sandbox = Sandbox::new();
     let job = [
         sink("file", "planes", "path = \"old.csv\""),
@@ -288,7 +288,7 @@ fn sinks_that_would_replace_something_or_have_no_folder() {
             "planes",
             "path = \"older/\"\nformat = \"csv\"\nparallelism = 1",
         ),
-        sink("no-folder", "planes", "path = \"absent/out.csv\""),
+        sink("in-a-file", "planes", "path = \"old.csv/out.csv\""),
         sink("no-format", "planes", "path = \"out/rows\""),
         sink("compressed", "planes", "path = \"out/rows.csv.gz\""),
     ];

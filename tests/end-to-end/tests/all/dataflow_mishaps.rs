@@ -55,7 +55,7 @@ fn twelve_files(sandbox: &Sandbox, source: &str, tenth: &[u8]) {
     let source = format!("[sources.rows]\npath = \"data/\"\n{source}\n");
     let sinks = [
         sink("file", "rows", "path = \"out/rows.csv\""),
-        sink("parts", "rows", "path = \"out/parts.parquet\""),
+        sink("other", "rows", "path = \"out/new/deep/rows.parquet\""),
     ];
     folder_with(sandbox, &(source + &sinks.concat()));
 }

@@ -188,6 +188,29 @@ fn a_slow_reader_holds_the_source() {
     assert_eq!(rest.len() as u64 + 40, sent, "{output}");
 }
 
+// ---------------------------------------------------------------------------------------------------- makes its folders
+
+#[test]
+fn folders_of_sinks_are_made_by_a_run_alone() {
+    let sandbox = Sandbox::new();
+    let parts = "path = \"new/parts/\"\nformat = \"csv\"\nparallelism = 2";
+    let job = [
+        generated("rows", "", "rows = 100"),
+        sink("file", "rows", "path = \"new/deep/rows.csv\""),
+        sink("parts", "rows", parts),
+    ];
+    folder_with(&sandbox, &job.concat());
+    for verb in ["check", "plan"] {
+        sandbox.forebay([verb, "job.toml"]).run().assert_code(0);
+        assert!(!sandbox.work().join("new").exists(), "{verb}");
+    }
+    sandbox.forebay(["run", "job.toml"]).run().assert_code(0);
+    for source in ["s=new/deep/rows.csv", "s=new/parts/"] {
+        let counted = rows(&sandbox, &[source], "SELECT count(*) AS n FROM s");
+        assert_eq!(counted[0]["n"], 100, "{source}");
+    }
+}
+
 // ------------------------------------------------------------------------------------------------- never half a file
 
 const KILLS: u64 = 50;

@@ -97,15 +97,7 @@ fn ctrl_c_gives_a_table_up() {
     run.signal(Signal::INT);
     let output = run.finish();
     assert_stopped(&sandbox, &output, "stopped");
-    assert_eq!(left(&sandbox), Vec::<String>::new(), "{output}");
-}
-
-/// Files below `out`, hidden or not.
-fn left(sandbox: &Sandbox) -> Vec<String> {
-    let out = sandbox.work().join("out");
-    let parts = names(&out.join("parts")).into_iter();
-    let files = names(&out).into_iter().filter(|name| name != "parts");
-    files.chain(parts).collect()
+    assert_no_output(&sandbox);
 }
 
 #[test]
@@ -115,7 +107,7 @@ fn the_verb_stop_gives_everything_up_if_it_is_told_to() {
     sandbox.forebay(["stop", "--now"]).run().assert_code(0);
     let output = run.finish();
     assert_stopped(&sandbox, &output, "stopped");
-    assert_eq!(left(&sandbox), Vec::<String>::new(), "{output}");
+    assert_no_output(&sandbox);
 }
 
 /// The rows of a stream go to a reader that has had enough: a drain would last until it goes on.
