@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use forebay_connectors::{Access, MalformedRow, Origin};
 use forebay_dataflow::{Bounds, Cause, Graph, Stream};
 use forebay_job::{Diagnostic, Job, SqlText, Transform, TransformKind};
@@ -212,7 +212,10 @@ impl Planner<'_> {
         let sources = self.sources().await;
         self.read_queries();
         self.find_inputs();
-        let order = self.order()?;
+        let Some(order) = self.order() else {
+            self.sinks(&BTreeMap::new()).await;
+            return None;
+        };
         let transforms = self.transforms(&order);
         let used = self.used();
         let mut plan = Plan {
@@ -224,25 +227,16 @@ impl Planner<'_> {
             resources: self.resources(),
             bounds: self.bounds(),
         };
-        if !self.broken.is_empty() {
-            self.sinks(&BTreeMap::new()).await;
-            return None;
-        }
-        match plan.streams(&mut Graph::new()) {
-            Ok(streams) => {
-                let tasks = streams.iter().map(|(name, stream)| {
-                    let schema = stream.schema().clone();
-                    (name.clone(), (schema, stream.parallelism()))
-                });
-                plan.sinks = self.sinks(&tasks.collect()).await;
-                Some(plan)
-            }
+        let streams = plan.streams(&mut Graph::new());
+        plan.sinks = match &streams {
+            Ok(streams) => self.sinks(streams).await,
             Err(error) => {
-                self.problems
-                    .push(problem(code::SQL, "", error.as_ref(), None));
-                None
+                let found = problem(code::SQL, "", error.as_ref(), None);
+                self.problems.push(found);
+                self.sinks(&BTreeMap::new()).await
             }
-        }
+        };
+        (self.broken.is_empty() && streams.is_ok()).then_some(plan)
     }
 
     async fn sources(&mut self) -> Vec<Source> {
@@ -420,18 +414,20 @@ impl Planner<'_> {
         used
     }
 
-    async fn sinks(&mut self, streams: &BTreeMap<String, (SchemaRef, usize)>) -> Vec<Sink> {
+    /// A sink whose input is broken has no stream: it is looked at as far as it can be without columns.
+    async fn sinks(&mut self, streams: &BTreeMap<String, Stream>) -> Vec<Sink> {
+        let no_columns: SchemaRef = Schema::empty().into();
         let mut prepared = Vec::new();
         for sink in &self.job.dataflow.sinks {
-            let Some((schema, tasks)) = streams.get(&sink.input) else {
-                continue;
-            };
+            let stream = streams.get(&sink.input);
+            let schema = stream.map_or(&no_columns, Stream::schema);
+            let tasks = stream.map_or(1, Stream::parallelism);
             let writing = Writing {
                 access: &self.access,
                 runtime: &self.setting.runtime,
                 replaces_output: self.setting.replaces_output,
             };
-            match sinks::prepare(sink, schema, *tasks, &writing).await {
+            match sinks::prepare(sink, schema, tasks, &writing).await {
                 Ok(sink) => prepared.push(sink),
                 Err(problem) => self.problems.push(problem),
             }

@@ -195,6 +195,19 @@ fn only_the_first_of_mistakes_that_follow_from_each_other_is_told() {
     insta::assert_snapshot!(said(job, &[]));
 }
 
+/// What is wrong with the place of a sink does not depend on its input.
+#[test]
+fn places_of_sinks_are_looked_at_whatever_their_input_is() {
+    let sinks = "[sinks.place]\ninput = 'broken'\npath = 'old.csv'\n[sinks.format]\ninput = 'broken'\npath = 'out'\n[sinks.parts]\ninput = 'broken'\npath = 'file/parts'\nformat = 'csv'\nparallelism = 2\n[sinks.fine]\ninput = 'broken'\npath = 'out.csv'\n[sinks.screen]\ninput = 'broken'\nto = 'stdout'\nformat = 'csv'\n[sinks.columns]\ninput = 'lists'\npath = 'lists.csv'\n[transforms.lists]\nsql = 'SELECT make_array(delay) AS l FROM planes'\n";
+    let source = "[sources.broken]\npath = 'absent.csv'\n";
+    let query = "[transforms.broken]\nsql = 'SELECT nothing FROM planes'\n";
+    let circle = "[transforms.broken]\nsql = 'SELECT * FROM other'\n[transforms.other]\nsql = 'SELECT * FROM broken'\n";
+    let files = [("old.csv", ""), ("file", "")];
+    for broken in [source, query, circle] {
+        insta::assert_snapshot!(said(&format!("{HEAD}{broken}{sinks}"), &files));
+    }
+}
+
 #[test]
 fn what_nobody_reads_is_a_warning() {
     let job = format!(
