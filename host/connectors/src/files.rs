@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::format::{Compression, Format};
 use crate::guess::Guess;
 use crate::malformed::{Malformed, MalformedRow, Rejects, Report};
-use crate::reading::{BatchStream, Reading};
+use crate::reading::{BatchStream, Reading, TimeColumn};
 use crate::{csv, ipc, json, parquet};
 
 /// How many files are looked at before a run.
@@ -137,6 +137,15 @@ impl FileSource {
         Ok(narrow)
     }
 
+    /// The same files as the rows of a stream: one in which this column is null is malformed.
+    #[must_use]
+    pub fn with_event_time(mut self, column: &str) -> Self {
+        for reading in &mut self.readings {
+            reading.event_time = TimeColumn::of(column);
+        }
+        self
+    }
+
     /// How many bytes all files have.
     pub fn bytes(&self) -> u64 {
         self.readings.iter().map(|reading| reading.file.size).sum()
@@ -203,6 +212,7 @@ fn reading(
         columns: Vec::new(),
         batch_rows: options.batch_rows,
         record_bytes_max: options.record_bytes_max,
+        event_time: TimeColumn::default(),
         rejects: Rejects::strict(),
         runtime: access.runtime().clone(),
     })

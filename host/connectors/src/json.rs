@@ -13,8 +13,8 @@ use futures_util::TryStreamExt;
 use crate::bytes::ByteStream;
 use crate::error::Error;
 use crate::guess::Guess;
-use crate::malformed::{MalformedRow, Rejects};
-use crate::reading::{BatchReader, Reading};
+use crate::malformed::{MalformedRow, Rejects, RowPlace};
+use crate::reading::{BatchReader, Reading, TimeColumn};
 
 /// A batch ends when it has so much text, however few rows that are.
 const BATCH_BYTES: usize = 16 << 20;
@@ -26,6 +26,7 @@ pub(crate) struct JsonFile {
     batch_rows: usize,
     output: SchemaRef,
     decoder: Decoder,
+    event_time: TimeColumn,
     rejects: Rejects,
 }
 
@@ -128,6 +129,7 @@ impl BatchReader for JsonFile {
             batch_rows: reading.batch_rows,
             output,
             name: reading.file.name,
+            event_time: reading.event_time,
             rejects: reading.rejects,
         })
     }
@@ -181,7 +183,8 @@ impl JsonFile {
             return None;
         }
         let text = &block[..self.lines.start];
-        decode(&mut self.decoder, text, lines.len()).ok()
+        let batch = decode(&mut self.decoder, text, lines.len()).ok()?;
+        self.event_time.missing(&batch).is_empty().then_some(batch)
     }
 
     fn decode_one_by_one(&mut self) -> Result<RecordBatch, Error> {
@@ -190,25 +193,26 @@ impl JsonFile {
             .into_iter()
             .map(|line| {
                 let text = format!("it is longer than {} bytes", self.lines.line_bytes_max);
-                (line, ArrowError::JsonError(text))
+                malformed(&self.name, line, ArrowError::JsonError(text))
             })
             .collect();
         let (mut rows, mut start) = (Vec::new(), 0);
         let mut single = decoder(&self.output, 1).map_err(damaged)?;
         for (line, end) in &self.lines.lines {
             match decode(&mut single, &self.lines.block[start..*end], 1) {
-                Ok(row) => rows.push(row),
+                Ok(row) if self.event_time.missing(&row).is_empty() => rows.push(row),
+                Ok(_) => bad.push(self.event_time.row(&self.name, RowPlace::Line(*line))),
                 Err(error) => {
-                    bad.push((*line, error));
+                    bad.push(malformed(&self.name, *line, error));
                     single = decoder(&self.output, 1).map_err(damaged)?;
                 }
             }
             start = *end;
         }
         self.decoder = decoder(&self.output, self.batch_rows).map_err(damaged)?;
-        bad.sort_by_key(|(line, _)| *line);
-        for (line, error) in bad {
-            self.rejects.reject(malformed(&self.name, line, error))?;
+        bad.sort_by_key(|row| row.place);
+        for row in bad {
+            self.rejects.reject(row)?;
         }
         concat_batches(&self.output, &rows).map_err(damaged)
     }
@@ -238,7 +242,7 @@ fn malformed(file: &Arc<str>, line: u64, error: ArrowError) -> MalformedRow {
     }
     MalformedRow {
         file: file.clone(),
-        line,
+        place: RowPlace::Line(line),
         column,
         problem,
     }

@@ -54,6 +54,6 @@ pub use self::error::Error;
 pub use self::files::{FileSource, FileSourceOptions};
 pub use self::format::{Compression, CsvOptions, Format};
 pub use self::generator::{Column, Generator, GeneratorOptions, Values};
-pub use self::malformed::{Malformed, MalformedRow};
+pub use self::malformed::{Malformed, MalformedRow, RowPlace};
 pub use self::replay::{Origin, Replay, ReplayOptions, Speed};
 pub use self::sink::{Blackhole, FileSink, FileSinkOptions, WriterSink};

@@ -30,8 +30,8 @@ pub enum Malformed {
 pub struct MalformedRow {
     /// The file, as it was found.
     pub file: Arc<str>,
-    /// The line on which the row begins, from 1.
-    pub line: u64,
+    /// Where in the file.
+    pub place: RowPlace,
     /// The column, if one is to blame.
     pub column: Option<String>,
     /// What is wrong.
@@ -40,11 +40,29 @@ pub struct MalformedRow {
 
 impl fmt::Display for MalformedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, line {}", self.file, self.line)?;
+        write!(f, "{}, {}", self.file, self.place)?;
         if let Some(column) = &self.column {
             write!(f, ", column `{column}`")?;
         }
         write!(f, ": {}", self.problem)
+    }
+}
+
+/// Where a row is in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RowPlace {
+    /// The line on which the row begins, from 1.
+    Line(u64),
+    /// Its number, from 1, where a file has no lines.
+    Row(u64),
+}
+
+impl fmt::Display for RowPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Row(row) => write!(f, "row {row}"),
+        }
     }
 }
 

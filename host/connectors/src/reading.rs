@@ -1,7 +1,10 @@
 //! What all formats are given to read a file, and what they make of it.
 
-use arrow_array::{RecordBatch, RecordBatchOptions};
+use std::sync::Arc;
+
+use arrow_array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_schema::{ArrowError, Schema, SchemaRef};
+use arrow_select::filter::filter_record_batch;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
@@ -12,7 +15,7 @@ use crate::error::Error;
 use crate::format::{Compression, Format};
 use crate::ipc::IpcFile;
 use crate::json::JsonFile;
-use crate::malformed::Rejects;
+use crate::malformed::{MalformedRow, Rejects, RowPlace};
 
 /// The rows of a file in their order.
 pub(crate) type BatchStream = BoxStream<'static, Result<RecordBatch, Error>>;
@@ -29,8 +32,48 @@ pub(crate) struct Reading {
     pub(crate) columns: Vec<usize>,
     pub(crate) batch_rows: usize,
     pub(crate) record_bytes_max: usize,
+    pub(crate) event_time: TimeColumn,
     pub(crate) rejects: Rejects,
     pub(crate) runtime: Handle,
+}
+
+/// The event time of rows that are a stream: a row in which it is null is malformed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TimeColumn(Option<Arc<str>>);
+
+impl TimeColumn {
+    pub(crate) fn of(column: &str) -> Self {
+        Self(Some(column.into()))
+    }
+
+    fn of_batch<'a>(&self, batch: &'a RecordBatch) -> Option<&'a dyn Array> {
+        let column = batch.column_by_name(self.0.as_deref()?)?;
+        (column.null_count() > 0).then_some(column.as_ref())
+    }
+
+    /// The rows of a batch that have none.
+    pub(crate) fn missing(&self, batch: &RecordBatch) -> Vec<usize> {
+        let column = self.of_batch(batch).into_iter();
+        column
+            .flat_map(|column| (0..column.len()).filter(move |row| column.is_null(*row)))
+            .collect()
+    }
+
+    /// What is wrong with such a row: column and problem.
+    pub(crate) fn problem(&self) -> (String, String) {
+        let column = self.0.as_deref().unwrap_or_default();
+        (column.to_owned(), "the event time is null".to_owned())
+    }
+
+    pub(crate) fn row(&self, file: &Arc<str>, place: RowPlace) -> MalformedRow {
+        let (column, problem) = self.problem();
+        MalformedRow {
+            file: file.clone(),
+            place,
+            column: Some(column),
+            problem,
+        }
+    }
 }
 
 /// A file of one format that is open.
@@ -58,11 +101,46 @@ impl Reading {
         match self.format {
             Format::Csv(_) => skipping(batches_of::<CsvFile>(self), skip),
             Format::JsonLines => skipping(batches_of::<JsonFile>(self), skip),
-            Format::Arrow | Format::ArrowStream => skipping(batches_of::<IpcFile>(self), skip),
-            Format::Parquet => stream::once(crate::parquet::open(self, skip))
-                .try_flatten()
-                .boxed(),
+            Format::Arrow | Format::ArrowStream => {
+                let batches = batches_of::<IpcFile>(self.clone());
+                skipping(self.timed(batches), skip)
+            }
+            // Which rows are left out is not known before they are read.
+            Format::Parquet if self.event_time.0.is_some() => {
+                let batches = batches_of_parquet(self.clone(), 0);
+                skipping(self.timed(batches), skip)
+            }
+            Format::Parquet => batches_of_parquet(self, skip),
         }
+    }
+
+    /// The batches of a file without lines, less the rows that have no event time.
+    fn timed(self, batches: BatchStream) -> BatchStream {
+        let mut before = 0;
+        let timed = move |batch: RecordBatch| {
+            let first = before + 1;
+            before += batch.num_rows() as u64;
+            std::future::ready(self.with_times(batch, first))
+        };
+        batches.try_filter_map(timed).boxed()
+    }
+
+    /// The rows of a batch that have an event time; `first`: the number of the first row.
+    fn with_times(&self, batch: RecordBatch, first: u64) -> Result<Option<RecordBatch>, Error> {
+        let file = &self.file.name;
+        for row in self.event_time.missing(&batch) {
+            let place = RowPlace::Row(first + row as u64);
+            self.rejects.reject(self.event_time.row(file, place))?;
+        }
+        let Some(times) = self.event_time.of_batch(&batch) else {
+            return Ok(Some(batch));
+        };
+        let keep: BooleanArray = (0..batch.num_rows())
+            .map(|row| Some(times.is_valid(row)))
+            .collect();
+        let left = filter_record_batch(&batch, &keep)
+            .map_err(|error| Error::damaged(file, self.format.name(), error))?;
+        Ok((left.num_rows() > 0).then_some(left))
     }
 }
 
@@ -127,6 +205,12 @@ fn batches_of<R: BatchReader>(reading: Reading) -> BatchStream {
     };
     stream::once(R::open(reading))
         .map_ok(move |reader| stream::try_unfold(reader, read))
+        .try_flatten()
+        .boxed()
+}
+
+fn batches_of_parquet(reading: Reading, skip: u64) -> BatchStream {
+    stream::once(crate::parquet::open(reading, skip))
         .try_flatten()
         .boxed()
 }

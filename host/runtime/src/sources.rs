@@ -92,7 +92,7 @@ impl Source {
             Rows::Files(all) => add_source(graph, name, tasks, time, files(all)?),
             Rows::Replayed(all, options) => {
                 let sorted = SortedFiles {
-                    files: files(all)?,
+                    files: files(all)?.with_event_time(&options.event_time),
                     column: options.event_time.clone(),
                     resources: shared.resources.clone(),
                 };

@@ -19,8 +19,8 @@ use crate::bytes::ByteStream;
 use crate::error::Error;
 use crate::format::{CsvOptions, Format};
 use crate::guess::Guess;
-use crate::malformed::{MalformedRow, Rejects};
-use crate::reading::{BatchReader, Reading, project};
+use crate::malformed::{MalformedRow, Rejects, RowPlace};
+use crate::reading::{BatchReader, Reading, TimeColumn, project};
 
 /// A file that is read.
 pub(crate) struct CsvFile {
@@ -31,6 +31,7 @@ pub(crate) struct CsvFile {
     width: usize,
     null_values: Vec<String>,
     output: SchemaRef,
+    event_time: TimeColumn,
     rejects: Rejects,
 }
 
@@ -94,7 +95,7 @@ impl Bad {
     fn of(self, file: &Arc<str>) -> MalformedRow {
         MalformedRow {
             file: file.clone(),
-            line: self.line,
+            place: RowPlace::Line(self.line),
             column: self.column,
             problem: self.problem,
         }
@@ -125,6 +126,7 @@ impl BatchReader for CsvFile {
             records,
             width,
             output,
+            event_time: reading.event_time,
             rejects: reading.rejects,
         })
     }
@@ -156,6 +158,10 @@ impl CsvFile {
             batch.map_err(|error| Error::damaged(&self.name, "CSV", error))?,
             rows.count(),
         );
+        for row in self.event_time.missing(&batch) {
+            let blamed = bad_rows.entry(row);
+            blamed.or_insert_with(|| self.event_time.problem());
+        }
         let keep: Option<BooleanArray> = (!bad_rows.is_empty()).then(|| {
             let keep = (0..count).map(|row| !bad_rows.contains_key(&row));
             keep.collect::<Vec<_>>().into()

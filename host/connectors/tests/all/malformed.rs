@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Schema};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use async_compression::tokio::write::GzipEncoder;
-use forebay_connectors::{FileSourceOptions, Malformed};
+use forebay_connectors::{FileSinkOptions, FileSourceOptions, Malformed};
 use forebay_dataflow::Exchange;
 use tempfile::tempdir;
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Kept, cause, graph, lines, prepare, run, runtime, whole};
+use crate::support::{
+    Kept, cause, graph, lines, prepare, prepare_sink, run, runtime, whole, write,
+};
 use forebay_connectors::SourceConnector;
 
 fn options(name: &str, malformed: Malformed) -> FileSourceOptions {
@@ -194,6 +197,62 @@ fn a_null_where_none_is_allowed() {
     let told = source.malformed_rows()[0].to_string();
     let expected = "rows.csv, line 3, column `n`: it is null, which the schema does not allow";
     assert_eq!(told, expected);
+}
+
+/// Rows whose event time is null, 2 and 4 of 5, in a file of this name; where that is told.
+#[track_caller]
+fn check_event_times(name: &str, places: [&str; 2]) {
+    let folder = tempdir().unwrap();
+    let time = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let fields = vec![
+        Field::new("n", DataType::Int64, true),
+        Field::new("at", time, true),
+    ];
+    let schema = Arc::new(Schema::new(fields));
+    let times = [Some(1), None, Some(3), None, Some(5)];
+    let columns: [ArrayRef; 2] = [
+        Arc::new(Int64Array::from_iter_values(1..=5)),
+        Arc::new(TimestampMicrosecondArray::from_iter(times)),
+    ];
+    let batch = RecordBatch::try_new(schema.clone(), columns.to_vec()).unwrap();
+    let sink = prepare_sink(folder.path(), FileSinkOptions::new(name), &schema, 1).unwrap();
+    write(&schema, vec![batch], sink, 1).unwrap();
+    let expected = places.map(|place| format!("{name}, {place}, column `at`: the event time is null"));
+    for batch_rows in [1, 2, 8192] {
+        let source = |malformed| {
+            let options = FileSourceOptions {
+                schema: Some(schema.clone()),
+                // In another order than in the file.
+                columns: Some(vec!["at".into(), "n".into()]),
+                malformed,
+                batch_rows,
+                ..FileSourceOptions::new(name)
+            };
+            prepare(folder.path(), options).unwrap()
+        };
+        let failed = source(Malformed::Fail).with_event_time("at");
+        let error = crate::support::read(failed, 1).unwrap_err();
+        assert_eq!(cause(&error), expected[0], "batches of {batch_rows}");
+        let skipping = source(SKIP).with_event_time("at");
+        let left = crate::support::read(skipping.clone(), 1).unwrap();
+        let left = lines(&whole(&skipping.schema(), &left));
+        let numbers: Vec<_> = left.iter().filter_map(|row| row.rsplit(',').next()).collect();
+        assert_eq!(numbers, ["1", "3", "5"], "batches of {batch_rows}");
+        let told = skipping.malformed_rows();
+        let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+        assert_eq!(told, expected, "batches of {batch_rows}");
+        let table = crate::support::read(source(Malformed::Fail), 1).unwrap();
+        assert_eq!(whole(&skipping.schema(), &table).num_rows(), 5);
+    }
+}
+
+#[test]
+fn a_row_of_a_stream_without_event_time() {
+    check_event_times("rows.csv", ["line 3", "line 5"]);
+    check_event_times("rows.jsonl", ["line 2", "line 4"]);
+    for name in ["rows.parquet", "rows.arrow", "rows.arrows"] {
+        check_event_times(name, ["row 2", "row 4"]);
+    }
 }
 
 #[test]
