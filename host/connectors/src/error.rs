@@ -33,6 +33,9 @@ pub enum Error {
         /// `read` or `written`.
         verb: &'static str,
     },
+    /// A file system that nobody may change.
+    #[error("`{0}` cannot be written: its file system is read-only; choose another path")]
+    ReadOnly(String),
     /// A pattern that is none.
     #[error("`{pattern}` is no pattern for files: {problem}")]
     Pattern {
@@ -225,12 +228,11 @@ impl Error {
         let path = path.to_string();
         match (error.kind(), verb) {
             (io::ErrorKind::NotFound, Verb::Read) => Self::NotFound(path),
-            (io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem, _) => {
-                Self::NotPermitted {
-                    path,
-                    verb: verb.participle(),
-                }
-            }
+            (io::ErrorKind::PermissionDenied, _) => Self::NotPermitted {
+                path,
+                verb: verb.participle(),
+            },
+            (io::ErrorKind::ReadOnlyFilesystem, _) => Self::ReadOnly(path),
             (io::ErrorKind::AlreadyExists, Verb::Write) => Self::Exists(path),
             (io::ErrorKind::BrokenPipe, Verb::Write) => Self::OutputClosed,
             (_, Verb::Read) => Self::Read {
