@@ -191,9 +191,11 @@ pub enum Error {
     },
     /// No room.
     #[error(
-        "no space is left for `{path}`: {written} bytes were written, and are gone again; free some space, or choose another path"
+        "{limit}: {written} bytes of `{path}` were written, and are gone again; free some space, or choose another path"
     )]
     DiskFull {
+        /// What there is no more of.
+        limit: &'static str,
         /// The file.
         path: String,
         /// Bytes that had been written.

@@ -67,9 +67,18 @@ impl LocalFile {
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.written += bytes.len() as u64;
+    /// Writes all of it. What was written before an error is counted, too.
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let count = match self.file.write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+                Err(error) => return Err(error),
+            };
+            self.written += count as u64;
+            bytes = &bytes[count..];
+        }
         Ok(())
     }
 
@@ -211,14 +220,16 @@ impl LocalTarget {
     }
 
     fn failed(&self, error: io::Error, written: u64) -> Error {
-        match error.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Error::DiskFull {
-                path: self.name.clone(),
-                written,
-            },
-            _ => Error::io(&self.name, Verb::Write, error),
+        let limit = match error.kind() {
+            io::ErrorKind::StorageFull => "the disk is full",
+            io::ErrorKind::QuotaExceeded => "the quota of the disk is used up",
+            io::ErrorKind::FileTooLarge => "no file may be larger here",
+            _ => return Error::io(&self.name, Verb::Write, error),
+        };
+        Error::DiskFull {
+            limit,
+            path: self.name.clone(),
+            written,
         }
     }
 }

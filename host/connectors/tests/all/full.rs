@@ -44,7 +44,7 @@ fn nothing_is_left_and_the_message_says_how_far_it_was() {
         .unwrap();
     assert!(status.success());
     let said = std::fs::read_to_string(folder.path().join("said")).unwrap();
-    let expected = "no space is left for `out.csv`: 16000002 bytes were written, and are gone again; free some space, or choose another path";
+    let expected = "no file may be larger here: 20480000 bytes of `out.csv` were written, and are gone again; free some space, or choose another path";
     assert_eq!(said, expected);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
