@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 
 use crate::column_types::type_text;
 use crate::order::{Inputs, in_order, reached};
-use crate::problem::{Problem, code, problem};
+use crate::problem::{Problem, code, problem, unreadable};
 use crate::sinks::{self, Sink, Writing};
 use crate::sources::{self, Shared, Source, count};
 use crate::transforms::{self, Planned as PlannedTransform, Sql, inputs_of};
@@ -377,11 +377,9 @@ impl Planner<'_> {
             return Ok(component.clone());
         }
         read_component(&self.job.resolve(path)).map_err(|error| {
-            let message = format!("cannot read the component `{}`: {error}", path.display());
             let key = format!("transforms.{name}.operator");
-            let found = Diagnostic::error(code::OPERATOR, key, message)
-                .with_hint("the path is relative to the folder of the job file");
-            vec![found.into()]
+            let what = ("the component", path);
+            vec![unreadable(code::OPERATOR, key, what, &error)]
         })
     }
 

@@ -1,7 +1,8 @@
 //! What is wrong with the dataflow of a job, and where.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use arrow_schema::Schema;
 use forebay_job::{Diagnostic, nearest};
@@ -102,6 +103,33 @@ pub(crate) fn hinted(diagnostic: Diagnostic, hint: Option<String>) -> Problem {
         Some(hint) => diagnostic.with_hint(hint).into(),
         None => diagnostic.into(),
     }
+}
+
+/// A file that a transform names and that cannot be read; what that is depends on why.
+pub(crate) fn unreadable(
+    code: &'static str,
+    key: impl Into<String>,
+    (what, path): (&str, &Path),
+    error: &io::Error,
+) -> Problem {
+    let (why, hint) = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => (
+            "there is no such file",
+            "the path is relative to the folder of the job file",
+        ),
+        io::ErrorKind::PermissionDenied => (
+            "permission denied",
+            "change its permissions, or run as another user",
+        ),
+        io::ErrorKind::IsADirectory => ("it is a directory", "name a file in it"),
+        io::ErrorKind::InvalidData => ("it is not UTF-8", "save it as UTF-8"),
+        _ => {
+            let message = format!("cannot read {what} `{}`: {error}", path.display());
+            return Diagnostic::error(code, key, message).into();
+        }
+    };
+    let message = format!("cannot read {what} `{}`: {why}", path.display());
+    Diagnostic::error(code, key, message).with_hint(hint).into()
 }
 
 /// What may have been meant by a column that is not there.

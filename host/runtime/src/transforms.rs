@@ -11,7 +11,7 @@ use forebay_plugin::{OperatorComponent, OperatorHost};
 use forebay_sql::{Lineage, Place, Query, Relation, Relations, Resources};
 
 use crate::operator::ComponentOperator;
-use crate::problem::{Problem, Spot, code, column_hint, hinted, problem, sentence};
+use crate::problem::{Problem, Spot, code, column_hint, hinted, problem, sentence, unreadable};
 use crate::sources::count;
 
 /// A transform that can run.
@@ -56,12 +56,8 @@ impl Sql {
 
     fn read_file(name: &str, file: &Path, base: &Path) -> Result<Self, Problem> {
         let text = std::fs::read_to_string(base.join(file)).map_err(|error| {
-            let message = format!("cannot read the query in `{}`: {error}", file.display());
             let key = format!("transforms.{name}.sql_file");
-            Problem::from(
-                Diagnostic::error(code::SQL_FILE, key, message)
-                    .with_hint("the path is relative to the folder of the job file"),
-            )
+            unreadable(code::SQL_FILE, key, ("the query in", file), &error)
         })?;
         Ok(Self {
             text,

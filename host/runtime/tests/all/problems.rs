@@ -181,6 +181,12 @@ fn a_query_in_a_file_is_shown_there() {
     ));
     insta::assert_snapshot!(said(&job, &[("t.sql", "\nDROP TABLE flights")]));
     insta::assert_snapshot!(said(&job, &[]));
+    let folder = folder(&[("flights.csv", FLIGHTS)]);
+    fs::create_dir(folder.path().join("t.sql")).unwrap();
+    insta::assert_snapshot!(said_in(&job, folder.path()));
+    fs::remove_dir(folder.path().join("t.sql")).unwrap();
+    fs::write(folder.path().join("t.sql"), b"SELECT '\xff'").unwrap();
+    insta::assert_snapshot!(said_in(&job, folder.path()));
 }
 
 #[test]
@@ -247,6 +253,9 @@ fn components_that_are_none() {
         &operator("text.wasm"),
         &[("text.wasm", "no component")]
     ));
+    let folder = folder(&[("flights.csv", FLIGHTS)]);
+    fs::create_dir(folder.path().join("folder.wasm")).unwrap();
+    insta::assert_snapshot!(said_in(&operator("folder.wasm"), folder.path()));
 }
 
 #[test]
