@@ -6,6 +6,7 @@ use std::io;
 use arrow_schema::DataType;
 use forebay_dataflow::Cause;
 
+use crate::column_types::type_text;
 use crate::malformed::MalformedRow;
 
 /// Why a source or a sink cannot be used, or could not go on. The texts name the file or column and say how to mend it.
@@ -122,7 +123,11 @@ pub enum Error {
         column: String,
     },
     /// A column of another type than the schema says.
-    #[error("column `{column}` of `{path}` is {found}, but the schema says {expected}")]
+    #[error(
+        "column `{column}` of `{path}` is {}, but the schema says {}",
+        type_text(.found),
+        type_text(.expected)
+    )]
     ColumnType {
         /// The file.
         path: String,
@@ -143,7 +148,8 @@ pub enum Error {
     },
     /// A type that a format does not have.
     #[error(
-        "column `{column}` is {kind}, which {format} cannot hold; convert it, or choose another format"
+        "column `{column}` is {}, which {format} cannot hold; convert it, or choose another format",
+        type_text(.kind)
     )]
     ColumnKind {
         /// The column.

@@ -33,6 +33,7 @@
 
 mod access;
 mod bytes;
+mod column_types;
 mod connector;
 mod csv;
 mod error;
@@ -49,6 +50,7 @@ mod replay;
 mod sink;
 
 pub use self::access::Access;
+pub use self::column_types::{type_of, type_text};
 pub use self::connector::{SinkConnector, SourceConnector, add_sink, add_source};
 pub use self::error::Error;
 pub use self::files::{FileSource, FileSourceOptions};

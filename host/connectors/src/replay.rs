@@ -12,6 +12,7 @@ use arrow_cast::cast;
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use forebay_dataflow::{Cause, Clock, Source, TaskContext};
 
+use crate::column_types::type_text;
 use crate::connector::SourceConnector;
 use crate::error::Error;
 
@@ -78,7 +79,7 @@ impl<S: SourceConnector> Replay<S> {
             });
         };
         if !matches!(field.data_type(), DataType::Timestamp(..)) {
-            let kind = field.data_type();
+            let kind = type_text(field.data_type());
             return Err(Error::Setting(format!(
                 "column `{name}` is {kind}, and cannot be an event time; only timestamps can"
             )));

@@ -5,7 +5,6 @@
 //!
 //! Begin with [`plan`]; a [`Plan`] gives as many [`Graph`](forebay_dataflow::Graph)s as a job has attempts.
 
-mod column_types;
 mod operator;
 mod order;
 mod plan;
@@ -15,6 +14,5 @@ mod sources;
 mod time;
 mod transforms;
 
-pub use self::column_types::type_text;
 pub use self::plan::{Plan, Planned, Setting, plan};
 pub use self::problem::{Problem, Spot, code};

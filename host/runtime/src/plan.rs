@@ -5,14 +5,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use arrow_schema::{Schema, SchemaRef};
-use forebay_connectors::{Access, MalformedRow, Origin};
+use forebay_connectors::{Access, MalformedRow, Origin, type_text};
 use forebay_dataflow::{Bounds, Cause, Graph, Stream};
 use forebay_job::{Diagnostic, Job, SqlText, Transform, TransformKind};
 use forebay_plugin::OperatorHost;
 use forebay_sql::{Relations, Resources};
 use tokio::runtime::Handle;
 
-use crate::column_types::type_text;
 use crate::order::{Inputs, in_order, reached};
 use crate::problem::{Problem, code, problem, unreadable};
 use crate::sinks::{self, Sink, Writing};

@@ -7,14 +7,13 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use forebay_connectors::{
     Access, Column, Compression, CsvOptions, FileSource, FileSourceOptions, Format, Generator,
     GeneratorOptions, Malformed, MalformedRow, Replay, ReplayOptions, SourceConnector, Speed,
-    Values, add_source,
+    Values, add_source, type_of, type_text,
 };
 use forebay_dataflow::{Cause, EventTime, Graph, Source as TaskSource, Stream, TaskContext};
 use forebay_job as job;
 use forebay_job::{Diagnostic, FileFormat, FormatKind, Origin, Quote, SourceFiles, SourceTime};
 use forebay_sql::{Lineage, Relation, Resources};
 
-use crate::column_types::{type_of, type_text};
 use crate::problem::{Problem, code, column_hint, problem};
 use crate::time::micros_of;
 

@@ -17,6 +17,8 @@ use arrow_cast::cast;
 use arrow_cast::parse::{Parser, parse_decimal, string_to_datetime};
 use arrow_schema::{DataType, Field, TimeUnit};
 
+use crate::column_types::type_text;
+
 /// How much of a value an error shows.
 const SHOWN_CHARS: usize = 40;
 
@@ -249,7 +251,7 @@ impl Column<'_, '_> {
 
     #[cold]
     fn refuse(&mut self, row: usize, field: &str) {
-        let kind = self.field.data_type();
+        let kind = type_text(self.field.data_type());
         self.blame(row, format!("`{}` is no {kind}", shown(field)));
     }
 

@@ -234,7 +234,8 @@ fn another_type_midway() {
         }
         let pattern = format!("*.{extension}");
         let error = prepare(folder.path(), FileSourceOptions::new(pattern)).err();
-        let expected = format!("column `n` of `2.{extension}` is Utf8, but the schema says Int64");
+        let expected =
+            format!("column `n` of `2.{extension}` is string, but the schema says int64");
         assert_eq!(text(&error.unwrap()), expected);
     }
 }

@@ -73,7 +73,7 @@ fn a_value_of_another_type() {
         "rows.csv",
         "n,text\n1,a\nabc,b\n3,c\n",
         &["1,a", "3,c"],
-        &["rows.csv, line 3, column `n`: `abc` is no Int64"],
+        &["rows.csv, line 3, column `n`: `abc` is no int64"],
     );
 }
 
@@ -98,8 +98,8 @@ fn lines_count_behind_quoted_line_ends_and_blank_lines() {
         "n,text\n1,\"a\nb\nc\"\n\n\r\nx,\"d\ne\"\n3,f\ny,g\n",
         &["1,\"a", "b", "c\"", "3,f"],
         &[
-            "rows.csv, line 7, column `n`: `x` is no Int64",
-            "rows.csv, line 10, column `n`: `y` is no Int64",
+            "rows.csv, line 7, column `n`: `x` is no int64",
+            "rows.csv, line 10, column `n`: `y` is no int64",
         ],
     );
 }
@@ -176,7 +176,7 @@ fn a_long_value_is_cut_in_the_message() {
         format!("n,text\n{long},a\n"),
         &[],
         &[&format!(
-            "rows.csv, line 2, column `n`: `{shown}...` is no Int64"
+            "rows.csv, line 2, column `n`: `{shown}...` is no int64"
         )],
     );
 }
@@ -217,7 +217,8 @@ fn check_event_times(name: &str, places: [&str; 2]) {
     let batch = RecordBatch::try_new(schema.clone(), columns.to_vec()).unwrap();
     let sink = prepare_sink(folder.path(), FileSinkOptions::new(name), &schema, 1).unwrap();
     write(&schema, vec![batch], sink, 1).unwrap();
-    let expected = places.map(|place| format!("{name}, {place}, column `at`: the event time is null"));
+    let expected =
+        places.map(|place| format!("{name}, {place}, column `at`: the event time is null"));
     for batch_rows in [1, 2, 8192] {
         let source = |malformed| {
             let options = FileSourceOptions {
@@ -236,7 +237,10 @@ fn check_event_times(name: &str, places: [&str; 2]) {
         let skipping = source(SKIP).with_event_time("at");
         let left = crate::support::read(skipping.clone(), 1).unwrap();
         let left = lines(&whole(&skipping.schema(), &left));
-        let numbers: Vec<_> = left.iter().filter_map(|row| row.rsplit(',').next()).collect();
+        let numbers: Vec<_> = left
+            .iter()
+            .filter_map(|row| row.rsplit(',').next())
+            .collect();
         assert_eq!(numbers, ["1", "3", "5"], "batches of {batch_rows}");
         let told = skipping.malformed_rows();
         let told: Vec<_> = told.iter().map(ToString::to_string).collect();
@@ -267,7 +271,7 @@ fn in_compressed_files() {
         "rows.csv.gz",
         content,
         &["1,a"],
-        &["rows.csv.gz, line 3, column `n`: `abc` is no Int64"],
+        &["rows.csv.gz, line 3, column `n`: `abc` is no int64"],
     );
 }
 

@@ -226,7 +226,7 @@ fn what_cannot_be_replayed() {
     );
     check_refused(
         of("n", Speed::Max),
-        "column `n` is Int64, and cannot be an event time; only timestamps can",
+        "column `n` is int64, and cannot be an event time; only timestamps can",
     );
     for factor in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         check_refused(

@@ -125,7 +125,7 @@ fn a_type_that_a_format_does_not_have() {
     let dictionary = crate::random::dictionary();
     let cases = [
         ("out.csv", DataType::List(item), "List(Int64), which CSV"),
-        ("out.csv", DataType::Binary, "Binary, which CSV"),
+        ("out.csv", DataType::Binary, "binary, which CSV"),
         (
             "out.arrow",
             dictionary,

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow_schema::Field;
+use forebay_connectors::type_text;
 use forebay_dataflow::{Description, Exchange, Graph, Part, Rest};
 use forebay_job::Job;
-use forebay_runtime::type_text;
 use serde::Serialize;
 
 use crate::text::{count, neutral};

@@ -1,4 +1,4 @@
-//! The types of columns as the job file writes them.
+//! The types of columns as people write them, in job files and messages.
 
 use arrow_schema::{DataType, TimeUnit};
 
@@ -30,14 +30,18 @@ fn short_names() -> [(&'static str, DataType); 16] {
     ]
 }
 
-/// The text of a type, as the `schema` of a source may have it.
+/// The text of a type.
 pub fn type_text(kind: &DataType) -> String {
     let short = short_names().into_iter().find(|(_, known)| known == kind);
     short.map_or_else(|| kind.to_string(), |(name, _)| name.to_owned())
 }
 
-/// The type that a text means; the names that it could have been, if none.
-pub(crate) fn type_of(text: &str) -> Result<DataType, String> {
+/// The type that a text means, which may be one of [`type_text`].
+///
+/// # Errors
+///
+/// It means none; the names that it could have been.
+pub fn type_of(text: &str) -> Result<DataType, String> {
     if let Some((_, kind)) = short_names().into_iter().find(|(name, _)| *name == text) {
         return Ok(kind);
     }
