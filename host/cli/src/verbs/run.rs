@@ -11,7 +11,7 @@ use forebay_cluster::journal::{Journal, JournalError, LocalJournal};
 use forebay_cluster::manager::FaultPoint;
 use forebay_cluster::run_directory::{RUNS, RunDirectory};
 use forebay_cluster::submission::Submission;
-use forebay_job::{Job, Target};
+use forebay_job::{Diagnostic, Job, Target};
 use forebay_runtime::Plan;
 
 use crate::checking::{self, Checked};
@@ -222,7 +222,15 @@ async fn planned_again(
         .map_err(|error| Failure::from_input(&error))?;
     let planned = dataflow::plan_again(job, components).await;
     planned.map_err(|problems| {
-        let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        // Their own hints are about a job file that can be changed.
+        let told = |problem: &Diagnostic| {
+            let told = Diagnostic {
+                hint: None,
+                ..problem.clone()
+            };
+            told.to_string()
+        };
+        let all: Vec<_> = problems.iter().map(told).collect();
         Failure::input(format!(
             "the run `{}` cannot be continued: {}",
             run.name(),
