@@ -228,7 +228,7 @@ impl Engine {
         Ok(Self {
             agent: agent.start(watching.begun()),
             watching,
-            stopping: Stopping::new(control, job.limits.stop_within),
+            stopping: Stopping::new(control, job),
             run,
             signals,
             terms,

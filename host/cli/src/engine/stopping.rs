@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use forebay_cluster::connect::JobControl;
 use forebay_cluster::wire::job::StopRequest;
+use forebay_job::Job;
 use tokio::time::Instant;
 
 /// How long the application manager may take, beyond the deadline of an orderly stop, to end nodes that do not obey.
@@ -26,6 +27,7 @@ pub(super) enum Next {
 pub(super) struct Stopping {
     control: JobControl,
     within: Duration,
+    force: Force,
     way: Option<Way>,
     give_up_at: Option<Instant>,
 }
@@ -36,12 +38,44 @@ enum Way {
     Now,
 }
 
+/// What force ends, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Force {
+    Nodes,
+    /// The job has nothing else.
+    Dataflow,
+}
+
+impl Force {
+    fn against(job: &Job) -> Self {
+        if job.roles.is_empty() {
+            Self::Dataflow
+        } else {
+            Self::Nodes
+        }
+    }
+
+    fn offered(self) -> &'static str {
+        match self {
+            Self::Nodes => "kills every node at once",
+            Self::Dataflow => "ends the dataflow at once",
+        }
+    }
+
+    fn used(self) -> &'static str {
+        match self {
+            Self::Nodes => "killing every node",
+            Self::Dataflow => "ending the dataflow",
+        }
+    }
+}
+
 impl Stopping {
-    /// `within`: how long an orderly stop may take.
-    pub(super) fn new(control: JobControl, within: Duration) -> Self {
+    pub(super) fn new(control: JobControl, job: &Job) -> Self {
         Self {
             control,
-            within,
+            within: job.limits.stop_within,
+            force: Force::against(job),
             way: None,
             give_up_at: None,
         }
@@ -56,7 +90,8 @@ impl Stopping {
                 (
                     Next::GoOn,
                     format!(
-                        "stopping the job, within {seconds} s; Ctrl-C again kills every node at once"
+                        "stopping the job, within {seconds} s; Ctrl-C again {}",
+                        self.force.offered()
                     ),
                 )
             }
@@ -64,7 +99,7 @@ impl Stopping {
                 self.ask(Way::Now, reason);
                 (
                     Next::GoOn,
-                    "killing every node; Ctrl-C again gives the job up".into(),
+                    format!("{}; Ctrl-C again gives the job up", self.force.used()),
                 )
             }
             Some(Way::Now) => (Next::GiveUp(reason.into()), "giving the job up".into()),

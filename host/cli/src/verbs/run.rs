@@ -36,7 +36,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Runs a job to its end
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  forebay run examples/roles-abc/job.toml\n  cargo run -p roles-abc | forebay run -\n  forebay run --continue digits-20260101-120000\n\nCtrl-C stops the job in order, a second one kills its nodes."
+    after_help = "Example:\n  forebay run examples/roles-abc/job.toml\n  cargo run -p roles-abc | forebay run -\n  forebay run --continue digits-20260101-120000\n\nCtrl-C stops the job in order, a second one kills its nodes and ends its dataflow."
 )]
 pub(crate) struct Run {
     /// The job file; `-`: standard input

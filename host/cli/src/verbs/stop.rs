@@ -19,7 +19,7 @@ use crate::runs;
 pub(crate) struct Stop {
     /// Folder or name of the run [default: the newest below `.forebay/runs`]
     run: Option<PathBuf>,
-    /// Kill every node at once, and do not ask the state machine
+    /// Kill every node and end the dataflow at once, and do not ask the state machine
     #[arg(long)]
     now: bool,
     #[command(flatten)]

@@ -63,7 +63,9 @@ pub(super) fn of(event: &JobEvent, palette: Palette) -> Option<String> {
         }
         JobEvent::Warning { message, hint } => warning(message, hint.as_deref(), palette),
         JobEvent::Stop { now: false, reason } => format!("stopping: {}", neutral(reason)),
-        JobEvent::Stop { now: true, reason } => format!("killing every node: {}", neutral(reason)),
+        JobEvent::Stop { now: true, reason } => {
+            format!("stopping without delay: {}", neutral(reason))
+        }
         JobEvent::Quarantined {
             reason,
             hint,

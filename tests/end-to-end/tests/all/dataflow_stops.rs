@@ -146,6 +146,13 @@ fn a_second_ctrl_c_gives_a_drain_up() {
     let output = run.finish();
     assert_stopped(&sandbox, &output, "stopped");
     assert_no_output(&sandbox);
+    for answer in [
+        "stopping the job, within 30 s; Ctrl-C again ends the dataflow at once",
+        "ending the dataflow; Ctrl-C again gives the job up",
+    ] {
+        assert!(output.stderr.contains(answer), "{output}");
+    }
+    assert!(!output.stderr.contains("node"), "it has none: {output}");
 }
 
 #[test]
