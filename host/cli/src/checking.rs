@@ -14,7 +14,8 @@ use forebay_runtime::Plan;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::plugins::Finder;
-use crate::{dataflow, folders};
+use crate::dataflow::{self, EarlierOutput};
+use crate::folders;
 
 /// A job that may run.
 pub(crate) struct Checked {
@@ -74,7 +75,7 @@ pub(crate) async fn check_file(file: PathBuf, grants: String) -> Result<Verdict,
     verdict(file, grants, Purpose::Run).await
 }
 
-/// As [`check_file`], but the job may have parts that cannot run yet.
+/// As [`check_file`], but the job may have parts that cannot run yet, and output that is there already.
 pub(crate) async fn draw_file(file: PathBuf, grants: String) -> Result<Verdict, Failure> {
     verdict(file, grants, Purpose::Draw).await
 }
@@ -109,15 +110,19 @@ fn check(
     found.extend(missing_interpreters(&draft));
     let plugins = find_plugins(document, &draft, &mut found);
     ask_plugins(&host, &draft, &plugins, grants, &mut found)?;
-    if purpose == Purpose::Run {
-        found.extend(dataflow::unsupported(&draft));
-    }
+    let earlier = match purpose {
+        Purpose::Run => {
+            found.extend(dataflow::unsupported(&draft));
+            EarlierOutput::Refused
+        }
+        Purpose::Draw => EarlierOutput::Left,
+    };
     let mut problems = checked.diagnostics;
     problems.extend(found.into_iter().map(|problem| document.locate(problem)));
     let mut plan = None;
     // What could not be read would be missing, and what reads it would be wrong only for that.
     if !problems.iter().any(is_about_dataflow) {
-        let (planned, found) = dataflow::plan(document, &draft);
+        let (planned, found) = dataflow::plan(document, &draft, earlier);
         plan = planned;
         problems.extend(found);
     }

@@ -9,15 +9,29 @@ use tokio::runtime::Handle;
 
 use crate::folders;
 
+/// What is to become of the output of an earlier run that is where a sink writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EarlierOutput {
+    /// It is a problem, unless the sink may overwrite it.
+    Refused,
+    /// Nothing: the job does not run.
+    Left,
+}
+
 /// Plans the dataflow of a job, if it has one, and looks at every file that it names. Must be called where a runtime is, on a thread that
 /// may block.
-pub(crate) fn plan(document: &Document, job: &Job) -> (Option<Plan>, Vec<Diagnostic>) {
+pub(crate) fn plan(
+    document: &Document,
+    job: &Job,
+    earlier: EarlierOutput,
+) -> (Option<Plan>, Vec<Diagnostic>) {
     if job.dataflow.is_empty() {
         return (None, Vec::new());
     }
     let runtime = Handle::current();
     let setting = Setting {
         compiled: folders::compiled_plugins(),
+        replaces_output: earlier == EarlierOutput::Left,
         ..Setting::new(runtime.clone())
     };
     let planned = runtime.block_on(forebay_runtime::plan(job, setting));

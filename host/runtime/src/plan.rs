@@ -29,7 +29,7 @@ pub struct Setting {
     pub spill: Option<PathBuf>,
     /// Components by transform, instead of the files that the job names.
     pub components: BTreeMap<String, Vec<u8>>,
-    /// Output that is there was written by an earlier attempt of this run, and is replaced.
+    /// Output that is there is no problem: an earlier attempt of this run has written it and it is replaced, or nothing is to run.
     pub replaces_output: bool,
 }
 

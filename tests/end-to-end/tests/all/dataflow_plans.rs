@@ -3,7 +3,7 @@
 use forebay_test_support::Sandbox;
 
 use crate::command_line::snapshot;
-use crate::dataflows::folder_with;
+use crate::dataflows::{folder_with, names, sink};
 use crate::plugins::put_operator;
 
 const JOB: &str = r#"
@@ -80,6 +80,30 @@ fn for_graphviz() {
 #[test]
 fn for_programs() {
     planned("plan_json", "json");
+}
+
+#[test]
+fn of_a_job_that_has_run() {
+    let sandbox = Sandbox::new();
+    let sinks = [
+        sink("file", "flights", "path = \"out/rows.csv\""),
+        sink(
+            "parts",
+            "flights",
+            "path = \"out/parts/\"\nformat = \"csv\"",
+        ),
+    ];
+    let source = "[sources.flights]\npath = \"flights.csv\"\n";
+    folder_with(&sandbox, &format!("{source}{}", sinks.concat()));
+    let plan = || sandbox.forebay(["plan", "job.toml"]).run();
+    let before = plan();
+    before.assert_code(0);
+    sandbox.forebay(["run", "job.toml"]).run().assert_code(0);
+    let after = plan();
+    after.assert_code(0);
+    assert_eq!((&after.stdout, after.stderr.as_str()), (&before.stdout, ""));
+    assert_eq!(names(&sandbox.work().join("out/parts")).len(), 1);
+    sandbox.forebay(["check", "job.toml"]).run().assert_code(1);
 }
 
 #[test]
