@@ -122,22 +122,30 @@ impl Run {
         if let Some(listen) = self.listen {
             return refuse_plain_text(listen, self.insecure.into());
         }
-        let nobody = |what| {
-            Failure::input(format!("{what}, but no other agent can join"))
-                .with_hint("say where agents join with `--listen ADDRESS:PORT`")
-        };
-        match (self.agents, self.machine.slots) {
-            (2.., _) => Err(nobody("`--agents` awaits more than one agent")),
-            (_, Some(0)) => Err(nobody("`--slots 0` keeps nodes off this machine")),
-            _ => Ok(()),
+        if self.agents > 1 {
+            return Err(nobody("`--agents` awaits more than one agent"));
         }
+        Ok(())
+    }
+
+    /// Nodes need a machine that takes them; a dataflow runs in the engine.
+    fn refuse_no_room(&self, job: &Job) -> Result<(), Failure> {
+        if self.listen.is_some() || self.machine.slots != Some(0) || job.roles.is_empty() {
+            return Ok(());
+        }
+        Err(nobody("`--slots 0` keeps nodes off this machine"))
     }
 
     async fn work(&self, grants: String) -> Result<Work, Failure> {
         match (&self.continued, &self.file) {
-            (Some(run), _) => continued(run).await,
+            (Some(run), _) => {
+                let continued = continued(run).await?;
+                self.refuse_no_room(&continued.job)?;
+                Ok(Work::Continued(Box::new(continued)))
+            }
             (None, Some(file)) => {
                 let checked = self.checked(file.clone(), grants).await?;
+                self.refuse_no_room(&checked.job)?;
                 Ok(Work::New(Box::new(checked)))
             }
             (None, None) => Err(Failure::input("there is no job to run")),
@@ -180,8 +188,14 @@ impl Run {
     }
 }
 
+/// Why more than this machine would be needed.
+fn nobody(what: &str) -> Failure {
+    Failure::input(format!("{what}, but no other agent can join"))
+        .with_hint("say where agents join with `--listen ADDRESS:PORT`")
+}
+
 /// A run that has no end, and nobody who works on it.
-async fn continued(run: &Path) -> Result<Work, Failure> {
+async fn continued(run: &Path) -> Result<Continued, Failure> {
     let run = runs::find(Some(run))?;
     let (state, _) = runs::state_of(&run);
     let lock = match state {
@@ -203,12 +217,12 @@ async fn continued(run: &Path) -> Result<Work, Failure> {
         .and_then(|journal| journal.last())
         .map_err(|error| unreadable(&error))?;
     let dataflow = planned_again(&run, &job, &submission).await?;
-    Ok(Work::Continued(Box::new(Continued {
+    Ok(Continued {
         run,
         job,
         dataflow,
         lock,
-    })))
+    })
 }
 
 /// The dataflow as it was submitted; its files have to be what they were.

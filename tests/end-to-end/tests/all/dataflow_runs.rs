@@ -188,6 +188,28 @@ fn a_slow_reader_holds_the_source() {
     assert_eq!(rest.len() as u64 + 40, sent, "{output}");
 }
 
+// -------------------------------------------------------------------------------------------------------- needs no slots
+
+#[test]
+fn only_nodes_need_slots() {
+    let sandbox = Sandbox::new();
+    let job = generated("rows", "", "rows = 100") + &sink("nowhere", "rows", "to = \"blackhole\"");
+    folder_with(&sandbox, &job);
+    let run = || sandbox.forebay(["run", "job.toml", "--slots", "0"]).run();
+    run().assert_code(0);
+    assert_eq!(
+        count(&summary(&sandbox)["dataflow"], "nowhere", "rows_in"),
+        100
+    );
+    let role = "[roles.worker]\ncommand = [\"true\"]\n";
+    folder_with(&sandbox, &format!("{job}{role}"));
+    let refused = run();
+    refused.assert_code(1);
+    let expected = "error: `--slots 0` keeps nodes off this machine, but no other agent can join\n  hint: say where agents join with `--listen ADDRESS:PORT`\n";
+    assert_eq!(refused.stderr, expected);
+    assert_eq!(sandbox.runs().len(), 1, "{refused}");
+}
+
 // ---------------------------------------------------------------------------------------------------- makes its folders
 
 #[test]
