@@ -11,11 +11,11 @@ use forebay_job::{Diagnostic, Document, Job, Program, Role, TEXT_BYTES_MAX, has_
 use forebay_plugin::{CallError, PluginHost, Problem, Severity};
 use forebay_runtime::Plan;
 
+use crate::dataflow::{self, EarlierOutput};
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
-use crate::plugins::Finder;
-use crate::dataflow::{self, EarlierOutput};
 use crate::folders;
+use crate::plugins::Finder;
 
 /// A job that may run.
 pub(crate) struct Checked {
@@ -147,11 +147,17 @@ fn is_about_dataflow(problem: &Diagnostic) -> bool {
     problem.is_error() && ["dataflow", "sources", "transforms", "sinks"].contains(&table)
 }
 
-/// As they stand in the job file; those in other files behind them.
+/// As they stand in the job file; those in another file where the job file names it.
 fn in_order(problems: &mut [Diagnostic], document: &Document) {
-    problems.sort_by_key(|problem| {
-        let place = problem.location.as_ref();
-        place.map(|place| (place.file != document.file(), place.span.start))
+    problems.sort_by_cached_key(|problem| {
+        let place = problem.location.as_ref()?;
+        let in_job = if place.file == document.file() {
+            place.span.start
+        } else {
+            let named = document.locate(problem.clone()).location?;
+            named.span.start
+        };
+        Some((in_job, place.span.start))
     });
 }
 
