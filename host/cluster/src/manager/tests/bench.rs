@@ -380,13 +380,7 @@ pub(super) fn mended(health: Health) -> Mended {
     }
 }
 
-/// Two workers on two agents.
-pub(super) fn core_in_term(term: u64) -> Core {
-    let (prepared, plugins) = prepared(TWO_WORKERS, Health::Whole);
-    Core::new(setting(term, 2), prepared, plugins)
-}
-
-/// The same in the second term, after this entry.
+/// Two workers in the second term, after this entry.
 pub(super) fn resumed(entry: Entry) -> Core {
     let (prepared, plugins) = prepared(TWO_WORKERS, Health::Whole);
     Core::resumed(setting(2, 2), prepared, plugins, entry)

@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use forebay_job::Job;
 use forebay_plugin::{NodeId, NodePhase};
 
-use super::bench::{Bench, START_MS, core_in_term, resumed, worker};
-use crate::events::{JobEvent, Outcome, Summary};
+use super::bench::{Bench, START_MS, TWO_WORKERS, dataflow, setting, worker};
+use super::native::{Health, job, prepared_job};
+use crate::events::{DataflowPhase, JobEvent, Outcome, Summary};
 use crate::journal::Entry;
 use crate::manager::core::Core;
 use crate::manager::effect::{Effect, Input, StopCall, StopWay};
@@ -15,21 +17,64 @@ use crate::wire::cluster::agent_message::Message as FromAgent;
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::outbox_entry::Event as Told;
 use crate::wire::cluster::{
-    ActionId, AttemptEnded, AttemptReady, AttemptStarted, HeldAttempt, HeldPlace, Inventory,
-    OutboxEntry, PlaceGranted, Register, Resources, Start, Stop, attempt_ended,
+    ActionId, AttemptEnded, AttemptReady, AttemptStarted, DataflowEnded, DataflowFailed,
+    DataflowStarted, DataflowStopped, HeldAttempt, HeldDataflow, HeldPlace, Inventory, OutboxEntry,
+    PlaceGranted, Register, Resources, Start, Stop, StopDataflow, attempt_ended,
 };
 use crate::wire::node::Port;
 use crate::wire::{node_id, to_wire};
 
-/// What ends the job once all of its nodes are ready.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What a job has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parts {
+    Nodes,
+    Dataflow,
+    Both,
+}
+
+impl Parts {
+    fn nodes(self) -> usize {
+        if self == Self::Dataflow { 0 } else { 2 }
+    }
+
+    fn attempts(self) -> &'static [u64] {
+        if self == Self::Nodes { &[] } else { &[1] }
+    }
+
+    /// Two workers, a dataflow of a stream, or both.
+    fn job(self) -> Job {
+        let mut job = job(if self == Self::Dataflow {
+            ""
+        } else {
+            TWO_WORKERS
+        });
+        if self != Self::Nodes {
+            job.dataflow = dataflow(true);
+        }
+        job
+    }
+
+    /// The application manager of this term; `entry`: what the one before has left.
+    fn core(self, term: u64, entry: Option<Entry>) -> Core {
+        let (prepared, plugins) = prepared_job(&self.job(), Health::Whole);
+        match entry {
+            None => Core::new(setting(term, 2), prepared, plugins),
+            Some(entry) => Core::resumed(setting(term, 2), prepared, plugins, entry),
+        }
+    }
+}
+
+/// What ends the job once all of its nodes are ready and its dataflow runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wish {
-    /// Worker 0 ends with exit code 0.
+    /// The dataflow ends, and worker 0 with exit code 0.
     Finish,
-    /// Worker 0 ends with exit code 1.
+    /// Worker 0 ends with exit code 1; without nodes, the dataflow fails.
     Fail,
     /// A person asks for the end.
     Stop,
+    /// A person asks for an end in order.
+    Drain,
 }
 
 /// An agent as far as an application manager sees it.
@@ -48,6 +93,12 @@ struct Agent {
     numbered: u64,
     /// Every start that took effect.
     starts: Vec<(NodeId, u32)>,
+    in_engine: bool,
+    /// The newest attempt that it was told of.
+    dataflow: u64,
+    dataflow_runs: bool,
+    /// Every attempt that began.
+    dataflows: Vec<u64>,
 }
 
 impl Agent {
@@ -55,6 +106,13 @@ impl Agent {
         Self {
             name: name.into(),
             ..Self::default()
+        }
+    }
+
+    fn of_engine(name: &str) -> Self {
+        Self {
+            in_engine: true,
+            ..Self::new(name)
         }
     }
 
@@ -95,8 +153,12 @@ impl Agent {
                 places: self.places.iter().map(place).collect(),
                 attempts: self.live.iter().map(attempt).collect(),
                 outbox_number: self.numbered,
-                ..Inventory::default()
+                dataflow: (self.dataflow > 0).then_some(HeldDataflow {
+                    attempt: self.dataflow,
+                    running: self.dataflow_runs,
+                }),
             }),
+            in_engine: self.in_engine,
             ..Register::default()
         }
     }
@@ -143,7 +205,46 @@ impl Agent {
             }
             ToAgent::Start(start) if self.is_new(start.action) => self.start(&start),
             ToAgent::Stop(stop) if self.is_new(stop.action) => self.stop(&stop),
+            ToAgent::RunDataflow(run) if run.attempt > self.dataflow => {
+                self.run_dataflow(run.attempt);
+            }
+            ToAgent::StopDataflow(stop) => self.stop_dataflow(&stop),
             _ => {}
+        }
+    }
+
+    fn run_dataflow(&mut self, attempt: u64) {
+        assert!(self.in_engine, "only an engine runs it");
+        assert!(!self.dataflow_runs, "two attempts at once");
+        self.dataflow = attempt;
+        self.dataflow_runs = true;
+        self.dataflows.push(attempt);
+        self.tell(Told::DataflowStarted(DataflowStarted { attempt }));
+    }
+
+    fn stop_dataflow(&mut self, stop: &StopDataflow) {
+        let attempt = stop.attempt;
+        let stopped = Told::DataflowStopped(DataflowStopped {
+            attempt,
+            ..DataflowStopped::default()
+        });
+        if attempt > self.dataflow {
+            self.dataflow = attempt;
+            self.tell(stopped);
+        } else if attempt == self.dataflow && stop.drain {
+            self.end_dataflow(Told::DataflowEnded(DataflowEnded {
+                attempt,
+                drained: true,
+                ..DataflowEnded::default()
+            }));
+        } else if attempt == self.dataflow {
+            self.end_dataflow(stopped);
+        }
+    }
+
+    fn end_dataflow(&mut self, end: Told) {
+        if std::mem::take(&mut self.dataflow_runs) {
+            self.tell(end);
         }
     }
 
@@ -204,8 +305,9 @@ fn held_place(id: &NodeId, port: u16) -> HeldPlace {
     }
 }
 
-/// A job of two workers on two agents, whose application manager dies once.
+/// A job on two agents, whose application manager dies once.
 struct World {
+    parts: Parts,
     core: Core,
     agents: [Agent; 2],
     wish: Wish,
@@ -222,10 +324,11 @@ struct World {
 }
 
 impl World {
-    fn new(wish: Wish, dies_after: usize) -> Self {
+    fn new(parts: Parts, wish: Wish, dies_after: usize) -> Self {
         Self {
-            core: core_in_term(1),
-            agents: [Agent::new("a"), Agent::new("b")],
+            parts,
+            core: parts.core(1, None),
+            agents: [Agent::of_engine("a"), Agent::new("b")],
             wish,
             now_ms: START_MS,
             term: 1,
@@ -260,9 +363,7 @@ impl World {
             let message = FromAgent::Outbox(entry);
             return self.input(Input::Agent { link, message });
         }
-        let is_ready = |agent: &Agent| agent.ready.len();
-        let all_ready = self.agents.iter().map(is_ready).sum::<usize>() == 2;
-        if all_ready && !self.is_wished {
+        if self.is_all_there() && !self.is_wished {
             self.is_wished = true;
             return self.come_true();
         }
@@ -272,6 +373,13 @@ impl World {
             .unwrap_or(self.now_ms)
             .max(self.now_ms + 1);
         self.handle(Vec::new());
+    }
+
+    /// All nodes are ready, and the dataflow runs.
+    fn is_all_there(&self) -> bool {
+        let ready = self.agents.iter().map(|agent| agent.ready.len());
+        ready.sum::<usize>() == self.parts.nodes()
+            && self.agents[0].dataflows == self.parts.attempts()
     }
 
     /// The first entry of an outbox that this application manager has not been told.
@@ -286,27 +394,46 @@ impl World {
     }
 
     fn come_true(&mut self) {
-        let id = node_id(worker(0).as_ref());
+        let attempt = 1;
         match self.wish {
-            Wish::Stop => {
-                let call = StopCall {
-                    ticket: 1,
-                    request: "one".into(),
-                    way: StopWay::Now,
-                    reason: "test".into(),
-                };
-                self.input(Input::Stop(call));
-                // A client repeats what was not answered.
-                if self.agents.iter().any(|agent| agent.link.is_none()) {
-                    self.is_wished = false;
-                }
+            Wish::Stop => self.ask_for_end(StopWay::Now),
+            Wish::Drain => self.ask_for_end(StopWay::Orderly { deadline_ms: None }),
+            Wish::Finish => {
+                self.agents[0].end_dataflow(Told::DataflowEnded(DataflowEnded {
+                    attempt,
+                    ..DataflowEnded::default()
+                }));
+                self.end_worker(0);
             }
-            Wish::Finish | Wish::Fail => {
-                let failed = i32::from(self.wish == Wish::Fail);
-                for agent in &mut self.agents {
-                    agent.end(&id, code(failed));
-                }
+            Wish::Fail if self.parts == Parts::Dataflow => {
+                self.agents[0].end_dataflow(Told::DataflowFailed(DataflowFailed {
+                    attempt,
+                    reason: "row 7 is bad".into(),
+                    ..DataflowFailed::default()
+                }));
             }
+            Wish::Fail => self.end_worker(1),
+        }
+    }
+
+    fn end_worker(&mut self, exit_code: i32) {
+        let id = node_id(worker(0).as_ref());
+        for agent in &mut self.agents {
+            agent.end(&id, code(exit_code));
+        }
+    }
+
+    fn ask_for_end(&mut self, way: StopWay) {
+        let call = StopCall {
+            ticket: 1,
+            request: "one".into(),
+            way,
+            reason: "test".into(),
+        };
+        self.input(Input::Stop(call));
+        // A client repeats what was not answered.
+        if self.agents.iter().any(|agent| agent.link.is_none()) {
+            self.is_wished = false;
         }
     }
 
@@ -365,27 +492,27 @@ impl World {
         for agent in &mut self.agents {
             agent.link = None;
         }
-        match self.journal.clone() {
-            None => {
-                self.core = core_in_term(2);
-                self.input(Input::Submitted);
-            }
-            Some(entry) => {
-                self.core = resumed(entry);
-                self.input(Input::Recovered);
-            }
-        }
+        let entry = self.journal.clone();
+        let first = match entry {
+            None => Input::Submitted,
+            Some(_) => Input::Recovered,
+        };
+        self.core = self.parts.core(2, entry);
+        self.input(first);
     }
 }
 
 #[track_caller]
-fn check(wish: Wish, outcome: Outcome) {
+fn check(parts: Parts, wish: Wish, outcome: Outcome, dataflow: Option<DataflowPhase>) {
     for dies_after in 0.. {
-        let mut world = World::new(wish, dies_after);
+        let mut world = World::new(parts, wish, dies_after);
         let died = world.play();
+        let case = format!("{parts:?}, {wish:?}, {dies_after}");
         let summary = world.summary.clone().unwrap();
-        assert_eq!(summary.outcome, outcome, "{dies_after}: {summary:?}");
-        assert_eq!(world.summaries, 1, "{dies_after}");
+        assert_eq!(summary.outcome, outcome, "{case}: {summary:?}");
+        assert_eq!(world.summaries, 1, "{case}");
+        let phase = summary.dataflow.as_ref().map(|dataflow| dataflow.phase);
+        assert_eq!(phase, dataflow, "{case}");
         let mut starts: Vec<_> = world
             .agents
             .iter()
@@ -394,34 +521,60 @@ fn check(wish: Wish, outcome: Outcome) {
         starts.sort();
         let both = [0, 1].map(|index| (NodeId::new("worker", index), 1));
         assert!(
-            starts.iter().eq(&both.each_ref()),
-            "{dies_after}: {starts:?}"
+            starts.iter().copied().eq(&both[..parts.nodes()]),
+            "{case}: {starts:?}"
         );
         for agent in &world.agents {
-            assert!(agent.live.is_empty(), "{dies_after}: {:?}", agent.live);
+            assert!(agent.live.is_empty(), "{case}: {:?}", agent.live);
+            assert!(!agent.dataflow_runs, "{case}");
         }
+        assert_eq!(world.agents[0].dataflows, parts.attempts(), "{case}");
         if !died {
-            assert!(dies_after > 30, "it died at {dies_after} places only");
+            let least = if parts == Parts::Dataflow { 15 } else { 30 };
+            assert!(dies_after > least, "it died at {dies_after} places only");
             return;
         }
         let last = summary.terms.last().unwrap().term;
-        assert!(last == 2 || world.has_ended_in_time, "{dies_after}");
+        assert!(last == 2 || world.has_ended_in_time, "{case}");
     }
 }
 
 #[test]
 fn a_job_succeeds_wherever_its_application_manager_dies() {
-    check(Wish::Finish, Outcome::Succeeded);
+    check(Parts::Nodes, Wish::Finish, Outcome::Succeeded, None);
 }
 
 #[test]
 fn a_job_fails_wherever_its_application_manager_dies() {
-    check(Wish::Fail, Outcome::Failed);
+    check(Parts::Nodes, Wish::Fail, Outcome::Failed, None);
 }
 
 #[test]
 fn a_job_is_stopped_wherever_its_application_manager_dies() {
-    check(Wish::Stop, Outcome::Stopped);
+    check(Parts::Nodes, Wish::Stop, Outcome::Stopped, None);
+}
+
+#[test]
+fn a_dataflow_has_one_attempt_wherever_its_application_manager_dies() {
+    for (wish, outcome, phase) in [
+        (Wish::Finish, Outcome::Succeeded, DataflowPhase::Ended),
+        (Wish::Fail, Outcome::Failed, DataflowPhase::Failed),
+        (Wish::Stop, Outcome::Stopped, DataflowPhase::Stopped),
+        (Wish::Drain, Outcome::Stopped, DataflowPhase::Drained),
+    ] {
+        check(Parts::Dataflow, wish, outcome, Some(phase));
+    }
+}
+
+#[test]
+fn a_dataflow_ends_with_its_nodes_wherever_its_application_manager_dies() {
+    for (wish, outcome, phase) in [
+        (Wish::Finish, Outcome::Succeeded, DataflowPhase::Ended),
+        (Wish::Fail, Outcome::Failed, DataflowPhase::Stopped),
+        (Wish::Stop, Outcome::Stopped, DataflowPhase::Stopped),
+    ] {
+        check(Parts::Both, wish, outcome, Some(phase));
+    }
 }
 
 #[test]
