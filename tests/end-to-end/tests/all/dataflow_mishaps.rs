@@ -249,20 +249,40 @@ fn what_is_left_of_a_dataflow_that_failed_is_whole() {
     let sandbox = Sandbox::new();
     put_operator(&sandbox);
     let job = [
-        generated("rows", "", "rows = 100"),
+        generated("few", "", "rows = 100"),
+        // They come for seconds, and go wrong when the few are long there.
+        generated("rows", "", "rate = 1000\nrows = 3000"),
         "[transforms.mill]\noperator = \"operator-faults.wasm\"\ninput = \"rows\"\nconfig = { fault = \"trap\", at = \"end\" }\n".to_owned(),
-        sink("file", "mill", "path = \"out/file.csv\""),
-        sink("other", "rows", "path = \"out/other.csv\""),
+        sink("before", "few", "path = \"out/before.csv\""),
+        sink("meanwhile", "rows", "path = \"out/meanwhile.csv\""),
+        sink("behind", "mill", "path = \"out/behind.csv\""),
     ];
     folder_with(&sandbox, &job.concat());
     run(&sandbox).run().assert_code(1);
-    let left = names(&sandbox.work().join("out"));
-    assert!(!left.contains("file.csv"), "{left:?}");
-    for name in left {
-        let source = format!("s=out/{name}");
-        let counted = rows(&sandbox, &[&source], "SELECT count(*) AS n FROM s");
-        assert_eq!(counted[0]["n"], 100, "{name}");
+    let out = sandbox.work().join("out");
+    let mut left = names(&out);
+    let text = |name: &str| std::fs::read_to_string(out.join(name)).expect("it is there");
+    assert!(left.remove("before.csv"), "{left:?}");
+    assert_eq!(text("before.csv"), generated_csv(100));
+    // It ends in the moment in which the mill goes wrong: before or behind it.
+    if left.remove("meanwhile.csv") {
+        assert_eq!(text("meanwhile.csv"), generated_csv(3000));
     }
+    assert_eq!(left, [].into());
+}
+
+/// So many rows of [`generated`], byte by byte.
+fn generated_csv(rows: u32) -> String {
+    let mut text = "id,at\n".to_owned();
+    for id in 0..rows {
+        let (second, fraction) = (id / 1000, id % 1000);
+        let fraction = match fraction {
+            0 => String::new(),
+            _ => format!(".{fraction:03}"),
+        };
+        let _ = writeln!(text, "{id},1970-01-01T00:00:{second:02}{fraction}Z");
+    }
+    text
 }
 
 #[test]
