@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::thread;
+use std::time::Duration;
 
 use fastrand::Rng;
 use forebay_test_support::{Running, Sandbox, Signal, WATCHDOG, private_bytes, wait_until};
@@ -99,7 +100,8 @@ fn endless_streams_are_joined_in_memory_that_does_not_grow() {
     folder_with(&sandbox, &(source("a", 1) + &source("b", 2) + join + &sink));
     // It takes all processors that nobody else wants.
     let run = sandbox.forebay(["run", "--format", "json", "job.toml"]);
-    let run = run.through(&["nice"]).start();
+    let watchdog = 2 * WATCHDOG + Duration::from_secs(FILLING + WATCHED);
+    let run = run.through(&["nice"]).within(watchdog).start();
     let memory_after = |seconds: u64| {
         run.wait_event(&format!("second {seconds}"), |event| {
             event["kind"] == "progress" && event["running_ms"].as_u64() >= Some(seconds * 1000)
