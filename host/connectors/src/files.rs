@@ -302,15 +302,16 @@ fn is_csv(reading: &Reading) -> bool {
 async fn infer_json(readings: &[Reading]) -> Result<Schema, Error> {
     let mut merged: Option<Schema> = None;
     for reading in readings {
-        let path = || reading.file.name.to_string();
-        let schema = json::sample(reading, SAMPLE_ROWS).await?;
-        let schema = schema.ok_or_else(|| Error::Empty(path()))?;
+        // A file without rows has no columns either: one of several that a sink has written.
+        let Some(schema) = json::sample(reading, SAMPLE_ROWS).await? else {
+            continue;
+        };
         merged = Some(match merged {
             None => schema,
-            Some(before) => merge(before, schema, &path())?,
+            Some(before) => merge(before, schema, &reading.file.name)?,
         });
     }
-    Ok(merged.unwrap_or_else(Schema::empty))
+    merged.ok_or_else(|| Error::Empty(readings[0].file.name.to_string()))
 }
 
 fn merge(before: Schema, schema: Schema, path: &str) -> Result<Schema, Error> {

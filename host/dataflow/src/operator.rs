@@ -122,7 +122,7 @@ pub trait Operator: Send {
         Reads::Any
     }
 
-    /// Whether it wants no more rows, as a query whose LIMIT is met: then its end comes, and what feeds nobody else ends too.
+    /// Whether it wants no more rows, as a query whose LIMIT is met: then its end comes, and what feeds nobody else ends too, at its next rows.
     fn has_enough(&self) -> bool {
         false
     }

@@ -117,6 +117,7 @@ impl OperatorTask {
             }
             self.common.turn().await;
         }
+        self.common.meter.waits(Waiting::Output);
         self.common.chain.end().await?;
         let last = self.common.state(None, self.inputs.watermarks())?;
         self.common.coordinator.report_end(self.common.id, last);
@@ -186,6 +187,7 @@ impl SourceTask {
             self.common.turn().await;
         }
         self.owner.counters.note(Watermark::ALL);
+        self.common.meter.waits(Waiting::Output);
         self.common.chain.end().await?;
         let last = self.state()?;
         self.common.coordinator.report_end(self.common.id, last);

@@ -115,8 +115,12 @@ pub(crate) fn plan_query(
 
 /// What comes out is taken to be as much as goes in, where all of that is known.
 fn bytes_read(query: &Query, relations: &Relations) -> Option<u64> {
-    let read = query.reads().keys();
-    read.map(|name| relations.get(name)?.bytes).sum()
+    let read = query.reads();
+    // It makes its rows itself.
+    if read.is_empty() {
+        return None;
+    }
+    read.keys().map(|name| relations.get(name)?.bytes).sum()
 }
 
 /// Loads a component and asks it for its columns.

@@ -29,7 +29,8 @@ pub struct Error {
 /// What an error is about, for what can be told of that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum About {
-    MissingColumn(String),
+    /// With the name of a relation, where the query gives one.
+    MissingColumn((Option<String>, String)),
     AmbiguousColumn(String),
     OrderBy,
     Limit,
@@ -112,8 +113,15 @@ fn schema(error: &SchemaError) -> Error {
             field,
             valid_fields,
         } => {
-            let missing = Error::new(format!("there is no column `{}`", name(field)))
-                .about(About::MissingColumn(field.name.clone()));
+            let missing = Error::new(format!("there is no column `{}`", name(field))).about(
+                About::MissingColumn((
+                    field
+                        .relation
+                        .as_ref()
+                        .map(|relation| relation.table().to_owned()),
+                    field.name.clone(),
+                )),
+            );
             match nearest(&field.name, valid_fields.iter().map(Column::name)) {
                 Some(nearest) => missing.with_hint(format!("did you mean `{nearest}`?")),
                 None => missing,

@@ -11,10 +11,10 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use crate::error::{About, Place};
-use crate::lineage::origin;
+use crate::lineage::{Origin, origin};
 use crate::{Error, Relations};
 
-/// The error with all that the query and its relations tell of it.
+/// The error with all that the query and its relations tell of it. What is not certain is not told.
 pub(crate) fn explained(mut error: Error, query: &Statement, relations: &Relations) -> Error {
     let reading = Reading::of(query);
     let (concerned, columns) = Concerned::by(&error, query);
@@ -22,14 +22,23 @@ pub(crate) fn explained(mut error: Error, query: &Statement, relations: &Relatio
         .place
         .or_else(|| place(&error.about, &reading))
         .or_else(|| start(concerned?));
-    let better = match &error.about {
-        About::MissingColumn(column) => left_out(column, &reading, relations),
-        About::AmbiguousColumn(column) => ways_to_name(column, &reading, relations),
-        _ if error.hint.is_none() => types(&columns, &reading, relations),
-        _ => None,
-    };
-    error.hint = better.or(error.hint);
+    // Within a query in a query a name may mean something else.
+    if reading.selects.len() == 1 {
+        let better = match &error.about {
+            About::MissingColumn(missing) => left_out(missing, &reading, relations),
+            About::AmbiguousColumn(column) => ways_to_name(column, &reading, relations),
+            _ if is_about_types(&error) => types(&columns, &reading, relations),
+            _ => None,
+        };
+        error.hint = better.or(error.hint);
+    }
     error
+}
+
+/// In the words of DataFusion.
+fn is_about_types(error: &Error) -> bool {
+    let words = ["coerce", "No function matches", "boolean"];
+    error.hint.is_none() && words.iter().any(|word| error.message.contains(word))
 }
 
 /// The place of the one part of a query that this can be about; with several, nobody knows which one it is.
@@ -43,6 +52,8 @@ fn place(about: &About, reading: &Reading) -> Option<Place> {
             of_names = reading.joins_of(names);
             &of_names
         }
+        // Of several queries each may have groups, if only those of DISTINCT or UNION.
+        About::Grouping if reading.selects.len() > 1 => return None,
         About::Grouping if reading.groupings.is_empty() => &reading.selects,
         About::Grouping => &reading.groupings,
         About::MissingColumn(_)
@@ -65,32 +76,41 @@ fn start(span: Span) -> Option<Place> {
 }
 
 /// A column that is missing may be one that a transform before this one does not pass on.
-fn left_out(column: &str, reading: &Reading, relations: &Relations) -> Option<String> {
+fn left_out(missing: &ColumnName, reading: &Reading, relations: &Relations) -> Option<String> {
+    let (alias, column) = missing;
+    let tables = reading.tables.iter();
+    let named = tables.filter(|(known, _)| alias.as_ref().is_none_or(|alias| alias == known));
     let mut before: Vec<(&str, &str)> = Vec::new();
-    for (_, relation) in &reading.tables {
-        let known = relations.get(relation)?;
-        before.extend(
-            known
-                .lineage
-                .reads
-                .iter()
-                .map(|read| (relation.as_str(), read.as_str())),
-        );
+    for (_, relation) in named {
+        before.extend(reads_of(relation, relations));
     }
     let mut seen = BTreeSet::new();
     while let Some((by, relation)) = before.pop() {
         let known = relations.get(relation)?;
         if known.schema.column_with_name(column).is_some() {
-            return Some(format!(
-                "`{relation}` has `{column}`, but `{by}` does not pass it on: select it there"
+            let made = origin(relation, column, relations);
+            let renamed = reading.column_of(&made, relations);
+            return Some(renamed.map_or_else(
+                || format!("`{relation}` has `{column}`, but `{by}` does not pass it on"),
+                |name| format!("`{column}` of `{relation}` is `{name}` here"),
             ));
         }
         if seen.insert(relation) {
-            let reads = known.lineage.reads.iter();
-            before.extend(reads.map(|read| (relation, read.as_str())));
+            before.extend(reads_of(relation, relations));
         }
     }
     None
+}
+
+/// A relation with each that it is made of.
+fn reads_of<'a>(
+    relation: &'a str,
+    relations: &'a Relations,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let known = relations.get(relation).into_iter();
+    known
+        .flat_map(|known| &known.lineage.reads)
+        .map(move |read| (relation, read.as_str()))
 }
 
 fn ways_to_name(column: &str, reading: &Reading, relations: &Relations) -> Option<String> {
@@ -155,16 +175,27 @@ impl Reading {
         reading
     }
 
-    /// The joins with something of such a name; if there are none, all.
+    /// The joins with something of such a name; if the query has only one, that.
     fn joins_of(&self, names: &[String]) -> Vec<Span> {
+        let is_only = self.selects.len() == 1 && self.joins.len() == 1;
         let is_meant =
             |name: &Option<String>| name.as_ref().is_some_and(|name| names.contains(name));
-        let meant = self.joins.iter().filter(|(name, _)| is_meant(name));
-        let spans: Vec<Span> = meant.map(|(_, span)| *span).collect();
-        if spans.is_empty() {
-            return self.joins.iter().map(|(_, span)| *span).collect();
-        }
-        spans
+        let meant = self
+            .joins
+            .iter()
+            .filter(|(name, _)| is_only || is_meant(name));
+        meant.map(|(_, span)| *span).collect()
+    }
+
+    /// What a column that was made there is called in the relations of this query.
+    fn column_of<'a>(&self, made: &Origin, relations: &'a Relations) -> Option<&'a str> {
+        let known = self
+            .tables
+            .iter()
+            .filter_map(|(_, relation)| relations.get(relation));
+        let mut passed_on = known.flat_map(|known| &known.lineage.passed_on);
+        let found = passed_on.find(|(_, origin)| *origin == made)?;
+        Some(found.0)
     }
 }
 
@@ -174,8 +205,9 @@ impl Visitor for Reading {
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         self.orders
             .extend(query.order_by.as_ref().map(Spanned::span));
-        let limit = query.limit_clause.as_ref();
-        self.limits.extend(limit.map(Spanned::span));
+        let limit = query.limit_clause.as_ref().map(Spanned::span);
+        let fetch = query.fetch.as_ref().map(Spanned::span);
+        self.limits.extend(limit.into_iter().chain(fetch));
         ControlFlow::Continue(())
     }
 
@@ -186,8 +218,12 @@ impl Visitor for Reading {
         self.groupings
             .extend(is_grouped.then(|| select.group_by.span()));
         let joins = select.from.iter().flat_map(|table| &table.joins);
+        let joined = joins.map(|join| &join.relation);
+        // A comma joins, too.
+        let listed = select.from.iter().skip(1).map(|table| &table.relation);
+        let all = joined.chain(listed);
         self.joins
-            .extend(joins.map(|join| (name_of(&join.relation), join.relation.span())));
+            .extend(all.map(|table| (name_of(table), table.span())));
         ControlFlow::Continue(())
     }
 
@@ -230,36 +266,43 @@ struct Concerned<'a> {
     error: &'a Error,
     /// How many of them are around the current one.
     inside: usize,
+    /// How many of them are in no other.
+    outermost: usize,
     /// The first of them.
     first: Option<Span>,
     columns: Vec<ColumnName>,
 }
 
 impl<'a> Concerned<'a> {
-    /// Where the first of them is, and all their columns.
+    /// Where it is, and all its columns; nothing where it may be one of several.
     fn by(error: &'a Error, query: &Statement) -> (Option<Span>, Vec<ColumnName>) {
         let mut concerned = Self {
             error,
             inside: 0,
+            outermost: 0,
             first: None,
             columns: Vec::new(),
         };
         let _ = query.visit(&mut concerned);
-        (concerned.first, concerned.columns)
+        match concerned.outermost {
+            1 => (concerned.first, concerned.columns),
+            _ => (None, Vec::new()),
+        }
     }
 
     /// By its place; where the planner gives none, by what it quotes.
     fn is_about(&self, expression: &Expr) -> bool {
-        let message = &self.error.message;
         if let About::Expression(span) = self.error.about {
             return common::Span::try_from_sqlparser_span(expression.span()) == Some(span);
         }
-        match expression {
-            Expr::Function(function) => {
-                last(&function.name).is_some_and(|name| message.contains(&format!("'{name}(")))
-            }
-            _ => column(expression).is_some_and(|(_, name)| message.contains(&format!(".{name}'"))),
-        }
+        let quoted = match expression {
+            Expr::Function(function) => last(&function.name).map(|name| format!("'{name}(")),
+            _ => column(expression).map(|(relation, name)| match relation {
+                Some(relation) => format!("'{relation}.{name}'"),
+                None => format!(".{name}'"),
+            }),
+        };
+        quoted.is_some_and(|quoted| self.error.message.contains(&quoted))
     }
 }
 
@@ -268,6 +311,7 @@ impl Visitor for Concerned<'_> {
 
     fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
         if self.inside > 0 || self.is_about(expression) {
+            self.outermost += usize::from(self.inside == 0);
             self.inside += 1;
             self.first.get_or_insert(expression.span());
             self.columns.extend(column(expression));
@@ -300,6 +344,6 @@ fn last(name: &ObjectName) -> Option<String> {
 fn normal(name: &Ident) -> String {
     match name.quote_style {
         Some(_) => name.value.clone(),
-        None => name.value.to_lowercase(),
+        None => name.value.to_ascii_lowercase(),
     }
 }

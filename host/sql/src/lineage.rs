@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, TableScan};
 
 use crate::planner::position;
 use crate::{Error, Relations};
@@ -79,8 +79,10 @@ fn columns(plan: &LogicalPlan, relations: &Relations) -> Vec<Option<Origin>> {
             let of = |expression: &Expr| input.get(position(expression, schema)?)?.clone();
             projection.expr.iter().map(of).collect()
         }
-        // Several columns become one.
-        LogicalPlan::Union(union) => vec![None; union.schema.fields().len()],
+        // Several columns become one, or others than a column of the same name.
+        LogicalPlan::Union(_)
+        | LogicalPlan::RecursiveQuery(_)
+        | LogicalPlan::Distinct(Distinct::On(_)) => vec![None; plan.schema().fields().len()],
         other => by_name(other, relations),
     }
 }

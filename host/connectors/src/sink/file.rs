@@ -248,7 +248,7 @@ impl FileSink {
         let failed = |error| Error::io(&name, Verb::Write, error);
         let hold = self.folders.hold(folder_of(path)).map_err(failed)?;
         let file = LocalFile::create(path, self.overwrite).map_err(failed)?;
-        let target = LocalTarget::new(name, file, hold, self.runtime.clone());
+        let target = LocalTarget::new(name, file.inside(hold), self.runtime.clone());
         Ok(Target::Local(target))
     }
 

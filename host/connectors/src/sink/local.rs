@@ -31,6 +31,8 @@ pub(crate) struct LocalFile {
     overwrite: bool,
     written: u64,
     is_complete: bool,
+    /// Goes after the file, which may be the last one in its folder.
+    folder: Option<Hold>,
 }
 
 impl LocalFile {
@@ -64,7 +66,14 @@ impl LocalFile {
             overwrite,
             written: 0,
             is_complete: false,
+            folder: None,
         }
+    }
+
+    /// In a folder that may have been made for it.
+    pub(crate) fn inside(mut self, folder: Hold) -> Self {
+        self.folder = Some(folder);
+        self
     }
 
     /// Writes all of it. What was written before an error is counted, too.
@@ -122,6 +131,7 @@ impl Drop for LocalFile {
             // Nobody is left to be told.
             let _ = std::fs::remove_file(path);
         }
+        drop(self.folder.take());
     }
 }
 
@@ -160,7 +170,6 @@ pub(crate) struct LocalTarget {
     name: String,
     runtime: Handle,
     state: State,
-    _folder: Hold,
 }
 
 enum State {
@@ -170,12 +179,11 @@ enum State {
 }
 
 impl LocalTarget {
-    pub(crate) fn new(name: String, file: LocalFile, folder: Hold, runtime: Handle) -> Self {
+    pub(crate) fn new(name: String, file: LocalFile, runtime: Handle) -> Self {
         Self {
             name,
             runtime,
             state: State::Idle(file),
-            _folder: folder,
         }
     }
 

@@ -120,6 +120,18 @@ fn empty_files() {
     }
 }
 
+/// A sink of several tasks writes such ones: a task that gets no row knows no column.
+#[test]
+fn an_empty_file_of_json_lines_among_others_has_their_columns() {
+    let folder = tempdir().unwrap();
+    for (name, content) in [("0.jsonl", ""), ("1.jsonl", "{\"a\":1}\n"), ("2.jsonl", "")] {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let rows = read_options(folder.path(), FileSourceOptions::new("*.jsonl")).unwrap();
+    assert_eq!(types(&rows.schema()), ["a Int64"]);
+    assert_eq!(rows.num_rows(), 1);
+}
+
 fn declared(fields: Vec<Field>) -> FileSourceOptions {
     FileSourceOptions {
         schema: Some(Arc::new(Schema::new(fields))),

@@ -47,6 +47,8 @@ fn sinks_that_would_lose_rows_of_others_are_refused() {
     let text = r#"
 name = "a"
 sources.rows.path = "data/rows.csv"
+sources.some.path = "some/r*.csv"
+sources.all.path = "all/"
 [sinks]
 one = { input = "rows", path = "out/a.csv" }
 two = { input = "rows", path = "./out//a.csv", overwrite = true }
@@ -55,11 +57,17 @@ four = { input = "rows", to = "stdout" }
 five = { input = "rows", to = "stdout" }
 six = { input = "rows", to = "blackhole" }
 seven = { input = "rows", to = "blackhole" }
+eight = { input = "some", path = "out/../some/rows.csv" }
+nine = { input = "all", path = "all", format = "csv" }
+ten = { input = "some", path = "some/others.csv" }
+eleven = { input = "some", path = "some", format = "csv", overwrite = true }
 "#;
     assert_snapshot!(problems(text), @r"
-job.toml:6:32: error[job/conflict]: `sinks.one` writes there already (sinks.two.path); hint: give each sink a place of its own; `UNION ALL` in a transform makes one of both
-job.toml:7:34: error[job/conflict]: `sources.rows` reads what this sink would write (sinks.three.path); hint: write into another file: what a job reads stays as it is
-job.toml:9:31: error[job/conflict]: `sinks.four` writes there already (sinks.five.to); hint: give each sink a place of its own; `UNION ALL` in a transform makes one of both
+job.toml:8:32: error[job/conflict]: `sinks.one` writes there already (sinks.two.path); hint: give each sink a place of its own; `UNION ALL` in a transform makes one of both
+job.toml:9:34: error[job/conflict]: `sources.rows` reads what this sink would write (sinks.three.path); hint: write into another file: what a job reads stays as it is
+job.toml:11:31: error[job/conflict]: `sinks.four` writes there already (sinks.five.to); hint: give each sink a place of its own; `UNION ALL` in a transform makes one of both
+job.toml:14:34: error[job/conflict]: `sources.some` reads what this sink would write (sinks.eight.path); hint: write into another file: what a job reads stays as it is
+job.toml:15:32: error[job/conflict]: `sources.all` reads what this sink would write (sinks.nine.path); hint: write into another file: what a job reads stays as it is
 ");
 }
 

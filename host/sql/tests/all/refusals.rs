@@ -57,6 +57,7 @@ fn names_that_may_be_of_several() {
     insta::assert_snapshot!(refusals(&[
         "SELECT origin FROM flights f JOIN weather w ON f.time_hour = w.time_hour",
         "SELECT f.origin, w.origin FROM flights f JOIN weather w ON f.time_hour = w.time_hour",
+        "SELECT origin FROM (SELECT * FROM flights) AS a JOIN weather w ON a.time_hour = w.time_hour",
         "SELECT flight AS a, delay AS a FROM flights",
     ]));
 }
@@ -67,6 +68,9 @@ fn types_that_do_not_fit() {
         "SELECT flight + origin FROM flights WHERE delay = INTERVAL '1 hour'",
         "SELECT abs(origin) FROM flights",
         "SELECT flight FROM flights WHERE origin",
+        "SELECT origin FROM flights WHERE origin",
+        "SELECT abs(delay), abs(origin) FROM flights",
+        "SELECT delay + 1 FROM (SELECT upper(origin) AS delay FROM flights) AS x",
         "SELECT origin FROM flights UNION ALL SELECT origin, temp FROM weather",
     ]));
 }
@@ -95,6 +99,9 @@ fn state_without_bound() {
         "SELECT date_trunc('hour', time_hour) AS hour, array_agg(flight ORDER BY delay) FROM flights GROUP BY hour",
         "SELECT flight FROM flights WHERE delay > (SELECT avg(seats) FROM planes)",
         "SELECT f.flight FROM flights f JOIN planes p ON p.flight = f.flight\nJOIN weather w ON w.origin = f.origin",
+        "SELECT DISTINCT origin FROM (SELECT date_bin(INTERVAL '1 hour', time_hour) AS at, origin FROM flights GROUP BY at, origin) AS f",
+        "SELECT f.flight FROM flights f JOIN planes p ON p.flight = f.flight WHERE f.origin IN (SELECT origin FROM weather)",
+        "SELECT f.flight FROM flights f, weather w JOIN planes p ON p.flight = w.visib",
         "SELECT flight FROM flights WHERE flight IN (SELECT flight FROM planes ORDER BY seats) ORDER BY flight",
     ]));
 }
