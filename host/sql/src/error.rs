@@ -190,6 +190,11 @@ fn parser(error: &ParserError) -> Error {
 
 /// A message of DataFusion in our form: one line, no capital at its beginning, no full stop; what it offers is a hint.
 fn planned(message: &str) -> Error {
+    if let Some(function) = unfit(message) {
+        return Error::new(format!(
+            "the function '{function}' does not take columns of these types"
+        ));
+    }
     let mut lines = message.lines();
     let error = Error::new(lower_first(
         lines.next().unwrap_or_default().trim_end_matches('.'),
@@ -200,6 +205,12 @@ fn planned(message: &str) -> Error {
         }
         _ => error,
     }
+}
+
+/// The function that takes no such arguments; DataFusion calls that an internal error, and lists all that it has tried.
+fn unfit(message: &str) -> Option<&str> {
+    let (before, _) = message.split_once("' failed to match any signature")?;
+    before.rsplit('\'').next()
 }
 
 fn lower_first(message: &str) -> String {

@@ -37,7 +37,7 @@ pub(crate) fn explained(mut error: Error, query: &Statement, relations: &Relatio
 
 /// In the words of DataFusion.
 fn is_about_types(error: &Error) -> bool {
-    let words = ["coerce", "No function matches", "boolean"];
+    let words = ["coerce", "No function matches", "boolean", "of these types"];
     error.hint.is_none() && words.iter().any(|word| error.message.contains(word))
 }
 
@@ -295,14 +295,16 @@ impl<'a> Concerned<'a> {
         if let About::Expression(span) = self.error.about {
             return common::Span::try_from_sqlparser_span(expression.span()) == Some(span);
         }
-        let quoted = match expression {
-            Expr::Function(function) => last(&function.name).map(|name| format!("'{name}(")),
-            _ => column(expression).map(|(relation, name)| match relation {
-                Some(relation) => format!("'{relation}.{name}'"),
-                None => format!(".{name}'"),
-            }),
-        };
-        quoted.is_some_and(|quoted| self.error.message.contains(&quoted))
+        let says = |quoted: String| self.error.message.contains(&quoted);
+        if let Expr::Function(function) = expression {
+            let name = last(&function.name);
+            return name
+                .is_some_and(|name| says(format!("'{name}(")) || says(format!("'{name}' ")));
+        }
+        column(expression).is_some_and(|(relation, name)| match relation {
+            Some(relation) => says(format!("'{relation}.{name}'")),
+            None => says(format!(".{name}'")),
+        })
     }
 }
 

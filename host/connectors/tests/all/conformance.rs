@@ -13,6 +13,7 @@ use forebay_connectors::{FileSinkOptions, FileSourceOptions, Format, SourceConne
 use forebay_dataflow::Exchange;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
+use tempfile::TempDir;
 
 use crate::random;
 use crate::support::{graph_to, prepare, prepare_sink, read, read_options, run, whole, write};
@@ -107,13 +108,19 @@ fn options(kind: &Kind, schema: &SchemaRef) -> FileSourceOptions {
     }
 }
 
-fn check_round_trip(kind: &Kind, seed: u64, batch_rows: usize) {
-    let mut rng = Rng::with_seed(seed);
-    let schema = random::schema(&(kind.types)(), &mut rng);
-    let batches = random::batches(&schema, kind.nan, &mut rng);
+/// A folder with a file of random rows, and these.
+fn written(kind: &Kind, rng: &mut Rng) -> (TempDir, SchemaRef, Vec<RecordBatch>) {
+    let schema = random::schema(&(kind.types)(), rng);
+    let batches = random::batches(&schema, kind.nan, rng);
     let folder = tempfile::tempdir().unwrap();
     let sink = prepare_sink(folder.path(), FileSinkOptions::new(kind.file), &schema, 1).unwrap();
     write(&schema, batches.clone(), sink, 1).unwrap();
+    (folder, schema, batches)
+}
+
+fn check_round_trip(kind: &Kind, seed: u64, batch_rows: usize) {
+    let mut rng = Rng::with_seed(seed);
+    let (folder, schema, batches) = written(kind, &mut rng);
     let expected = whole(&schema, &batches);
 
     let theirs = (kind.theirs)(&folder.path().join(kind.file), &schema).unwrap();
@@ -147,11 +154,7 @@ const SINK_TASKS: usize = 3;
 /// From a file through an exchange into files of several tasks: as Arrow reads those, no row is missing, twice, or another one.
 fn check_copy(kind: &Kind, seed: u64, batch_rows: usize) {
     let mut rng = Rng::with_seed(seed);
-    let schema = random::schema(&(kind.types)(), &mut rng);
-    let batches = random::batches(&schema, kind.nan, &mut rng);
-    let folder = tempfile::tempdir().unwrap();
-    let sink = prepare_sink(folder.path(), FileSinkOptions::new(kind.file), &schema, 1).unwrap();
-    write(&schema, batches.clone(), sink, 1).unwrap();
+    let (folder, schema, batches) = written(kind, &mut rng);
 
     let mut from = options(kind, &schema);
     from.batch_rows = batch_rows;

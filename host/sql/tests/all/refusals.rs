@@ -67,6 +67,7 @@ fn types_that_do_not_fit() {
     insta::assert_snapshot!(refusals(&[
         "SELECT flight + origin FROM flights WHERE delay = INTERVAL '1 hour'",
         "SELECT abs(origin) FROM flights",
+        "SELECT date_trunc('hour', time_hour) AS at, sum(origin) AS n FROM flights GROUP BY at",
         "SELECT flight FROM flights WHERE origin",
         "SELECT origin FROM flights WHERE origin",
         "SELECT abs(delay), abs(origin) FROM flights",
