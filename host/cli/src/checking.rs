@@ -117,12 +117,12 @@ fn check(
         }
         Purpose::Draw => EarlierOutput::Left,
     };
+    let mistaken = checked.mistaken_relations();
     let mut problems = checked.diagnostics;
     problems.extend(found.into_iter().map(|problem| document.locate(problem)));
     let mut plan = None;
-    // What could not be read would be missing, and what reads it would be wrong only for that.
-    if !problems.iter().any(is_about_dataflow) {
-        let (planned, found) = dataflow::plan(document, &draft, earlier);
+    if let Some(mistaken) = mistaken {
+        let (planned, found) = dataflow::plan(document, &draft, mistaken, earlier);
         plan = planned;
         problems.extend(found);
     }
@@ -140,11 +140,6 @@ fn check(
             warnings: problems,
         })
     })
-}
-
-fn is_about_dataflow(problem: &Diagnostic) -> bool {
-    let table = problem.key.split('.').next().unwrap_or_default();
-    problem.is_error() && ["dataflow", "sources", "transforms", "sinks"].contains(&table)
 }
 
 /// As they stand in the job file; those in another file where the job file names it.

@@ -1,6 +1,6 @@
 //! The dataflow of a job, planned, and its problems with their places.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use forebay_job::{Dataflow, Diagnostic, Document, Job, Location, code};
@@ -18,11 +18,12 @@ pub(crate) enum EarlierOutput {
     Left,
 }
 
-/// Plans the dataflow of a job, if it has one, and looks at every file that it names. Must be called where a runtime is, on a thread that
-/// may block.
+/// Plans the dataflow of a job, if it has one, and looks at every file that it names, but for those of relations that are mistaken. Must
+/// be called where a runtime is, on a thread that may block.
 pub(crate) fn plan(
     document: &Document,
     job: &Job,
+    mistaken: BTreeSet<String>,
     earlier: EarlierOutput,
 ) -> (Option<Plan>, Vec<Diagnostic>) {
     if job.dataflow.is_empty() {
@@ -31,6 +32,7 @@ pub(crate) fn plan(
     let runtime = Handle::current();
     let setting = Setting {
         compiled: folders::compiled_plugins(),
+        mistaken,
         replaces_output: earlier == EarlierOutput::Left,
         ..Setting::new(runtime.clone())
     };

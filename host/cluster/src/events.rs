@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use forebay_job::{Job, Sink};
 use serde::{Deserialize, Serialize};
 
 /// One line: the event with its number and time.
@@ -262,6 +263,9 @@ pub struct ProgressEvent {
 pub struct OperatorCounts {
     /// Its name.
     pub operator: String,
+    /// What it is.
+    #[serde(default)]
+    pub part: OperatorPart,
     /// Its tasks.
     pub tasks: u32,
     /// Those that have ended.
@@ -276,6 +280,19 @@ pub struct OperatorCounts {
     pub malformed: u64,
     /// Rows that filled no round and were left out.
     pub dropped: u64,
+}
+
+/// What an operator is in its dataflow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorPart {
+    /// It makes rows of rows.
+    #[default]
+    Transform,
+    /// It reads from outside.
+    Source,
+    /// It gives rows away.
+    Sink,
 }
 
 /// An operator of the running dataflow.
@@ -354,6 +371,18 @@ pub struct DataflowSummary {
     pub running_ms: u64,
     /// What each operator did in the last one.
     pub operators: Vec<OperatorSummary>,
+    /// Where sinks have written; empty unless the last one ended or was drained.
+    #[serde(default)]
+    pub outputs: Vec<SinkOutput>,
+}
+
+/// See [`DataflowSummary::outputs`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkOutput {
+    /// The name of the sink.
+    pub sink: String,
+    /// An absolute path, a URL, or `standard output`.
+    pub place: String,
 }
 
 /// See [`DataflowSummary::operators`].
@@ -384,7 +413,24 @@ impl DataflowSummary {
             phase,
             running_ms,
             operators: operators.into_iter().map(summary).collect(),
+            outputs: Vec::new(),
         }
+    }
+
+    /// With the places of the sinks of this job, if they are complete.
+    #[must_use]
+    pub fn with_outputs(self, job: &Job) -> Self {
+        if !matches!(self.phase, DataflowPhase::Ended | DataflowPhase::Drained) {
+            return self;
+        }
+        let output = |sink: &Sink| {
+            Some(SinkOutput {
+                sink: sink.name.clone(),
+                place: job.place_of(sink)?,
+            })
+        };
+        let outputs = job.dataflow.sinks.iter().filter_map(output).collect();
+        Self { outputs, ..self }
     }
 }
 

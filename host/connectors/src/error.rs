@@ -107,7 +107,7 @@ pub enum Error {
         problem: String,
     },
     /// A column that a file should have.
-    #[error("`{path}` has no column `{column}`, which the schema has")]
+    #[error("`{path}` has no column `{column}`, which the source has")]
     ColumnMissing {
         /// The file.
         path: String,
@@ -115,7 +115,7 @@ pub enum Error {
         column: String,
     },
     /// A column that a file should not have.
-    #[error("`{path}` has a column `{column}`, which the schema does not have")]
+    #[error("`{path}` has a column `{column}`, which the source does not have")]
     ColumnUnknown {
         /// The file.
         path: String,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 
 use crate::exchange::Exchange;
-use crate::graph::{Graph, Kind};
+use crate::graph::Graph;
 
 /// What an operator is in a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +55,7 @@ impl Graph {
         nodes
             .map(|(operator, node)| Description {
                 name: node.name.clone(),
-                part: match (&node.kind, &node.schema) {
-                    (Kind::Source { .. }, _) => Part::Source,
-                    (Kind::Operator { .. }, Some(_)) => Part::Transform,
-                    (Kind::Operator { .. }, None) => Part::Sink,
-                },
+                part: node.part(),
                 parallelism: node.parallelism,
                 schema: node.schema.clone(),
                 inputs: node

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, SchemaRef};
 
+use crate::description::Part;
 use crate::error::{Cause, GraphError};
 use crate::event_time::is_time;
 use crate::exchange::{Bounds, Exchange, Rest};
@@ -58,6 +59,16 @@ pub(crate) struct Node {
     /// The input that it reads to the end before the others.
     pub(crate) table: Option<usize>,
     pub(crate) kind: Kind,
+}
+
+impl Node {
+    pub(crate) fn part(&self) -> Part {
+        match (&self.kind, &self.schema) {
+            (Kind::Source { .. }, _) => Part::Source,
+            (Kind::Operator { .. }, Some(_)) => Part::Transform,
+            (Kind::Operator { .. }, None) => Part::Sink,
+        }
+    }
 }
 
 /// Operators and the streams between them. Inputs name operators that are there already, so there are no cycles.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::time::Duration;
 
 use crate::Watermark;
+use crate::description::Part;
 use crate::exchange::Gauge;
 use crate::executor::Meter;
 
@@ -66,6 +67,8 @@ impl Counters {
 pub struct Progress {
     /// Its name.
     pub operator: Arc<str>,
+    /// What it is.
+    pub part: Part,
     /// Its tasks.
     pub tasks: usize,
     /// Those that have ended.
@@ -98,6 +101,7 @@ pub struct Progress {
 #[derive(Debug)]
 pub(crate) struct Watched {
     pub(crate) operator: Arc<str>,
+    pub(crate) part: Part,
     pub(crate) tasks: Vec<WatchedTask>,
 }
 
@@ -125,6 +129,7 @@ impl Watched {
         let times = || self.tasks.iter().map(|task| task.meter.times());
         Progress {
             operator: self.operator.clone(),
+            part: self.part,
             tasks: self.tasks.len(),
             ended: times().filter(|times| times.has_ended).count(),
             rows_in: total(|counters| &counters.rows_in),

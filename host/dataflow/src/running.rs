@@ -273,6 +273,7 @@ impl<'a> Assembly<'a> {
         let watched = watched
             .map(|(node, tasks)| Watched {
                 operator: node.name.clone(),
+                part: node.part(),
                 tasks,
             })
             .collect();

@@ -1,5 +1,6 @@
 //! The text of a job file: read, parsed, checked as a whole, and searched for the place of a key.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -223,6 +224,30 @@ impl Checked {
     /// are sources, transforms and sinks without one, or without what they cannot do without. Only for finding more problems (plugins' `prepare`); `None` after a syntax error.
     pub fn draft(&self) -> Option<&Job> {
         self.draft.as_ref()
+    }
+
+    /// Sources, transforms and sinks of which the draft says something else than the file, or nothing: whoever looks for more problems
+    /// had better not look at them, nor at what reads them. `None`: nobody knows which there are.
+    pub fn mistaken_relations(&self) -> Option<BTreeSet<String>> {
+        self.draft.as_ref()?;
+        let is_mistake = |problem: &&Diagnostic| {
+            problem.severity == Severity::Error && problem.code != code::NO_SINKS
+        };
+        let mut mistaken = BTreeSet::new();
+        for problem in self.diagnostics.iter().filter(is_mistake) {
+            let path = Key::parse(&problem.key).unwrap_or_default();
+            let path: Vec<_> = path.iter().map(Key::get).collect();
+            match path.as_slice() {
+                ["sources" | "transforms" | "sinks"] => return None,
+                // That is told of the input; where the rows would go can be looked at.
+                ["sinks", _, "input"] => {}
+                ["sources" | "transforms" | "sinks", name, ..] => {
+                    mistaken.insert((*name).to_owned());
+                }
+                _ => {}
+            }
+        }
+        Some(mistaken)
     }
 
     /// The job with its warnings, or all problems if one of them is an error.

@@ -51,6 +51,19 @@ impl Job {
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.base.join(path)
     }
+
+    /// Where rows of a sink are when it is complete, for people; `None`: nowhere.
+    pub fn place_of(&self, sink: &Sink) -> Option<String> {
+        match &sink.target {
+            Target::Files(files) if files.path.contains("://") => Some(files.path.clone()),
+            Target::Files(files) => {
+                let place = self.resolve(Path::new(&files.path));
+                Some(place.to_string_lossy().into_owned())
+            }
+            Target::Stdout(_) => Some("standard output".into()),
+            Target::Blackhole => None,
+        }
+    }
 }
 
 /// What a lost record may cost in a job.

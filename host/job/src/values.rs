@@ -102,7 +102,7 @@ pub(crate) const OUTER_NAMES: Naming = Naming {
     not_last: b"-",
 };
 
-/// Names of sources, transforms and sinks: a query can have them without quotes.
+/// Names of sources, transforms and sinks: a query can have them without quotes, unless there is a dash in them.
 pub(crate) const DATAFLOW_NAMES: Naming = Naming {
     characters: "lower-case letters, digits, underscores and dashes",
     others: b"_-",

@@ -5,20 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What each of some transforms reads, by name. What else it reads is no transform.
 pub(crate) type Inputs = BTreeMap<String, BTreeSet<String>>;
 
-/// Transforms so that each comes behind those that it reads, otherwise as given; or a circle of them, each read by the one before.
-pub(crate) fn in_order(names: &[String], inputs: &Inputs) -> Result<Vec<String>, Vec<String>> {
+/// Transforms so that each comes behind those that it reads, otherwise as given; and circles of them, in which each reads the next one.
+pub(crate) fn in_order(names: &[String], inputs: &Inputs) -> (Vec<String>, Vec<Vec<String>>) {
     let mut ordered: Vec<String> = Vec::new();
+    let mut circles = Vec::new();
     while ordered.len() < names.len() {
         let next = names.iter().find(|name| {
             let is_known = |input: &String| !inputs.contains_key(input) || ordered.contains(input);
             !ordered.contains(name) && inputs[*name].iter().all(is_known)
         });
-        match next {
-            Some(next) => ordered.push(next.clone()),
-            None => return Err(circle(names, inputs, &ordered)),
+        if let Some(next) = next {
+            ordered.push(next.clone());
+        } else {
+            let circle = circle(names, inputs, &ordered);
+            ordered.extend(circle.iter().cloned());
+            circles.push(circle);
         }
     }
-    Ok(ordered)
+    (ordered, circles)
 }
 
 /// Every transform that is left reads another one that is left, so a walk along them comes round.
@@ -68,14 +72,31 @@ mod tests {
     #[test]
     fn who_is_read_comes_first() {
         let (names, inputs) = inputs(&[("c", &["b", "flights"]), ("b", &["a"]), ("a", &[])]);
-        assert_eq!(in_order(&names, &inputs).unwrap(), ["a", "b", "c"]);
+        let (order, circles) = in_order(&names, &inputs);
+        assert_eq!(order, ["a", "b", "c"]);
+        assert!(circles.is_empty());
     }
 
     #[test]
     fn a_circle_is_named_without_what_leads_to_it() {
         let (names, inputs) = inputs(&[("d", &["c"]), ("a", &["b"]), ("b", &["c"]), ("c", &["a"])]);
-        let circle = in_order(&names, &inputs).unwrap_err();
-        assert_eq!(circle, ["c", "a", "b"]);
+        let (order, circles) = in_order(&names, &inputs);
+        assert_eq!(circles, [["c", "a", "b"]]);
+        assert_eq!(order, ["c", "a", "b", "d"]);
+    }
+
+    #[test]
+    fn every_circle_is_found_and_what_is_in_none_is_in_order() {
+        let (names, inputs) = inputs(&[
+            ("a", &["b"]),
+            ("b", &["a"]),
+            ("c", &["c"]),
+            ("f", &["e"]),
+            ("e", &["flights"]),
+        ]);
+        let (order, circles) = in_order(&names, &inputs);
+        assert_eq!(circles, [vec!["a", "b"], vec!["c"]]);
+        assert_eq!(order, ["e", "f", "a", "b", "c"]);
     }
 
     #[test]

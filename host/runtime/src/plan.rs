@@ -29,6 +29,8 @@ pub struct Setting {
     pub spill: Option<PathBuf>,
     /// Components by transform, instead of the files that the job names.
     pub components: BTreeMap<String, Vec<u8>>,
+    /// Sources, transforms and sinks with mistakes that were told already: they are not looked at, nor is what reads them.
+    pub mistaken: BTreeSet<String>,
     /// Output that is there is no problem: an earlier attempt of this run has written it and it is replaced, or nothing is to run.
     pub replaces_output: bool,
 }
@@ -41,6 +43,7 @@ impl Setting {
             compiled: None,
             spill: None,
             components: BTreeMap::new(),
+            mistaken: BTreeSet::new(),
             replaces_output: false,
         }
     }
@@ -171,11 +174,11 @@ pub async fn plan(job: &Job, setting: Setting) -> Planned {
     let access = Access::new(&job.base, setting.runtime.clone());
     let mut planner = Planner {
         job,
+        broken: setting.mistaken.clone(),
         setting,
         access,
         problems: Vec::new(),
         relations: Relations::new(),
-        broken: BTreeSet::new(),
         queries: BTreeMap::new(),
         inputs: Inputs::new(),
         components: BTreeMap::new(),
@@ -211,10 +214,7 @@ impl Planner<'_> {
         let sources = self.sources().await;
         self.read_queries();
         self.find_inputs();
-        let Some(order) = self.order() else {
-            self.sinks(&BTreeMap::new()).await;
-            return None;
-        };
+        let order = self.order();
         let transforms = self.transforms(&order);
         let used = self.used();
         let mut plan = Plan {
@@ -241,6 +241,9 @@ impl Planner<'_> {
     async fn sources(&mut self) -> Vec<Source> {
         let mut prepared = Vec::new();
         for source in &self.job.dataflow.sources {
+            if self.broken.contains(&source.name) {
+                continue;
+            }
             match sources::prepare(source, &self.access).await {
                 Ok(source) => {
                     self.relations
@@ -260,6 +263,9 @@ impl Planner<'_> {
 
     fn read_queries(&mut self) {
         for transform in &self.job.dataflow.transforms {
+            if self.broken.contains(&transform.name) {
+                continue;
+            }
             if let TransformKind::Sql(text) = &transform.kind {
                 match Sql::read(&transform.name, text, &self.job.base) {
                     Ok(sql) => {
@@ -273,7 +279,11 @@ impl Planner<'_> {
 
     fn find_inputs(&mut self) {
         for transform in &self.job.dataflow.transforms {
-            let inputs = inputs_of(transform, self.queries.get(&transform.name));
+            let inputs = if self.broken.contains(&transform.name) {
+                Ok(Vec::new())
+            } else {
+                inputs_of(transform, self.queries.get(&transform.name))
+            };
             let inputs = inputs.unwrap_or_else(|problem| {
                 self.is_broken(&transform.name, [problem]);
                 Vec::new()
@@ -283,7 +293,8 @@ impl Planner<'_> {
         }
     }
 
-    fn order(&mut self) -> Option<Vec<String>> {
+    /// Transforms behind those that they read. Those that read each other in a circle are broken.
+    fn order(&mut self) -> Vec<String> {
         let transforms = &self.job.dataflow.transforms;
         let names: Vec<String> = transforms.iter().map(|one| one.name.clone()).collect();
         // A name that nobody has may be one of a transform, mistyped: by then all others are known.
@@ -293,9 +304,12 @@ impl Planner<'_> {
         };
         let (known, unknown): (Vec<_>, Vec<_>) = names.into_iter().partition(is_known);
         let names: Vec<String> = known.into_iter().chain(unknown).collect();
-        in_order(&names, &self.inputs)
-            .map_err(|circle| self.tell_circle(&circle))
-            .ok()
+        let (order, circles) = in_order(&names, &self.inputs);
+        for circle in circles {
+            self.tell_circle(&circle);
+            self.broken.extend(circle);
+        }
+        order
     }
 
     fn is_named(&self, name: &str) -> bool {
@@ -352,7 +366,8 @@ impl Planner<'_> {
     ) -> Result<(PlannedTransform, forebay_sql::Relation), Vec<Problem>> {
         let operator = match (&transform.kind, self.queries.get(&transform.name)) {
             (TransformKind::Sql(_), Some(sql)) => {
-                let planned = transforms::plan_query(transform, sql, &self.relations);
+                let problems = &mut self.problems;
+                let planned = transforms::plan_query(transform, sql, &self.relations, problems);
                 return planned.map_err(|problem| vec![problem]);
             }
             // Its file could not be read, which was told.
@@ -405,7 +420,8 @@ impl Planner<'_> {
             let found = Diagnostic::warning(code::UNUSED, format!("{table}.{name}"), message);
             Problem::from(found.with_hint("read it in a transform, give it a sink, or remove it"))
         });
-        if self.problems.is_empty() {
+        let is_error = |problem: &Problem| problem.diagnostic.is_error();
+        if self.broken.is_empty() && !self.problems.iter().any(is_error) {
             self.problems.extend(told);
         }
         used
@@ -416,6 +432,9 @@ impl Planner<'_> {
         let no_columns: SchemaRef = Schema::empty().into();
         let mut prepared = Vec::new();
         for sink in &self.job.dataflow.sinks {
+            if self.setting.mistaken.contains(&sink.name) {
+                continue;
+            }
             let stream = streams.get(&sink.input);
             let schema = stream.map_or(&no_columns, Stream::schema);
             let tasks = stream.map_or(1, Stream::parallelism);

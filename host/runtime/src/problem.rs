@@ -20,6 +20,8 @@ pub mod code {
     pub const SQL_FILE: &str = "sql/missing-file";
     /// A query that does not parse, does not fit what it reads, or would need unbounded state.
     pub const SQL: &str = "sql/invalid";
+    /// A query that takes texts for something else, and fails at the first one that is none.
+    pub const CAST: &str = "sql/implicit-cast";
     /// Transforms that read each other in a circle.
     pub const CYCLE: &str = "transform/cycle";
     /// A component that cannot be loaded.
@@ -38,6 +40,7 @@ pub mod code {
         EVENT_TIME,
         SQL_FILE,
         SQL,
+        CAST,
         CYCLE,
         OPERATOR,
         OPERATOR_REFUSED,

@@ -71,33 +71,45 @@ impl Sql {
     }
 
     fn problem(&self, name: &str, error: &forebay_sql::Error) -> Problem {
+        let found = problem(code::SQL, self.key(name), error, error.hint.clone());
+        self.placed(found, error)
+    }
+
+    fn warning(&self, name: &str, warning: &forebay_sql::Error) -> Problem {
+        let found = Diagnostic::warning(code::CAST, self.key(name), warning.to_string());
+        self.placed(hinted(found, warning.hint.clone()), warning)
+    }
+
+    fn key(&self, name: &str) -> String {
         let key = match self.file {
             Some(_) => "sql_file",
             None => "sql",
         };
-        let key = format!("transforms.{name}.{key}");
+        format!("transforms.{name}.{key}")
+    }
+
+    fn placed(&self, problem: Problem, error: &forebay_sql::Error) -> Problem {
         // Of a query with a file of its own that is better than the key in the job file.
         let whole = self.file.as_ref().map(|_| Place { line: 1, column: 1 });
         let spot = error.place.or(whole).map(|place| Spot {
             file: self.file.clone(),
             place,
         });
-        let hint = error.hint.clone();
-        Problem {
-            spot,
-            ..problem(code::SQL, key, error, hint)
-        }
+        Problem { spot, ..problem }
     }
 }
 
-/// Plans a query over relations that are known.
+/// Plans a query over relations that are known; what may fail while it runs is told.
 pub(crate) fn plan_query(
     transform: &Transform,
     sql: &Sql,
     relations: &Relations,
+    problems: &mut Vec<Problem>,
 ) -> Result<(Planned, Relation), Problem> {
     let query = forebay_sql::plan(&sql.text, relations)
         .map_err(|error| sql.problem(&transform.name, &error))?;
+    let warnings = query.warnings().iter();
+    problems.extend(warnings.map(|warning| sql.warning(&transform.name, warning)));
     let relation = Relation {
         schema: query.schema().clone(),
         event_time: query.event_time().map(str::to_owned),

@@ -122,8 +122,15 @@ fn schema(error: &SchemaError) -> Error {
                     field.name.clone(),
                 )),
             );
-            match nearest(&field.name, valid_fields.iter().map(Column::name)) {
-                Some(nearest) => missing.with_hint(format!("did you mean `{nearest}`?")),
+            let names = || valid_fields.iter().map(Column::name);
+            let begun = names().find(|name| is_begun_by(name, &field.name));
+            match begun.or_else(|| nearest(&field.name, names())) {
+                Some(meant) if is_plain(meant) => {
+                    missing.with_hint(format!("did you mean `{meant}`?"))
+                }
+                Some(meant) => missing.with_hint(format!(
+                    "did you mean `\"{meant}\"`? Only names of lower-case letters, digits and `_` go without quotes"
+                )),
                 None => missing,
             }
         }
@@ -146,11 +153,25 @@ pub(crate) fn two_columns(name: &str) -> Error {
 }
 
 /// As one writes it.
-fn name(column: &Column) -> String {
+pub(crate) fn name(column: &Column) -> String {
     match &column.relation {
         Some(relation) => format!("{relation}.{}", column.name),
         None => column.name.clone(),
     }
+}
+
+/// Whether a query that names it without quotes is about this column alone.
+fn is_plain(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    name.bytes().all(is_plain) && !name.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// Whether `dep` is what a query is taken to name that has `dep-time` without quotes.
+fn is_begun_by(name: &str, part: &str) -> bool {
+    let rest = name.to_lowercase();
+    let rest = rest.strip_prefix(part);
+    rest.and_then(|rest| rest.chars().next())
+        .is_some_and(|next| !next.is_alphanumeric() && next != '_')
 }
 
 /// The name that is most like this one, if any is.
@@ -179,13 +200,18 @@ fn parser(error: &ParserError) -> Error {
                 },
             ))
         });
-    match placed {
-        Some((message, place)) => Error {
-            place: Some(place),
-            ..Error::new(lower_first(message))
-        },
-        None => Error::new(lower_first(message)),
+    let (message, place) = match placed {
+        Some((message, place)) => (message, Some(place)),
+        None => (message.as_str(), None),
+    };
+    let error = Error {
+        place,
+        ..Error::new(lower_first(message))
+    };
+    if message.ends_with("found: -") {
+        return error.with_hint("a name with a dash stands in double quotes, as in \"week-days\"");
     }
+    error
 }
 
 /// A message of DataFusion in our form: one line, no capital at its beginning, no full stop; what it offers is a hint.

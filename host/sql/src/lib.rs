@@ -6,6 +6,7 @@
 
 mod aggregates;
 mod build;
+mod casts;
 mod depth;
 mod error;
 mod evaluate;
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 use arrow_schema::SchemaRef;
 use forebay_dataflow::{Cause, Source};
 
+pub use self::casts::hint_of;
 pub use self::error::{Error, Place};
 pub use self::lineage::{Lineage, Origin};
 pub use self::planner::{Query, Reads};

@@ -24,7 +24,7 @@ use crate::node::{Kind, Node, fresh_name, unique_names};
 use crate::refusal::{needs_all_rows, no_relation, only_queries};
 use crate::stage::{RelationTable, StagePlan};
 use crate::window::Pieces;
-use crate::{Error, Relation, Relations, depth, evaluate};
+use crate::{Error, Relation, Relations, casts, depth, evaluate};
 
 /// A query that can run.
 pub struct Query {
@@ -32,6 +32,7 @@ pub struct Query {
     reads: Reads,
     is_bounded: bool,
     lineage: Lineage,
+    warnings: Vec<Error>,
 }
 
 /// The columns of each relation that a query reads.
@@ -63,6 +64,11 @@ impl Query {
     /// Where the columns that come out come from.
     pub fn lineage(&self) -> &Lineage {
         &self.lineage
+    }
+
+    /// What may fail while it runs.
+    pub fn warnings(&self) -> &[Error] {
+        &self.warnings
     }
 }
 
@@ -237,6 +243,7 @@ impl Planner<'_> {
     fn query(&mut self, statement: Statement) -> Result<Query, Error> {
         let plan = self.plan(statement)?;
         let lineage = lineage::of_query(&plan, self.relations)?;
+        let warnings = casts::unwritten(&plan, &self.coerced(&plan)?)?;
         let plan = self.state.optimize(&plan)?;
         let is_bounded = self.is_bounded(&plan)?;
         let root = self.node(&plan)?;
@@ -245,7 +252,15 @@ impl Planner<'_> {
             reads: std::mem::take(&mut self.reads),
             is_bounded,
             lineage,
+            warnings,
         })
+    }
+
+    /// With all that types which differ make necessary.
+    fn coerced(&self, plan: &LogicalPlan) -> Result<LogicalPlan, Error> {
+        let options = self.state.config_options();
+        let analyzer = self.state.analyzer();
+        Ok(analyzer.execute_and_check(plan.clone(), options, |_, _| {})?)
     }
 
     fn plan(&self, statement: Statement) -> Result<LogicalPlan, Error> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable};
 use forebay_dataflow::operators::{TumblingWindowPlan, WindowTime};
 
 use crate::aggregates;
@@ -133,7 +133,7 @@ impl Planner<'_> {
             .collect();
         let shortest = pieces.iter().min_by_key(|(_, pieces)| pieces.size);
         let Some((&window, &of_window)) = shortest else {
-            return Err(no_window(&aggregate.input, self.relations));
+            return Err(no_window(aggregate, self.relations));
         };
         let width = input.schema.fields().len();
         let (input, keys) = self.keyed(input, &aggregate.input, aggregate.group_expr.iter())?;
@@ -182,12 +182,37 @@ impl Planner<'_> {
     }
 }
 
-fn no_window(plan: &LogicalPlan, relations: &Relations) -> Error {
+/// Whether it tells pieces of time apart that are not of one length.
+fn has_no_length(group: &Expr) -> bool {
+    let function = match group {
+        Expr::Alias(alias) => return has_no_length(&alias.expr),
+        Expr::ScalarFunction(function) => function,
+        _ => return false,
+    };
+    let Some(Expr::Literal(length, _)) = function.args.first() else {
+        return false;
+    };
+    match function.name() {
+        "date_trunc" => {
+            let unit = length.try_as_str().flatten();
+            unit.is_some_and(|unit| Pieces::of_unit(unit).is_none())
+        }
+        "date_bin" => fixed(&function.args[0]).is_none(),
+        _ => false,
+    }
+}
+
+fn no_window(aggregate: &Aggregate, relations: &Relations) -> Error {
     let error = Error::new(
         "unbounded state: nothing bounds how many groups GROUP BY or DISTINCT has to remember",
     )
     .about(About::Grouping);
-    match any_time_of(plan, relations) {
+    if aggregate.group_expr.iter().any(has_no_length) {
+        return error.with_hint(
+            "a window has one length for all time, which a month, a quarter and a year have not: group by a day or a week",
+        );
+    }
+    match any_time_of(&aggregate.input, relations) {
         Some(time) => error.with_hint(format!(
             "group by a window of the event time too, as in GROUP BY date_bin(INTERVAL '1 hour', {time})"
         )),

@@ -12,8 +12,8 @@ use forebay_cluster::agent::{
     DataflowEnd, DataflowExecutor, DataflowFault, DataflowNote, DataflowTeller, DataflowWay, HowFar,
 };
 use forebay_cluster::run_directory::RunDirectory;
-use forebay_cluster::wire::cluster::OperatorProgress;
-use forebay_dataflow::{Error, Graph, Handle, Options, Progress, Running, Watermark};
+use forebay_cluster::wire::cluster::{OperatorPart, OperatorProgress};
+use forebay_dataflow::{Error, Graph, Handle, Options, Part, Progress, Running, Watermark};
 use forebay_plugin::OperatorError;
 use forebay_runtime::Plan;
 
@@ -83,12 +83,12 @@ fn hint_of(error: &Error) -> Option<String> {
     if let Some(component) = cause_of::<OperatorError>(error) {
         return component.hint();
     }
-    let hint = match cause_of(error)? {
-        Malformed(_) => {
+    let hint = match cause_of(error) {
+        Some(Malformed(_)) => {
             "mend the row, or leave some out with `malformed = { skip = 100 }` in the source"
         }
-        TooManyMalformed { .. } => "mend the rows, or allow more of them in `malformed`",
-        _ => return None,
+        Some(TooManyMalformed { .. }) => "mend the rows, or allow more of them in `malformed`",
+        _ => forebay_sql::hint_of(error)?,
     };
     Some(hint.to_owned())
 }
@@ -268,6 +268,12 @@ fn operator(progress: &Progress) -> OperatorProgress {
     };
     OperatorProgress {
         operator: progress.operator.to_string(),
+        part: match progress.part {
+            Part::Source => OperatorPart::Source,
+            Part::Transform => OperatorPart::Transform,
+            Part::Sink => OperatorPart::Sink,
+        }
+        .into(),
         tasks: small(progress.tasks),
         ended: small(progress.ended),
         rows_in: progress.rows_in,

@@ -264,7 +264,7 @@ fn failed(error: &forebay_dataflow::Error) -> Failure {
     let hint = match cause_of(error) {
         Some(Malformed(_)) => Some("mend the row, or leave it out with `--skip-malformed ROWS`"),
         Some(TooManyMalformed { .. }) => Some("mend the rows, or allow more of them"),
-        _ => None,
+        _ => forebay_sql::hint_of(error),
     };
     Failure::from_input(error).hinted(hint)
 }

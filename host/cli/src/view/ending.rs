@@ -185,6 +185,7 @@ fn places(summary: &Summary) -> Vec<String> {
         neutral(&summary.run_dir.to_string_lossy())
     )];
     match (summary.outcome, log) {
+        (Outcome::Succeeded, _) if summary.nodes.is_empty() => {}
         (Outcome::Succeeded, _) => lines.push(format!("  output: {}", path("output"))),
         (_, Some(log)) => lines.push(format!("  log: {}", path(&log))),
         _ => lines.push(format!("  logs: {}", path("logs"))),
@@ -316,7 +317,6 @@ mod tests {
             OPERATOR  ROWS IN  ROWS OUT   ROWS/S  LATE  MALFORMED
             flights   336,776   168,388  134,710     0          0
           run: /jobs/.forebay/runs/digits-1
-          output: /jobs/.forebay/runs/digits-1/output
         ");
     }
 

@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use forebay_cluster::events::{
-    DataflowEvent, DataflowPhase, DataflowSummary, OperatorCounts, OperatorProgress, ProgressEvent,
+    DataflowEvent, DataflowPhase, DataflowSummary, OperatorCounts, OperatorPart, OperatorProgress,
+    OperatorSummary, ProgressEvent,
 };
+use jiff::Timestamp;
 
 use crate::text::{Colour, Palette, duration, neutral, table};
 
-/// Most operators of the one line that goes by.
+/// Most sources and sinks of the one line that goes by.
 const TOLD_MAX: usize = 8;
+/// Event time that is further behind is that of the past, and told as it is.
+const LAG_MAX: Duration = Duration::from_hours(24);
+/// A dataflow that was shorter had no pace.
+const PACE_MS_MIN: u64 = 100;
 /// Most operators of the table at the end.
 const SHOWN_MAX: usize = 24;
 /// What takes more of its time than this is named.
@@ -38,15 +44,19 @@ fn cells(operator: &OperatorProgress) -> Vec<String> {
     cells
 }
 
-/// Nothing where there is no event time.
+/// Nothing where there is no event time; of the past, where that is replayed.
 fn event_time(operator: &OperatorProgress) -> String {
-    match operator.watermark_lag_ms {
+    let lag = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or_default());
+    match (
+        operator.watermark_lag_ms.map(lag),
+        operator.watermark_ms.map(Timestamp::from_millisecond),
+    ) {
         _ if operator.idle => "silent".into(),
-        None => String::new(),
-        Some(lag) => {
-            let lag = Duration::from_millis(u64::try_from(lag).unwrap_or_default());
-            format!("{} behind", duration(lag))
+        (Some(lag), Some(Ok(at))) if lag > LAG_MAX => {
+            format!("at {}", at.strftime("%Y-%m-%d %H:%M UTC"))
         }
+        (Some(lag), _) => format!("{} behind", duration(lag)),
+        (None, _) => String::new(),
     }
 }
 
@@ -104,7 +114,7 @@ pub(super) fn phase_line(event: &DataflowEvent, palette: Palette) -> String {
     text + &hint
 }
 
-/// All in one line.
+/// In one line: what goes in and out, and what leaves rows out.
 pub(super) fn progress_line(event: &ProgressEvent) -> String {
     let operator = |operator: &OperatorProgress| {
         let counts = &operator.counts;
@@ -121,9 +131,12 @@ pub(super) fn progress_line(event: &ProgressEvent) -> String {
             grouped_rate(operator.rows_per_second)
         )
     };
-    let told = event.operators.iter().take(TOLD_MAX).map(operator);
-    let told: Vec<_> = told.collect();
-    let more = event.operators.len() - told.len();
+    let is_told = |operator: &&OperatorProgress| {
+        operator.counts.part != OperatorPart::Transform || !left_out(&operator.counts).is_empty()
+    };
+    let mut telling = event.operators.iter().filter(is_told);
+    let told: Vec<_> = telling.by_ref().take(TOLD_MAX).map(operator).collect();
+    let more = telling.count();
     let more = if more > 0 {
         format!(", and {more} more")
     } else {
@@ -152,8 +165,8 @@ pub(super) fn summary_table(summary: &DataflowSummary) -> Vec<String> {
         vec![
             counts.operator.clone(),
             grouped(counts.rows_in),
-            grouped(counts.rows_out),
-            grouped_rate(operator.rows_per_second),
+            rows_out(counts),
+            pace(summary, operator),
             grouped(counts.late),
             grouped(counts.malformed),
         ]
@@ -165,7 +178,47 @@ pub(super) fn summary_table(summary: &DataflowSummary) -> Vec<String> {
     if more > 0 {
         lines.push(format!("    ... and {more} more"));
     }
+    lines.extend(outputs(summary));
     lines
+}
+
+/// Where complete rows are.
+fn outputs(summary: &DataflowSummary) -> Vec<String> {
+    if summary.outputs.is_empty() {
+        return Vec::new();
+    }
+    let rows_of = |sink: &str| {
+        let mut operators = summary.operators.iter();
+        let operator = operators.find(|operator| operator.counts.operator == sink);
+        grouped(operator.map_or(0, |operator| operator.counts.rows_in))
+    };
+    let rows = summary.outputs.iter().map(|output| {
+        let rows = format!("{} rows", rows_of(&output.sink));
+        vec![output.sink.clone(), rows, output.place.clone()]
+    });
+    let table = table(&aligned(rows.collect(), 1..2));
+    let title = match summary.phase {
+        DataflowPhase::Drained => "  wrote what was read until it was stopped:",
+        _ => "  wrote:",
+    };
+    let mut lines = vec![title.to_owned()];
+    lines.extend(table.lines().map(|line| format!("    {line}")));
+    lines
+}
+
+/// A sink emits none.
+fn rows_out(counts: &OperatorCounts) -> String {
+    match counts.part {
+        OperatorPart::Sink => String::new(),
+        OperatorPart::Source | OperatorPart::Transform => grouped(counts.rows_out),
+    }
+}
+
+fn pace(summary: &DataflowSummary, operator: &OperatorSummary) -> String {
+    if summary.running_ms < PACE_MS_MIN {
+        return String::new();
+    }
+    grouped_rate(operator.rows_per_second)
 }
 
 fn headline(summary: &DataflowSummary) -> String {
@@ -175,8 +228,14 @@ fn headline(summary: &DataflowSummary) -> String {
     } else {
         String::new()
     };
+    let output = match summary.phase {
+        DataflowPhase::Failed | DataflowPhase::Stopped => {
+            "; files that were not complete are discarded"
+        }
+        _ => "",
+    };
     format!(
-        "  dataflow {} after {time}{attempt}:",
+        "  dataflow {} after {time}{attempt}{output}:",
         summary.phase.as_str()
     )
 }
@@ -221,12 +280,15 @@ fn grouped_rate(rate: f64) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use forebay_cluster::events::SinkOutput;
+
     use super::*;
 
     pub(in crate::view) fn operator(name: &str, rows: u64) -> OperatorProgress {
         OperatorProgress {
             counts: OperatorCounts {
                 operator: name.into(),
+                part: OperatorPart::Source,
                 tasks: 2,
                 ended: 0,
                 rows_in: rows,
@@ -248,6 +310,7 @@ pub(super) mod tests {
         late.watermark_lag_ms = Some(61_000);
         late.counts.late = 1_000;
         late.counts.malformed = 2;
+        late.watermark_ms = Some(1_357_000_000_000);
         let mut held_up = operator("flights", 999);
         (held_up.back_pressured, held_up.rows_per_second) = (0.9, 0.25);
         let mut silent = operator("weather", 0);
@@ -256,12 +319,16 @@ pub(super) mod tests {
         let mut ended = operator("sink", 7);
         ended.counts.ended = 2;
         ended.watermark_lag_ms = Some(-5);
-        let lines = lines(&[held_up, silent, late, ended]);
+        let mut replayed = operator("2013", 7);
+        replayed.watermark_ms = Some(1_357_000_000_000);
+        replayed.watermark_lag_ms = Some(400_000_000_000);
+        let lines = lines(&[held_up, silent, late, ended, replayed]);
         insta::assert_snapshot!(lines.join("\n"), @r"
-        flights         999 in        499 out    0.2/s                    back-pressured 90 %
-        weather           0 in          0 out  1,235/s  silent            busy 25 %
-        win␛dow  12,345,678 in  6,172,839 out  1,235/s  1 min 1 s behind  busy 25 %            1,000 late, 2 malformed
-        sink              7 in          3 out  1,235/s  0 ms behind       ended
+        flights         999 in        499 out    0.2/s                           back-pressured 90 %
+        weather           0 in          0 out  1,235/s  silent                   busy 25 %
+        win␛dow  12,345,678 in  6,172,839 out  1,235/s  1 min 1 s behind         busy 25 %            1,000 late, 2 malformed
+        sink              7 in          3 out  1,235/s  0 ms behind              ended
+        2013              7 in          3 out  1,235/s  at 2013-01-01 00:26 UTC  busy 25 %
         ");
     }
 
@@ -273,6 +340,9 @@ pub(super) mod tests {
             operators: vec![operator("flights", 12_000), operator("joined\u{7}", 6_000)],
         };
         event.operators[1].counts.late = 3;
+        event.operators.push(operator("filtered", 6_000));
+        event.operators[1].counts.part = OperatorPart::Transform;
+        event.operators[2].counts.part = OperatorPart::Transform;
         insta::assert_snapshot!(progress_line(&event), @"dataflow: flights 12,000 rows (1,235/s), joined␇ 6,000 rows (1,235/s, 3 late)");
         event.operators = vec![operator("a", 1); 20];
         assert!(progress_line(&event).ends_with(", and 12 more"));
@@ -298,15 +368,22 @@ pub(super) mod tests {
     #[test]
     fn the_table_of_the_end_has_all_operators() {
         let mut counts = operator("flights", 1_234_567).counts;
-        let sink = operator("a-sink-with-a-long-name", 20).counts;
+        let mut sink = operator("a-sink-with-a-long-name", 20).counts;
+        sink.part = OperatorPart::Sink;
         counts.malformed = 12;
         let phase = DataflowPhase::Ended;
-        let summary = DataflowSummary::new(2, phase, 10_000, [counts, sink]);
+        let mut summary = DataflowSummary::new(2, phase, 10_000, [counts, sink]);
+        summary.outputs.push(SinkOutput {
+            sink: "a-sink-with-a-long-name".into(),
+            place: "/data/out".into(),
+        });
         insta::assert_snapshot!(summary_table(&summary).join("\n"), @r"
         dataflow ended after 10.0 s (attempt 2):
           OPERATOR                   ROWS IN  ROWS OUT   ROWS/S  LATE  MALFORMED
           flights                  1,234,567   617,283  123,457     0         12
-          a-sink-with-a-long-name         20        10      2.0     0          0
+          a-sink-with-a-long-name         20                2.0     0          0
+        wrote:
+          a-sink-with-a-long-name  20 rows  /data/out
         ");
     }
 }

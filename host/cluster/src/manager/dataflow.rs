@@ -73,7 +73,7 @@ impl DataflowRecord {
         })
     }
 
-    pub(super) fn summary(&self) -> DataflowSummary {
+    fn summary(&self) -> DataflowSummary {
         let operators = self.operators.iter().cloned();
         DataflowSummary::new(self.attempt, self.phase, self.running_ms(), operators)
     }
@@ -303,6 +303,11 @@ impl Core {
     }
 
     /// For `status`.
+    pub(super) fn dataflow_summary(&self) -> Option<DataflowSummary> {
+        let dataflow = self.tables.dataflow.as_ref()?;
+        Some(dataflow.summary().with_outputs(&self.prepared.job))
+    }
+
     pub(super) fn describe_dataflow(&self) -> Option<Json> {
         let dataflow = self.tables.dataflow.as_ref()?;
         let progress = self.pace.latest().filter(|_| dataflow.runs());

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::events::{OperatorCounts, OperatorProgress, ProgressEvent, rate};
-use crate::wire::cluster::{DataflowProgress, OperatorProgress as Told};
+use crate::events::{OperatorCounts, OperatorPart, OperatorProgress, ProgressEvent, rate};
+use crate::wire::cluster::{DataflowProgress, OperatorPart as Part, OperatorProgress as Told};
 
 /// How often progress goes to `events.jsonl`; it goes to those who watch whenever it comes.
 const KEPT_EVERY_MS: u64 = 10_000;
@@ -76,6 +76,11 @@ impl Pace {
 pub(super) fn counts(told: &Told) -> OperatorCounts {
     OperatorCounts {
         operator: told.operator.clone(),
+        part: match told.part() {
+            Part::Transform => OperatorPart::Transform,
+            Part::Source => OperatorPart::Source,
+            Part::Sink => OperatorPart::Sink,
+        },
         tasks: told.tasks,
         ended: told.ended,
         rows_in: told.rows_in,

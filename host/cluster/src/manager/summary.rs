@@ -4,7 +4,7 @@ use forebay_plugin::NodeId;
 use serde_json::{Value as Json, json};
 
 use super::core::Core;
-use super::tables::{DataflowRecord, End, NodeRecord};
+use super::tables::{End, NodeRecord};
 use crate::events::{Cause, NodeSummary, Summary};
 
 impl Core {
@@ -23,7 +23,7 @@ impl Core {
                 .nodes()
                 .map(|(id, node)| node_summary(&id, node))
                 .collect(),
-            dataflow: self.tables.dataflow.as_ref().map(DataflowRecord::summary),
+            dataflow: self.dataflow_summary(),
         }
     }
 

@@ -161,12 +161,12 @@ fn a_declared_schema_must_be_that_of_the_file() {
     check_declared(
         "b\n1\n",
         vec![a()],
-        "`rows.csv` has no column `a`, which the schema has",
+        "`rows.csv` has no column `a`, which the source has",
     );
     check_declared(
         "a,b\n1,2\n",
         vec![a()],
-        "`rows.csv` has a column `b`, which the schema does not have",
+        "`rows.csv` has a column `b`, which the source does not have",
     );
     let list = DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true)));
     check_declared(

@@ -212,11 +212,11 @@ fn another_schema_midway() {
     write("25.csv", "m\n1\n");
     let source = prepare(folder.path(), FileSourceOptions::new("*.csv")).unwrap();
     let error = read(source, 1).unwrap_err();
-    let expected = "`25.csv` has no column `n`, which the schema has";
+    let expected = "`25.csv` has no column `n`, which the source has";
     assert_eq!(crate::support::cause(&error), expected);
     write("11.csv", "m\n1\n");
     let error = prepare(folder.path(), FileSourceOptions::new("*.csv")).err();
-    let expected = "`11.csv` has no column `n`, which the schema has";
+    let expected = "`11.csv` has no column `n`, which the source has";
     assert_eq!(text(&error.unwrap()), expected);
 }
 

@@ -49,6 +49,9 @@ fn names_that_do_not_exist() {
         "SELECT flight,\n  dellay FROM flights",
         "SELECT f.tepm FROM flights f JOIN weather w ON f.time_hour = w.time_hour",
         "SELECT uper(origin) FROM flights",
+        "SELECT * FROM week-days",
+        "SELECT dep-time FROM \"week-days\"",
+        "SELECT Year FROM \"week-days\"",
     ]));
 }
 
@@ -96,6 +99,7 @@ fn state_without_bound() {
         "SELECT flight FROM flights LIMIT 10",
         "SELECT flight, row_number() OVER (PARTITION BY origin) FROM flights",
         "SELECT date_trunc('month', time_hour), count(*) FROM flights GROUP BY date_trunc('month', time_hour)",
+        "SELECT date_bin(INTERVAL '1 month', time_hour) AS month, count(*) FROM flights GROUP BY month",
         "SELECT count(*) FROM (SELECT origin FROM flights) AS f",
         "SELECT date_trunc('hour', time_hour) AS hour, array_agg(flight ORDER BY delay) FROM flights GROUP BY hour",
         "SELECT flight FROM flights WHERE delay > (SELECT avg(seats) FROM planes)",
@@ -150,4 +154,38 @@ fn an_expression_may_be_deep_but_not_without_end() {
 fn windows_of_instants_need_no_zone() {
     let sql = "SELECT date_bin(INTERVAL '1 hour', time_hour) AS hour, count(*) AS n FROM zoned GROUP BY hour";
     assert!(plan(sql, &relations()).is_ok());
+}
+
+/// Texts that are taken for something else are told, those that the query itself casts are not.
+#[test]
+fn casts_that_are_not_written() {
+    let warnings = |sql: &str| {
+        let query = plan(sql, &relations()).expect("it can run");
+        let warnings = query.warnings().iter().map(|warning| {
+            let place = warning.place.map(|place| (place.line, place.column));
+            format!("{place:?} {warning}")
+        });
+        warnings.collect::<Vec<_>>()
+    };
+    insta::assert_debug_snapshot!(
+        warnings(
+            "SELECT f.flight,\n  CASE WHEN f.origin IN (1, 2) THEN 1 END AS one FROM flights f\n\
+             JOIN planes p ON p.origin = f.flight WHERE f.origin > 5 AND f.origin > 5 AND upper(f.origin) = 2.5"
+        ),
+        @r#"
+    [
+        "Some((2, 13)) `f.origin` is text, and is taken for Int64: the first one that is none fails the query",
+        "None `upper(f.origin)` is text, and is taken for Float64: the first one that is none fails the query",
+        "Some((3, 18)) `p.origin` is text, and is taken for Int64: the first one that is none fails the query",
+    ]
+    "#
+    );
+    for sql in [
+        "SELECT flight FROM flights WHERE CAST(origin AS BIGINT) > 5",
+        "SELECT flight FROM flights WHERE TRY_CAST(origin AS BIGINT) > 5",
+        "SELECT flight FROM flights WHERE time_hour > '2013-01-01' AND delay > '5' AND origin > '5'",
+        "SELECT flight || origin AS both FROM flights",
+    ] {
+        assert_eq!(warnings(sql), [""; 0], "{sql}");
+    }
 }

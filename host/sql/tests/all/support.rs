@@ -83,9 +83,18 @@ pub(crate) fn relations() -> Relations {
                 Some("America/New_York".into()),
             ))),
         ),
+        ("week-days", relation(odd())),
     ]
     .map(|(name, relation)| (name.to_owned(), relation))
     .into()
+}
+
+/// Its columns want quotes.
+fn odd() -> SchemaRef {
+    let columns = ["dep-time", "Year"].map(|name| Field::new(name, DataType::Int64, true));
+    Arc::new(Schema::new(
+        [vec![time("time_hour")], columns.to_vec()].concat(),
+    ))
 }
 
 fn one_time(kind: DataType) -> SchemaRef {

@@ -326,3 +326,69 @@ fn a_dataflow_with_mistakes_is_not_run() {
     snapshot(&sandbox, "dataflow_not_run", &output);
     assert!(sandbox.runs().is_empty(), "{output}");
 }
+
+#[test]
+fn a_mistake_hides_only_what_depends_on_it() {
+    let sandbox = Sandbox::new();
+    let tables = r#"
+[sources.mistyped]
+path = "flights.csv"
+delimeter = ";"
+
+[sources.absent]
+path = "absent.csv"
+
+[transforms.hidden]
+sql = "SELECT nothing FROM mistyped, absent"
+
+[transforms.to]
+sql = "SELECT * FROM fro"
+
+[transforms.fro]
+sql = "SELECT * FROM to"
+
+[transforms.wrong]
+sql = "SELECT tail FROM planes"
+
+[transforms.worse]
+sql = "SELECT delay FROM planes"
+paralelism = 2
+
+[sinks.unfed]
+input = "wrongg"
+path = "flights.csv/rows.csv"
+
+[sinks.misspelt]
+input = "wrong"
+path = "flights.csv/rows.csv"
+overwrit = true
+"#;
+    let fed = ["hidden", "to", "worse"].map(|name| {
+        let path = format!("path = \"flights.csv/{name}.csv\"");
+        sink(&format!("{name}_rows"), name, &path)
+    });
+    folder_with(&sandbox, &format!("{TABLE}{tables}{}", fed.concat()));
+    checked(&sandbox, "dataflow_hides_nothing", 1);
+}
+
+#[test]
+fn texts_that_a_query_takes_for_numbers() {
+    let sandbox = Sandbox::new();
+    let rows = r#"
+[sources.texts]
+path = "texts.csv"
+
+[transforms.late]
+sql = """
+SELECT origin
+FROM texts AS t
+WHERE t.delay > 15"""
+"#;
+    let sink = sink("out", "late", "path = \"out/late.csv\"");
+    folder_with(&sandbox, &format!("{rows}{sink}"));
+    sandbox.write("texts.csv", "origin,delay\nEWR,2\nJFK,NA\n");
+    checked(&sandbox, "dataflow_implicit_cast", 0);
+    let output = sandbox.forebay(["run", "job.toml"]).run();
+    output.assert_code(1);
+    snapshot(&sandbox, "dataflow_implicit_cast_run", &output);
+}
