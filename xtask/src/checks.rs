@@ -38,7 +38,7 @@ impl Check {
 }
 
 /// All checks: cheap ones first.
-pub(crate) const ALL: [Check; 8] = [
+pub(crate) const ALL: [Check; 9] = [
     Check {
         name: "fmt",
         needs: Needs::Sources,
@@ -79,6 +79,12 @@ pub(crate) const ALL: [Check; 8] = [
         command: cargo_test,
     },
     Check {
+        name: "loom",
+        needs: Needs::Sources,
+        counting: Counting::Cargo,
+        command: loom,
+    },
+    Check {
         name: "python",
         needs: Needs::Environments,
         counting: Counting::Unittest,
@@ -115,6 +121,20 @@ fn cargo_test(workspace: &Workspace) -> Command {
     test.env("FOREBAY_BIN", workspace.binary())
         .env("FOREBAY_ENVIRONMENTS", workspace.environments());
     test
+}
+
+/// The rings of the channel, under a model checker that tries all orders of their threads.
+fn loom(workspace: &Workspace) -> Command {
+    workspace.cargo([
+        "test",
+        "--package",
+        "forebay-channel",
+        "--no-default-features",
+        "--features",
+        "loom",
+        "--lib",
+        "every_order",
+    ])
 }
 
 /// With numpy beside it, for the test of its numbers; the end-to-end tests use the wheel alone.

@@ -4,8 +4,9 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// The crates of this repository that a crate may use, in its code or in its build script. `ARCHITECTURE.md` draws the same picture.
-const OWN: [(&str, &[&str]); 17] = [
+const OWN: [(&str, &[&str]); 18] = [
     ("forebay-bundled", &["forebay-plugin-build"]),
+    ("forebay-channel", &[]),
     (
         "forebay-cli",
         &[

@@ -1,0 +1,380 @@
+//! The walk along the columns of a batch, which is the same for measuring, writing and reading.
+
+use std::slice;
+
+use arrow_array::{Array, RecordBatch, RecordBatchOptions, make_array};
+use arrow_buffer::bit_mask::set_bits;
+use arrow_buffer::{ArrowNativeType, BooleanBuffer, Buffer, NullBuffer, ToByteSlice};
+use arrow_data::{ArrayData, ArrayDataBuilder};
+use arrow_schema::{DataType, Field, FieldRef};
+
+use super::{Columns, ColumnsError};
+use crate::ALIGNMENT;
+
+/// Bytes of the body of a record with this batch.
+///
+/// # Errors
+///
+/// A column is of a type that no channel carries.
+pub fn body_bytes(batch: &RecordBatch) -> Result<usize, ColumnsError> {
+    let mut measured = Out::default();
+    put_all(batch, &mut measured)?;
+    Ok(measured.length)
+}
+
+/// Writes a batch into the body of a record, which is as long as [`body_bytes`] says.
+///
+/// # Errors
+///
+/// A column is of a type that no channel carries.
+pub fn write_body(batch: &RecordBatch, body: &mut [u8]) -> Result<(), ColumnsError> {
+    let mut out = Out {
+        bytes: Some(body),
+        length: 0,
+    };
+    put_all(batch, &mut out)
+}
+
+/// The batch in a body. Its buffers are parts of this one, which must begin at a multiple of 64. Everything is checked.
+///
+/// # Errors
+///
+/// The body is not one of these columns.
+pub fn read_body(
+    columns: &Columns,
+    rows: usize,
+    body: &Buffer,
+) -> Result<RecordBatch, ColumnsError> {
+    let mut taken = In {
+        body,
+        at: 0,
+        dictionaries: columns.dictionaries().iter(),
+    };
+    let fields = columns.schema().fields().iter();
+    let arrays = fields.map(|field| {
+        let data = taken.column(field, rows, &Path::top(field))?;
+        Ok(make_array(data))
+    });
+    let arrays = arrays.collect::<Result<Vec<_>, ColumnsError>>()?;
+    let surplus = body.len().saturating_sub(taken.at);
+    if surplus > 0 {
+        return Err(ColumnsError::TooLong { surplus });
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(columns.schema().clone(), arrays, &options)
+        .map_err(|error| ColumnsError::Schema(error.to_string()))
+}
+
+/// Where a column stands, for messages.
+struct Path<'a> {
+    outer: Option<&'a Path<'a>>,
+    name: &'a str,
+}
+
+impl<'a> Path<'a> {
+    fn top(field: &'a Field) -> Self {
+        Self {
+            outer: None,
+            name: field.name(),
+        }
+    }
+
+    fn inner(&'a self, field: &'a Field) -> Self {
+        Self {
+            outer: Some(self),
+            name: field.name(),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self.outer {
+            Some(outer) => format!("{}.{}", outer.text(), self.name),
+            None => self.name.to_owned(),
+        }
+    }
+
+    fn unsupported(&self, found: &DataType) -> ColumnsError {
+        ColumnsError::Unsupported {
+            column: self.text(),
+            found: found.clone(),
+        }
+    }
+
+    fn damaged(&self, problem: &(impl ToString + ?Sized)) -> ColumnsError {
+        ColumnsError::Damaged {
+            column: self.text(),
+            problem: problem.to_string(),
+        }
+    }
+}
+
+/// What the buffers of a type are, apart from the validity.
+enum Shape<'a> {
+    Nothing,
+    Bits,
+    /// So many bytes a row.
+    Fixed(usize),
+    /// Offsets, 32 bits wide or 64, and bytes.
+    Bytes {
+        is_large: bool,
+    },
+    /// Offsets, and another column.
+    List(&'a FieldRef, bool),
+    /// So many rows of another column for each.
+    FixedList(&'a FieldRef, usize),
+    Struct(&'a [FieldRef]),
+}
+
+impl<'a> Shape<'a> {
+    fn of(kind: &'a DataType, path: &Path) -> Result<Self, ColumnsError> {
+        use DataType::{
+            Binary, Boolean, Dictionary, FixedSizeBinary, FixedSizeList, LargeBinary, LargeList,
+            LargeUtf8, List, Map, Null, Struct, Utf8,
+        };
+        let count = |number: &i32| usize::try_from(*number).map_err(|_| path.unsupported(kind));
+        Ok(match kind {
+            Null => Self::Nothing,
+            Boolean => Self::Bits,
+            Utf8 | Binary => Self::Bytes { is_large: false },
+            LargeUtf8 | LargeBinary => Self::Bytes { is_large: true },
+            FixedSizeBinary(width) => Self::Fixed(count(width)?),
+            List(field) | Map(field, _) => Self::List(field, false),
+            LargeList(field) => Self::List(field, true),
+            FixedSizeList(field, length) => Self::FixedList(field, count(length)?),
+            Struct(fields) => Self::Struct(fields),
+            Dictionary(keys, _) => Self::Fixed(
+                keys.primitive_width()
+                    .ok_or_else(|| path.unsupported(kind))?,
+            ),
+            other => Self::Fixed(
+                other
+                    .primitive_width()
+                    .ok_or_else(|| path.unsupported(kind))?,
+            ),
+        })
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------- writing
+
+/// Where buffers go; without bytes they are only measured.
+#[derive(Default)]
+struct Out<'a> {
+    bytes: Option<&'a mut [u8]>,
+    /// Up to the end of the last buffer.
+    length: usize,
+}
+
+impl Out<'_> {
+    /// Room for the next buffer.
+    fn buffer(&mut self, bytes: usize) -> Option<&mut [u8]> {
+        let start = self.length.next_multiple_of(ALIGNMENT);
+        self.length = start + bytes;
+        Some(&mut self.bytes.as_mut()?[start..start + bytes])
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.buffer(bytes.len()) {
+            room.copy_from_slice(bytes);
+        }
+    }
+
+    fn bits(&mut self, bits: &[u8], offset: usize, length: usize) {
+        if let Some(room) = self.buffer(length.div_ceil(8)) {
+            room.fill(0);
+            set_bits(room, bits, 0, offset, length);
+        }
+    }
+
+    fn validity(&mut self, nulls: Option<&NullBuffer>, rows: usize) {
+        match nulls {
+            Some(nulls) => self.bits(nulls.validity(), nulls.offset(), rows),
+            None => {
+                if let Some(room) = self.buffer(rows.div_ceil(8)) {
+                    room.fill(u8::MAX);
+                }
+            }
+        }
+    }
+
+    /// Offsets that begin with 0; returns where the values begin, and how many they are.
+    fn offsets<T: ArrowNativeType + std::ops::Sub<Output = T>>(
+        &mut self,
+        data: &ArrayData,
+    ) -> (usize, usize) {
+        let rows = data.len();
+        let zero = [T::default()];
+        let all: &[T] = data.buffers()[0].typed_data();
+        // An empty column may come without offsets.
+        let own = if rows == 0 {
+            &zero[..]
+        } else {
+            &all[data.offset()..=data.offset() + rows]
+        };
+        let first = own[0];
+        if let Some(room) = self.buffer((rows + 1) * size_of::<T>()) {
+            for (room, offset) in room.chunks_exact_mut(size_of::<T>()).zip(own) {
+                let offset = *offset - first;
+                room.copy_from_slice(slice::from_ref(&offset).to_byte_slice());
+            }
+        }
+        (first.as_usize(), (own[rows] - first).as_usize())
+    }
+
+    fn column(&mut self, field: &Field, data: &ArrayData, path: &Path) -> Result<(), ColumnsError> {
+        let rows = data.len();
+        let shape = Shape::of(field.data_type(), path)?;
+        if field.is_nullable() && !matches!(shape, Shape::Nothing) {
+            self.validity(data.nulls(), rows);
+        }
+        match shape {
+            Shape::Nothing => {}
+            Shape::Bits => self.bits(&data.buffers()[0], data.offset(), rows),
+            Shape::Fixed(width) => {
+                let start = data.offset() * width;
+                self.bytes(&data.buffers()[0][start..start + rows * width]);
+            }
+            Shape::Bytes { is_large } => {
+                let (first, length) = self.any_offsets(data, is_large);
+                self.bytes(&data.buffers()[1][first..first + length]);
+            }
+            Shape::List(inner, is_large) => {
+                let (first, length) = self.any_offsets(data, is_large);
+                let values = data.child_data()[0].slice(first, length);
+                self.column(inner, &values, &path.inner(inner))?;
+            }
+            Shape::FixedList(inner, length) => {
+                let values = data.child_data()[0].slice(data.offset() * length, rows * length);
+                self.column(inner, &values, &path.inner(inner))?;
+            }
+            Shape::Struct(fields) => {
+                // Those of a part of a struct are parts already.
+                for (inner, values) in fields.iter().zip(data.child_data()) {
+                    self.column(inner, values, &path.inner(inner))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn any_offsets(&mut self, data: &ArrayData, is_large: bool) -> (usize, usize) {
+        if is_large {
+            self.offsets::<i64>(data)
+        } else {
+            self.offsets::<i32>(data)
+        }
+    }
+}
+
+fn put_all(batch: &RecordBatch, out: &mut Out) -> Result<(), ColumnsError> {
+    let schema = batch.schema_ref();
+    for (field, column) in schema.fields().iter().zip(batch.columns()) {
+        out.column(field, &column.to_data(), &Path::top(field))?;
+    }
+    Ok(())
+}
+
+// ------------------------------------------------------------------------------------------------------------- reading
+
+/// What is left of a body.
+struct In<'a> {
+    body: &'a Buffer,
+    at: usize,
+    /// Those of the columns that were not read yet.
+    dictionaries: slice::Iter<'a, ArrayData>,
+}
+
+impl In<'_> {
+    fn buffer(&mut self, bytes: Option<usize>, path: &Path) -> Result<Buffer, ColumnsError> {
+        let too_short = || ColumnsError::TooShort {
+            column: path.text(),
+        };
+        let bytes = bytes.ok_or_else(too_short)?;
+        let start = self.at.next_multiple_of(ALIGNMENT);
+        let end = start.checked_add(bytes).ok_or_else(too_short)?;
+        if end > self.body.len() && bytes > 0 {
+            return Err(too_short());
+        }
+        if bytes == 0 {
+            // Nothing may follow it, and then its place is behind the end.
+            self.at = end.min(self.body.len());
+            return Ok(self.body.slice_with_length(0, 0));
+        }
+        self.at = end;
+        Ok(self.body.slice_with_length(start, bytes))
+    }
+
+    fn column(
+        &mut self,
+        field: &Field,
+        rows: usize,
+        path: &Path,
+    ) -> Result<ArrayData, ColumnsError> {
+        let kind = field.data_type();
+        let shape = Shape::of(kind, path)?;
+        let mut data = ArrayDataBuilder::new(kind.clone()).len(rows);
+        if field.is_nullable() && !matches!(shape, Shape::Nothing) {
+            let bits = self.buffer(Some(rows.div_ceil(8)), path)?;
+            let nulls = NullBuffer::new(BooleanBuffer::new(bits, 0, rows));
+            data = data.nulls(Some(nulls).filter(|nulls| nulls.null_count() > 0));
+        }
+        data = match shape {
+            Shape::Nothing => data,
+            Shape::Bits => data.add_buffer(self.buffer(Some(rows.div_ceil(8)), path)?),
+            Shape::Fixed(width) => {
+                let values = self.buffer(rows.checked_mul(width), path)?;
+                let data = data.add_buffer(values);
+                match kind {
+                    DataType::Dictionary(..) => data.add_child_data(self.dictionary(path)?),
+                    _ => data,
+                }
+            }
+            Shape::Bytes { is_large } => {
+                let (offsets, length) = self.offsets(rows, is_large, path)?;
+                let values = self.buffer(Some(length), path)?;
+                data.add_buffer(offsets).add_buffer(values)
+            }
+            Shape::List(inner, is_large) => {
+                let (offsets, length) = self.offsets(rows, is_large, path)?;
+                let values = self.column(inner, length, &path.inner(inner))?;
+                data.add_buffer(offsets).add_child_data(values)
+            }
+            Shape::FixedList(inner, length) => {
+                let length = rows.checked_mul(length);
+                let length = length.ok_or_else(|| path.damaged("it has too many values"))?;
+                data.add_child_data(self.column(inner, length, &path.inner(inner))?)
+            }
+            Shape::Struct(fields) => {
+                for inner in fields {
+                    data = data.add_child_data(self.column(inner, rows, &path.inner(inner))?);
+                }
+                data
+            }
+        };
+        data.build().map_err(|error| path.damaged(&error))
+    }
+
+    /// Offsets, and how many values they say that there are.
+    fn offsets(
+        &mut self,
+        rows: usize,
+        is_large: bool,
+        path: &Path,
+    ) -> Result<(Buffer, usize), ColumnsError> {
+        let width = if is_large { 8 } else { 4 };
+        let bytes = rows.checked_add(1).and_then(|rows| rows.checked_mul(width));
+        let offsets = self.buffer(bytes, path)?;
+        let last = if is_large {
+            offsets.typed_data::<i64>()[rows]
+        } else {
+            offsets.typed_data::<i32>()[rows].into()
+        };
+        let last = usize::try_from(last).map_err(|_| path.damaged("an offset is negative"))?;
+        Ok((offsets, last))
+    }
+
+    fn dictionary(&mut self, path: &Path) -> Result<ArrayData, ColumnsError> {
+        let missing = || path.damaged("its dictionary is missing");
+        self.dictionaries.next().cloned().ok_or_else(missing)
+    }
+}

@@ -1,0 +1,90 @@
+//! What the rows of a channel look like, with all that does not change from row to row.
+
+use std::io::Cursor;
+
+use arrow_array::{Array, RecordBatch};
+use arrow_data::ArrayData;
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{DataType, SchemaRef};
+
+use super::ColumnsError;
+
+/// A schema with its dictionaries.
+#[derive(Clone, Debug)]
+pub struct Columns {
+    schema: SchemaRef,
+    /// In the order in which a walk along the columns meets them.
+    dictionaries: Vec<ArrayData>,
+}
+
+impl Columns {
+    /// Those of a batch, and of all others with the same schema and the same dictionaries.
+    pub fn of(batch: &RecordBatch) -> Self {
+        let mut dictionaries = Vec::new();
+        for column in batch.columns() {
+            gather(&column.to_data(), &mut dictionaries);
+        }
+        Self {
+            schema: batch.schema(),
+            dictionaries,
+        }
+    }
+
+    /// Names and types.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    pub(super) fn dictionaries(&self) -> &[ArrayData] {
+        &self.dictionaries
+    }
+
+    /// Whether a batch is one of these. Dictionaries are the same where they are in the same memory, or else have the same values.
+    pub fn fits(&self, batch: &RecordBatch) -> bool {
+        if *batch.schema_ref() != self.schema {
+            return false;
+        }
+        let others = Self::of(batch).dictionaries;
+        let mut pairs = self.dictionaries.iter().zip(&others);
+        self.dictionaries.len() == others.len()
+            && pairs.all(|(own, other)| own.ptr_eq(other) || own == other)
+    }
+
+    /// The body of a schema record: an Arrow IPC stream without rows.
+    ///
+    /// # Errors
+    ///
+    /// A type that no stream has.
+    pub fn encode(&self, batch: &RecordBatch) -> Result<Vec<u8>, ColumnsError> {
+        let no_schema = |error: arrow_schema::ArrowError| ColumnsError::Schema(error.to_string());
+        let mut writer = StreamWriter::try_new(Vec::new(), &self.schema).map_err(no_schema)?;
+        writer.write(&batch.slice(0, 0)).map_err(no_schema)?;
+        writer.into_inner().map_err(no_schema)
+    }
+
+    /// Of the body of a schema record from a host: Arrow's reader is not made for bytes of somebody who may write anything. A host knows
+    /// which columns a node is to send, and compares the bytes.
+    ///
+    /// # Errors
+    ///
+    /// It is none.
+    pub fn decode(body: &[u8]) -> Result<Self, ColumnsError> {
+        let no_schema = |error: arrow_schema::ArrowError| ColumnsError::Schema(error.to_string());
+        let mut reader = StreamReader::try_new(Cursor::new(body), None).map_err(no_schema)?;
+        let batch = reader.next().transpose().map_err(no_schema)?;
+        let missing = || ColumnsError::Schema("it is cut short".to_owned());
+        Ok(Self::of(&batch.ok_or_else(missing)?))
+    }
+}
+
+fn gather(data: &ArrayData, found: &mut Vec<ArrayData>) {
+    match data.data_type() {
+        DataType::Dictionary(..) => found.push(data.child_data()[0].clone()),
+        _ => {
+            for inner in data.child_data() {
+                gather(inner, found);
+            }
+        }
+    }
+}

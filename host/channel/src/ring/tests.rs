@@ -1,0 +1,402 @@
+//! The ring on the heap: for tests, for the model checker and for miri.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+
+use super::*;
+use crate::page::Page;
+
+struct Heap {
+    base: NonNull<u8>,
+    layout: Layout,
+    pages: [Page; 2],
+}
+
+// SAFETY: bytes and atomics.
+unsafe impl Send for Heap {}
+// SAFETY: as above; the ring says who touches which bytes.
+unsafe impl Sync for Heap {}
+
+impl Drop for Heap {
+    fn drop(&mut self) {
+        // SAFETY: it was allocated so.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) }
+    }
+}
+
+/// Both ends of a ring, with these bells: of the one that reads, and of the one that writes.
+fn ring(capacity: usize, bells: [Bell; 2]) -> (Writer, Reader) {
+    let (writer, reader, _) = ring_on_heap(capacity, bells);
+    (writer, reader)
+}
+
+fn ring_on_heap(
+    capacity: usize,
+    [of_reading, of_writing]: [Bell; 2],
+) -> (Writer, Reader, Arc<Heap>) {
+    let layout = Layout::from_size_align(capacity, ALIGNMENT).unwrap();
+    // SAFETY: it has a size.
+    let base = NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap();
+    let heap = Arc::new(Heap {
+        base,
+        layout,
+        pages: [Page::new(0), Page::new(0)],
+    });
+    let [one, other] = [&heap.pages[0], &heap.pages[1]].map(NonNull::from);
+    // SAFETY: heap and pages stay with their owner, and only these two ends touch them.
+    let (region, pages) = unsafe {
+        let region = Region::new(base, capacity as u64, heap.clone());
+        let pages = [
+            Pages::new(one, other, heap.clone()),
+            Pages::new(other, one, heap.clone()),
+        ];
+        (region, pages)
+    };
+    let [of_writer, of_reader] = pages;
+    let writer = Writer::new(region.clone(), of_writer, of_reading, 1);
+    let reader = Reader::new(region, of_reader, of_writing, 1, Start::default());
+    (writer, reader, heap)
+}
+
+fn silent() -> [Bell; 2] {
+    [Arc::new(|| ()), Arc::new(|| ())]
+}
+
+/// Writes a record with so many bytes, each of this value; false if there is no room.
+fn write(writer: &mut Writer, bytes: usize, value: u8) -> bool {
+    let Some(mut slot) = writer.reserve(bytes).unwrap() else {
+        return false;
+    };
+    slot.body().fill(value);
+    let header = Header {
+        rows: u32::from(value),
+        ..Header::new(Kind::Data)
+    };
+    slot.commit(header, bytes);
+    true
+}
+
+#[cfg(not(feature = "loom"))]
+mod alone {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_its_place_is_free_when_it_is_dropped() {
+        let (mut writer, mut reader) = ring(4096, silent());
+        assert!(reader.take().unwrap().is_none());
+        let mut records = 0_u8;
+        while write(&mut writer, 500, records) {
+            records += 1;
+        }
+        assert_eq!(records, 7, "each takes 576 bytes");
+        let first = reader.take().unwrap().unwrap();
+        assert_eq!(first.body(), [0; 500]);
+        assert_eq!((first.header().rows, first.header().sequence), (0, 0));
+        assert!(!write(&mut writer, 1, 9), "the first one is not given back");
+        let second = reader.take().unwrap().unwrap();
+        drop(second);
+        assert!(!write(&mut writer, 1, 9), "the oldest one holds its place");
+        drop(first);
+        assert!(write(&mut writer, 900, 9));
+        let last = std::iter::from_fn(|| reader.take().unwrap())
+            .last()
+            .unwrap();
+        assert_eq!(last.body(), [9; 900]);
+    }
+
+    #[test]
+    fn what_is_dropped_uncommitted_never_was() {
+        let (mut writer, mut reader) = ring(4096, silent());
+        assert!(writer.reserve(100).unwrap().is_some());
+        assert!(reader.take().unwrap().is_none());
+        assert!(write(&mut writer, 10, 3));
+        assert_eq!(reader.take().unwrap().unwrap().body(), [3; 10]);
+    }
+
+    #[test]
+    fn a_body_that_never_fits_is_refused() {
+        let (mut writer, _reader) = ring(4096, silent());
+        assert_eq!(writer.body_bytes_max(), 960);
+        assert!(writer.reserve(960).unwrap().is_some());
+        let error = writer.reserve(961).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a record of 1088 bytes is larger than a quarter of its ring of 4096 bytes"
+        );
+    }
+
+    #[test]
+    fn what_was_not_answered_is_not_written_over() {
+        let (mut writer, mut reader) = ring(4096, silent());
+        writer.retain_from(0);
+        for value in 0..4 {
+            assert!(write(&mut writer, 900, value));
+            drop(reader.take().unwrap());
+        }
+        assert!(!write(&mut writer, 0, 9));
+        writer.retain_from(960);
+        assert!(write(&mut writer, 0, 9));
+    }
+
+    #[test]
+    fn the_end_says_how_much_there_was() {
+        let (mut writer, mut reader) = ring(4096, silent());
+        write(&mut writer, 100, 5);
+        let tally = writer.tally();
+        assert_eq!((tally.records, tally.rows, tally.bytes), (1, 5, 100));
+        for said in [tally, Tally { rows: 6, ..tally }] {
+            let mut slot = writer.reserve(24).unwrap().unwrap();
+            slot.body().copy_from_slice(&said.encode());
+            slot.commit(Header::new(Kind::End), 24);
+        }
+        reader.take().unwrap();
+        assert_eq!(reader.take().unwrap().unwrap().header().kind, Kind::End);
+        let error = reader.take().unwrap_err();
+        assert!(
+            matches!(error, Error::Fault(Fault::Counts { .. })),
+            "{error}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_records_come_as_they_were_written(
+            quarter in 4_usize..40,
+            records in prop::collection::vec((0..=1000_usize, any::<u8>()), 1..200),
+            held in 0_usize..3,
+            order in any::<u64>(),
+        ) {
+            let (mut writer, mut reader) = ring(quarter * 4 * ALIGNMENT, silent());
+            let mut random = fastrand::Rng::with_seed(order);
+            let most = writer.body_bytes_max();
+            let mut coming = VecDeque::new();
+            let mut leased = Vec::new();
+            for (share, value) in records {
+                let bytes = most * share / 1000;
+                while !write(&mut writer, bytes, value) {
+                    if let Some(record) = reader.take().unwrap() {
+                        let (bytes, value): (usize, u8) = coming.pop_front().unwrap();
+                        prop_assert!(record.body().len() == bytes && record.body().iter().all(|byte| *byte == value));
+                        prop_assert_eq!(record.body().as_ptr() as usize % ALIGNMENT, 0);
+                        leased.push(record);
+                    }
+                    if leased.len() > held || coming.is_empty() {
+                        leased.swap_remove(random.usize(..leased.len()));
+                    }
+                }
+                coming.push_back((bytes, value));
+            }
+            drop(leased);
+            let rest = std::iter::from_fn(|| reader.take().unwrap()).count();
+            prop_assert_eq!(rest, coming.len());
+            prop_assert_eq!(writer.tally(), reader.tally());
+            prop_assert_eq!(reader.leased(), 0);
+        }
+    }
+}
+
+/// A peer that writes anything, anywhere it can, at any time. `FOREBAY_FUZZ_CASES` says how often, `FOREBAY_FUZZ_SEED` with what.
+#[cfg(not(feature = "loom"))]
+mod hostile {
+    use fastrand::Rng;
+
+    use super::*;
+
+    const CAPACITY: usize = 1024;
+
+    /// Calls the case with a seed of its own, which a failure prints.
+    fn cases(case: impl Fn(&mut Rng)) {
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+        let default = if cfg!(miri) { 50 } else { 100_000 };
+        let first = number("FOREBAY_FUZZ_SEED").unwrap_or(0);
+        for seed in first..first + number("FOREBAY_FUZZ_CASES").unwrap_or(default) {
+            let run = std::panic::AssertUnwindSafe(|| case(&mut Rng::with_seed(seed)));
+            if let Err(panic) = std::panic::catch_unwind(run) {
+                eprintln!("FOREBAY_FUZZ_SEED={seed} FOREBAY_FUZZ_CASES=1");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+
+    /// A number that is likely to be near what matters.
+    fn any_number(random: &mut Rng, near: u64) -> u64 {
+        match random.u8(..6) {
+            0 => random.u64(..),
+            1 => u64::MAX - random.u64(..256),
+            2 => random.u64(..2 * CAPACITY as u64),
+            _ => near.wrapping_add(random.u64(..256)).wrapping_sub(128),
+        }
+    }
+
+    fn spoil_bytes(random: &mut Rng, heap: &Heap) {
+        for _ in 0..random.usize(1..4) {
+            let line = random.usize(..CAPACITY / ALIGNMENT) * ALIGNMENT;
+            let at = line + random.usize(..ALIGNMENT);
+            // SAFETY: it lies within the ring, and no slice of it lives now.
+            unsafe { heap.base.add(at).write(random.u8(..)) };
+        }
+    }
+
+    /// A header with a right checksum and wrong contents.
+    fn forge_header(random: &mut Rng, heap: &Heap, position: u64) {
+        let kinds = [Kind::Data, Kind::Pad, Kind::End, Kind::Error, Kind::Schema];
+        let length = any_number(random, CAPACITY as u64 / 2);
+        let header = Header {
+            flags: random.u16(..4),
+            length: u32::try_from(length).unwrap_or(u32::MAX),
+            rows: random.u32(..),
+            attempt: random.u32(..3),
+            sequence: any_number(random, 3),
+            ..Header::new(random.choice(kinds).unwrap())
+        };
+        let line = usize::try_from(position).unwrap() % CAPACITY / ALIGNMENT * ALIGNMENT;
+        let bytes = header.encode();
+        // SAFETY: a line lies within the ring, and no slice of it lives now.
+        unsafe {
+            heap.base
+                .add(line)
+                .copy_from_nonoverlapping(NonNull::from(&bytes).cast(), 64);
+        };
+    }
+
+    #[test]
+    fn writers_are_found_out() {
+        cases(|random| {
+            let (mut writer, mut reader, heap) = ring_on_heap(CAPACITY, silent());
+            let mut held = Vec::new();
+            for _ in 0..random.usize(1..40) {
+                let position = writer.position();
+                match random.u8(..10) {
+                    0 => spoil_bytes(random, &heap),
+                    1 => forge_header(random, &heap, position.saturating_sub(128)),
+                    2 => heap.pages[0].written.set(any_number(random, position)),
+                    3 => drop(held.pop()),
+                    4 if held.len() > 2 => drop(held.swap_remove(random.usize(..held.len()))),
+                    5..=7 => {
+                        let bytes = random.usize(..writer.body_bytes_max());
+                        write(&mut writer, bytes, random.u8(..));
+                    }
+                    _ => match reader.take() {
+                        Ok(Some(record)) => {
+                            assert_eq!(record.copied().len(), record.header().length as usize);
+                            held.push(record);
+                        }
+                        Ok(None) => {}
+                        Err(Error::Fault(_)) => return,
+                        Err(other) => panic!("{other}"),
+                    },
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn readers_are_found_out() {
+        cases(|random| {
+            let (mut writer, mut reader, heap) = ring_on_heap(CAPACITY, silent());
+            for _ in 0..random.usize(1..40) {
+                let page = &heap.pages[1];
+                let position = writer.position();
+                match random.u8(..8) {
+                    0 => page.released.set(any_number(random, position)),
+                    1 => page.wants_records.set(any_number(random, position)),
+                    2 => page.wants_room.set(any_number(random, position)),
+                    3 => drop(reader.take()),
+                    _ => {
+                        let bytes = random.usize(..writer.body_bytes_max());
+                        match writer.reserve(bytes) {
+                            Ok(Some(slot)) => {
+                                slot.commit(Header::new(Kind::Data), bytes);
+                            }
+                            Ok(None) => {}
+                            Err(Error::Fault(_)) => return,
+                            Err(other) => panic!("{other}"),
+                        }
+                        assert!(writer.occupied() <= CAPACITY as u64);
+                    }
+                }
+            }
+        });
+    }
+}
+
+#[cfg(feature = "loom")]
+mod every_order {
+    use loom::sync::{Condvar, Mutex as LoomMutex};
+    use loom::thread;
+
+    use super::*;
+
+    /// One more than there is room for.
+    const RECORDS: u8 = 5;
+
+    /// What stands for an eventfd.
+    #[derive(Default)]
+    struct Sleeper {
+        rung: LoomMutex<bool>,
+        changed: Condvar,
+    }
+
+    impl Sleeper {
+        fn bell(self: &Arc<Self>) -> Bell {
+            let sleeper = self.clone();
+            Arc::new(move || {
+                *sleeper.rung.lock().unwrap() = true;
+                sleeper.changed.notify_one();
+            })
+        }
+
+        fn sleep(&self) {
+            let mut rung = self.rung.lock().unwrap();
+            while !*rung {
+                rung = self.changed.wait(rung).unwrap();
+            }
+            *rung = false;
+        }
+    }
+
+    fn write_asleep(writer: &mut Writer, sleeper: &Sleeper, bytes: usize, value: u8) {
+        while !write(writer, bytes, value) {
+            if writer.sleeps_for(bytes).unwrap() {
+                sleeper.sleep();
+                writer.wakes();
+            }
+        }
+    }
+
+    fn read_asleep(reader: &mut Reader, sleeper: &Sleeper) -> Record {
+        loop {
+            if let Some(record) = reader.take().unwrap() {
+                return record;
+            }
+            if reader.sleeps().unwrap() {
+                sleeper.sleep();
+                reader.wakes();
+            }
+        }
+    }
+
+    /// Nobody sleeps for ever, and nobody reads what is being written: more records than the ring has room for.
+    #[test]
+    fn a_writer_and_a_reader_in_every_order() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let [reads, writes] = [(); 2].map(|()| Arc::new(Sleeper::default()));
+            let (mut writer, mut reader) = ring(4 * ALIGNMENT, [reads.bell(), writes.bell()]);
+            let writing = thread::spawn(move || {
+                for value in 1..=RECORDS {
+                    write_asleep(&mut writer, &writes, 0, value);
+                }
+                writer.tally()
+            });
+            for value in 1..=RECORDS {
+                let record = read_asleep(&mut reader, &reads);
+                assert_eq!(record.header().rows, u32::from(value));
+            }
+            assert_eq!(writing.join().unwrap(), reader.tally());
+        });
+    }
+}
