@@ -11,6 +11,7 @@ use crate::page::{PAGE_BYTES, Page};
 use crate::record::ALIGNMENT;
 use crate::region::{Pages, Region};
 use crate::ring::{Reader, Start, Writer};
+use crate::wait::Patience;
 
 /// The smallest ring: 16 KiB.
 pub const RING_BYTES_MIN: u64 = 16 << 10;
@@ -71,6 +72,7 @@ pub struct NodeEnd {
     pub output: Writer,
     /// Wakes, and tells when the host is gone.
     pub link: Link,
+    pub(crate) patience: Patience,
 }
 
 impl HostEnd {
@@ -227,6 +229,7 @@ impl NodeEnd {
             input: Reader::new(input, pages.clone(), link.bell(), attempt, start),
             output: Writer::new(output, pages, link.bell(), attempt),
             link,
+            patience: Patience::default(),
         })
     }
 }

@@ -18,6 +18,7 @@ mod record;
 mod region;
 mod ring;
 mod sync;
+mod wait;
 
 pub use self::channel::{
     DESCRIPTORS, Descriptors, HostEnd, NodeEnd, RING_BYTES_MAX, RING_BYTES_MIN, Retention, Setting,
@@ -28,3 +29,4 @@ pub use self::error::{Error, Fault, HeaderFault};
 pub use self::link::{Link, Waited};
 pub use self::record::{ALIGNMENT, FLAG_CONTINUES, FLAG_PADDING, Header, Kind, Tally};
 pub use self::ring::{Reader, Record, Slot, Writer};
+pub use self::wait::Outcome;

@@ -38,6 +38,10 @@ impl Region {
             capacity,
             _owner: owner,
             #[cfg(feature = "loom")]
+            #[expect(
+                clippy::arc_with_non_send_sync,
+                reason = "the model checker finds those who are there at a time"
+            )]
             lines: Arc::new(
                 (0..capacity / ALIGNMENT as u64)
                     .map(|_| loom::cell::UnsafeCell::new(()))
@@ -143,7 +147,8 @@ impl Region {
 
     #[cfg(feature = "loom")]
     fn lines_of(&self, position: u64, bytes: usize) -> &[loom::cell::UnsafeCell<()>] {
-        let first = self.offset(position) as usize / ALIGNMENT;
+        let first =
+            usize::try_from(self.offset(position)).expect("a ring lies in memory") / ALIGNMENT;
         &self.lines[first..first + bytes.div_ceil(ALIGNMENT)]
     }
 }

@@ -7,9 +7,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::error::{Error, Fault, HeaderFault};
-use crate::page::{NOTHING, Seen, Waking, wish};
+use crate::page::{NOTHING, Seen, Waking, Word, wish};
 use crate::record::{ALIGNMENT, HEADER_BYTES, Header, Kind, Tally, record_bytes};
 use crate::region::{Pages, Region};
 
@@ -122,6 +123,16 @@ impl Writer {
     /// This end does not sleep any more.
     pub fn wakes(&self) {
         self.pages.own().wants_room.set(NOTHING);
+    }
+
+    /// How long this end has slept for room, in microseconds.
+    pub(crate) fn waited(&self) -> &Word {
+        &self.pages.own().waited_for_room
+    }
+
+    /// How long the peer has slept for records, as it says.
+    pub fn peer_waited(&self) -> Duration {
+        Duration::from_micros(self.pages.peer().waited_for_records.get())
     }
 
     /// From now on nothing behind this position is written over, unless this is called again with a later one: an answer has come to
@@ -301,8 +312,6 @@ impl fmt::Debug for Slot<'_> {
 
 /// The end of a ring that reads.
 pub struct Reader {
-    region: Region,
-    pages: Pages,
     leases: Arc<Leases>,
     read: u64,
     written: Seen,
@@ -327,7 +336,8 @@ impl Reader {
         start: Start,
     ) -> Self {
         let leases = Leases {
-            pages: pages.clone(),
+            region,
+            pages,
             bell,
             state: Mutex::new(LeaseState {
                 waking: Waking::default(),
@@ -337,8 +347,6 @@ impl Reader {
             }),
         };
         Self {
-            region,
-            pages,
             leases: Arc::new(leases),
             read: start.position,
             written: Seen::new("write", start.position),
@@ -370,24 +378,20 @@ impl Reader {
             }
             let position = self.read;
             // SAFETY: positions are multiples of 64, so the header lies within the ring.
-            let bytes = unsafe { self.region.header(position) };
+            let bytes = unsafe { self.leases.region.header(position) };
             let header = self.checked(position, &bytes)?;
             self.read += header.record_bytes();
-            self.pages.own().read.set(self.read);
-            let lease = Lease {
+            self.leases.pages.own().read.set(self.read);
+            let record = Record {
+                header,
                 number: self.leases.take(self.read),
                 leases: self.leases.clone(),
+                body: position + HEADER_BYTES as u64,
             };
             if header.kind == Kind::Pad {
                 continue;
             }
             self.sequence += 1;
-            let record = Record {
-                header,
-                region: self.region.clone(),
-                body: position + HEADER_BYTES as u64,
-                _lease: lease,
-            };
             self.check_tally(&record)?;
             return Ok(Some(record));
         }
@@ -402,7 +406,7 @@ impl Reader {
         if self.read < self.written.value {
             return Ok(false);
         }
-        wish(&self.pages.own().wants_records, self.read);
+        wish(&self.leases.pages.own().wants_records, self.read);
         let sleeps = !self.look_at_peer()?;
         if !sleeps {
             self.wakes();
@@ -412,20 +416,31 @@ impl Reader {
 
     /// This end does not sleep any more.
     pub fn wakes(&self) {
-        self.pages.own().wants_records.set(NOTHING);
+        self.leases.pages.own().wants_records.set(NOTHING);
+    }
+
+    /// How long this end has slept for records, in microseconds.
+    pub(crate) fn waited(&self) -> &Word {
+        &self.leases.pages.own().waited_for_records
+    }
+
+    /// How long the peer has slept for room, as it says.
+    pub fn peer_waited(&self) -> Duration {
+        Duration::from_micros(self.leases.pages.peer().waited_for_room.get())
     }
 
     /// Whether there is more than before.
     fn look_at_peer(&mut self) -> Result<bool, Fault> {
-        let most = self.leases.state().released + self.region.capacity();
-        self.written.take(self.pages.peer().written.get(), most)?;
+        let most = self.leases.state().released + self.leases.region.capacity();
+        self.written
+            .take(self.leases.pages.peer().written.get(), most)?;
         Ok(self.read < self.written.value)
     }
 
     fn checked(&self, position: u64, bytes: &[u8; HEADER_BYTES]) -> Result<Header, Fault> {
         let fault = |problem| Fault::Header { position, problem };
         let header = Header::decode(bytes).map_err(fault)?;
-        let to_end = self.region.capacity() - self.region.offset(position);
+        let to_end = self.leases.region.capacity() - self.leases.region.offset(position);
         let most = to_end.min(self.written.value - position);
         let is_whole = header.kind != Kind::Pad || header.record_bytes() == to_end;
         if header.record_bytes() > most || !is_whole {
@@ -465,7 +480,7 @@ impl fmt::Debug for Reader {
             .debug_struct("Reader")
             .field("read", &self.read)
             .field("written", &self.written.value)
-            .field("capacity", &self.region.capacity())
+            .field("capacity", &self.leases.region.capacity())
             .finish_non_exhaustive()
     }
 }
@@ -474,10 +489,11 @@ impl fmt::Debug for Reader {
 /// thread; room for new ones there is behind the oldest that lives.
 pub struct Record {
     header: Header,
-    region: Region,
+    leases: Arc<Leases>,
+    /// Of its lease.
+    number: u64,
     /// Where the body begins.
     body: u64,
-    _lease: Lease,
 }
 
 impl Record {
@@ -494,7 +510,7 @@ impl Record {
     /// Its body, in the ring. A reader that cannot trust the writer to keep its hands off it takes [`Record::copied`].
     pub fn body(&self) -> &[u8] {
         // SAFETY: the header was checked, so it lies within the ring; what is leased is not written over.
-        unsafe { self.region.slice(self.body, self.length()) }
+        unsafe { self.leases.region.slice(self.body, self.length()) }
     }
 
     /// Its body in the ring, which stays leased for as long as anything of the buffer lives.
@@ -512,7 +528,7 @@ impl Record {
     pub fn copied_buffer(&self) -> arrow_buffer::Buffer {
         let mut copy = arrow_buffer::MutableBuffer::from_len_zeroed(self.length());
         // SAFETY: the header was checked, so it lies within the ring; the copy is as long.
-        unsafe { self.region.copy_to(self.body, copy.as_slice_mut()) };
+        unsafe { self.leases.region.copy_to(self.body, copy.as_slice_mut()) };
         copy.into()
     }
 
@@ -520,7 +536,7 @@ impl Record {
     pub fn copied(&self) -> Vec<u8> {
         let mut copy = vec![0; self.length()];
         // SAFETY: the header was checked, so it lies within the ring; the copy is as long.
-        unsafe { self.region.copy_to(self.body, &mut copy) };
+        unsafe { self.leases.region.copy_to(self.body, &mut copy) };
         copy
     }
 }
@@ -533,6 +549,7 @@ impl fmt::Debug for Record {
 
 /// What of a ring is read and not released.
 struct Leases {
+    region: Region,
     pages: Pages,
     bell: Bell,
     state: Mutex<LeaseState>,
@@ -583,12 +600,7 @@ impl Leases {
     }
 }
 
-struct Lease {
-    leases: Arc<Leases>,
-    number: u64,
-}
-
-impl Drop for Lease {
+impl Drop for Record {
     fn drop(&mut self) {
         self.leases.give_back(self.number);
     }

@@ -29,7 +29,7 @@ use clap::builder::PossibleValuesParser;
 use forebay_test_support::{Sandbox, repository};
 
 use crate::measures::{
-    check, cluster, dataflow, failover, flights, idle, killed, plugin, submit, trivial,
+    channel, check, cluster, dataflow, failover, flights, idle, killed, plugin, submit, trivial,
 };
 use crate::row::Row;
 
@@ -60,7 +60,7 @@ struct Measurement {
 }
 
 /// In the order of the page.
-const ALL: [Measurement; 10] = [
+const ALL: [Measurement; 11] = [
     Measurement {
         name: "submit",
         measure: submit::measure,
@@ -96,6 +96,10 @@ const ALL: [Measurement; 10] = [
     Measurement {
         name: "dataflow",
         measure: dataflow::measure,
+    },
+    Measurement {
+        name: "channel",
+        measure: channel::measure,
     },
     Measurement {
         name: "flights",

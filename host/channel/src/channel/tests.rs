@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::link::Waited;
-use crate::{Header, Kind, Record};
+use crate::{Header, Kind, Outcome, Record};
 
 const SETTING: Setting = Setting {
     input_bytes: RING_BYTES_MIN,
@@ -60,8 +60,15 @@ fn rows_go_there_and_back_however_small_the_rings_are() {
     let rows = 20_000;
     let echo = thread::spawn(move || {
         for _ in 0..rows {
-            let value = take(&mut node.input, &node.link);
-            put(&mut node.output, &node.link, value * 2);
+            let Outcome::Came(record) = node.wait_for_record(WATCHDOG).unwrap() else {
+                panic!("no record came")
+            };
+            let double = value(&record) * 2;
+            let Outcome::Came(mut slot) = node.wait_for_room(8, WATCHDOG).unwrap() else {
+                panic!("there was no room")
+            };
+            slot.body().copy_from_slice(&double.to_le_bytes());
+            slot.commit(Header::new(Kind::Data), 8);
         }
     });
     let (link, mut input) = (host.link.clone(), host.input);
@@ -158,4 +165,33 @@ fn what_is_no_channel_is_not_opened() {
     let shuffled = Descriptors([output, input, node_page, host_page, socket]);
     let error = NodeEnd::open(shuffled).unwrap_err();
     assert!(matches!(error, Error::Fault(Fault::Geometry(_))), "{error}");
+}
+
+#[test]
+fn what_was_written_before_the_host_went_is_read() {
+    let (mut host, mut node) = both(SETTING);
+    put(&mut host.input, &host.link, 1);
+    let moment = Some(Duration::from_millis(1));
+    drop(host);
+    assert!(matches!(node.wait_for_record(None), Ok(Outcome::Came(_))));
+    assert!(matches!(node.wait_for_record(moment), Err(Error::PeerGone)));
+}
+
+#[test]
+fn nothing_comes_for_a_while() {
+    let (host, mut node) = both(SETTING);
+    let moment = Some(Duration::from_millis(2));
+    assert!(matches!(
+        node.wait_for_record(moment),
+        Ok(Outcome::TimedOut)
+    ));
+    assert!(host.input.peer_waited() >= Duration::from_millis(1));
+    while node.output.reserve(4000).unwrap().is_some() {
+        put(&mut node.output, &node.link, 0);
+    }
+    assert!(matches!(
+        node.wait_for_room(4000, moment),
+        Ok(Outcome::TimedOut)
+    ));
+    assert!(host.output.peer_waited() >= Duration::from_millis(1));
 }

@@ -58,6 +58,7 @@ fn ring_on_heap(
     (writer, reader, heap)
 }
 
+#[cfg(not(feature = "loom"))]
 fn silent() -> [Bell; 2] {
     [Arc::new(|| ()), Arc::new(|| ())]
 }
@@ -384,19 +385,19 @@ mod every_order {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);
         model.check(|| {
-            let [reads, writes] = [(); 2].map(|()| Arc::new(Sleeper::default()));
-            let (mut writer, mut reader) = ring(4 * ALIGNMENT, [reads.bell(), writes.bell()]);
-            let writing = thread::spawn(move || {
+            let [reading, writing] = [(); 2].map(|()| Arc::new(Sleeper::default()));
+            let (mut writer, mut reader) = ring(4 * ALIGNMENT, [reading.bell(), writing.bell()]);
+            let thread = thread::spawn(move || {
                 for value in 1..=RECORDS {
-                    write_asleep(&mut writer, &writes, 0, value);
+                    write_asleep(&mut writer, &writing, 0, value);
                 }
                 writer.tally()
             });
             for value in 1..=RECORDS {
-                let record = read_asleep(&mut reader, &reads);
+                let record = read_asleep(&mut reader, &reading);
                 assert_eq!(record.header().rows, u32::from(value));
             }
-            assert_eq!(writing.join().unwrap(), reader.tally());
+            assert_eq!(thread.join().unwrap(), reader.tally());
         });
     }
 }

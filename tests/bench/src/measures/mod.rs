@@ -1,5 +1,6 @@
 //! The measurements, one file each.
 
+pub(crate) mod channel;
 pub(crate) mod check;
 pub(crate) mod cluster;
 pub(crate) mod dataflow;

@@ -1,0 +1,174 @@
+//! Waiting in a thread of its own, as a node does. A host never waits so: it asks, and is woken by what it polls.
+
+use std::time::{Duration, Instant};
+use std::{hint, thread};
+
+use crate::channel::NodeEnd;
+use crate::error::Error;
+use crate::link::{Link, Waited};
+use crate::page::Word;
+use crate::ring::{Record, Slot};
+
+/// Most looks before a sleep; together they take about as long as a sleep and a wake-up.
+const LOOKS_MAX: u32 = 4_000;
+/// Fewest, so that it is seen when looking begins to pay off.
+const LOOKS_MIN: u32 = 16;
+
+/// How often to look before a sleep: for as long as it was worth it of late. A peer that answers at once is never slept for, one that takes
+/// its time costs nothing.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    looks: u32,
+    /// Where there is one processor, the peer does nothing while this end looks.
+    has_company: bool,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            looks: LOOKS_MIN,
+            has_company: thread::available_parallelism().is_ok_and(|count| count.get() > 1),
+        }
+    }
+}
+
+impl Patience {
+    /// Looks until something is seen, or it is time to sleep.
+    fn look<T>(
+        &mut self,
+        mut look: impl FnMut() -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        let most = if self.has_company { self.looks } else { 1 };
+        for round in 0..most {
+            if let Some(seen) = look()? {
+                if round > 0 {
+                    self.looks = (2 * round).clamp(self.looks, LOOKS_MAX);
+                }
+                return Ok(Some(seen));
+            }
+            hint::spin_loop();
+        }
+        Ok(None)
+    }
+
+    /// What a sleep took, which a few more looks would have saved, or not.
+    fn slept(&mut self, time: Duration) {
+        self.looks = if time < WAKE_UP {
+            (2 * self.looks).min(LOOKS_MAX)
+        } else {
+            (self.looks / 2).max(LOOKS_MIN)
+        };
+    }
+}
+
+/// A sleep that was shorter was hardly one.
+const WAKE_UP: Duration = Duration::from_micros(100);
+
+/// How long a wait may take. It begins with the first sleep: where nobody sleeps, nobody looks at a clock.
+struct Limit {
+    longest: Option<Duration>,
+    begun: Option<Instant>,
+}
+
+impl Limit {
+    fn new(longest: Option<Duration>) -> Self {
+        Self {
+            longest,
+            begun: None,
+        }
+    }
+
+    fn left(&mut self) -> Option<Duration> {
+        let begun = *self.begun.get_or_insert_with(Instant::now);
+        let longest = self.longest?;
+        Some(longest.saturating_sub(begun.elapsed()))
+    }
+}
+
+/// What came of a wait.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// What was waited for.
+    Came(T),
+    /// The time is over.
+    TimedOut,
+    /// A signal came: look whether it is for this thread, and wait again.
+    Interrupted,
+}
+
+impl NodeEnd {
+    /// The next record, which may take its time.
+    ///
+    /// # Errors
+    ///
+    /// The host is gone and all that it has written was read, or it has broken the rules.
+    pub fn wait_for_record(&mut self, longest: Option<Duration>) -> Result<Outcome<Record>, Error> {
+        let mut limit = Limit::new(longest);
+        loop {
+            let input = &mut self.input;
+            if let Some(record) = self.patience.look(|| input.take())? {
+                return Ok(Outcome::Came(record));
+            }
+            if !input.sleeps()? {
+                continue;
+            }
+            let slept = sleep(&self.link, limit.left(), input.waited());
+            input.wakes();
+            match slept {
+                Ok((Waited::Rung, time)) => self.patience.slept(time),
+                Ok((Waited::TimedOut, _)) => return Ok(Outcome::TimedOut),
+                Ok((Waited::Interrupted, _)) => return Ok(Outcome::Interrupted),
+                // What it wrote last is still there.
+                Err(error) => return input.take()?.map(Outcome::Came).ok_or(error),
+            }
+        }
+    }
+
+    /// Room for a record to the host, which may take its time.
+    ///
+    /// # Errors
+    ///
+    /// There never is any, the host is gone, or it has broken the rules.
+    pub fn wait_for_room(
+        &mut self,
+        body: usize,
+        longest: Option<Duration>,
+    ) -> Result<Outcome<Slot<'_>>, Error> {
+        let mut limit = Limit::new(longest);
+        loop {
+            let output = &mut self.output;
+            let seen = self
+                .patience
+                .look(|| output.reserve(body).map(|slot| slot.map(|_| ())))?;
+            if seen.is_some() {
+                break;
+            }
+            if !output.sleeps_for(body)? {
+                continue;
+            }
+            let slept = sleep(&self.link, limit.left(), output.waited());
+            output.wakes();
+            match slept? {
+                (Waited::Rung, time) => self.patience.slept(time),
+                (Waited::TimedOut, _) => return Ok(Outcome::TimedOut),
+                (Waited::Interrupted, _) => return Ok(Outcome::Interrupted),
+            }
+        }
+        let slot = self.output.reserve(body)?;
+        Ok(slot.map_or(Outcome::Interrupted, Outcome::Came))
+    }
+}
+
+/// Sleeps until the peer rings, and adds what it took to a word of this end.
+fn sleep(
+    link: &Link,
+    longest: Option<Duration>,
+    total: &Word,
+) -> Result<(Waited, Duration), Error> {
+    let begun = Instant::now();
+    let waited = link.wait(longest);
+    let time = begun.elapsed();
+    let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    total.set(total.get().saturating_add(microseconds));
+    waited.map(|waited| (waited, time))
+}

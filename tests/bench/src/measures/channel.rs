@@ -1,0 +1,204 @@
+//! The channel to a node, both of its ends in this program: records in a row, and one there and back.
+
+use std::time::{Duration, Instant};
+use std::{hint, thread};
+
+use anyhow::{Context, Result, bail, ensure};
+use forebay_channel::{
+    Header, HostEnd, Kind, Link, NodeEnd, Outcome, Record, Retention, Setting, Tally, Waited,
+};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
+};
+
+use crate::Effort;
+use crate::row::{Row, Unit, microseconds};
+
+const RING_BYTES: u64 = 4 << 20;
+const BODY_BYTES: usize = 64;
+/// Nobody waits longer for anything here.
+const WATCHDOG: Option<Duration> = Some(Duration::from_secs(20));
+/// After such a time everybody sleeps.
+const PAUSE: Duration = Duration::from_millis(2);
+/// What a sleep on either side may cost beside the two wake-ups that it takes.
+const BESIDE_WAKE_UPS_US: f64 = 40.0;
+
+pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {
+    let runs = effort.times(10, 2);
+    let rates: Result<Vec<f64>> = (0..runs)
+        .map(|_| rate(effort.times(5_000_000, 500_000)))
+        .collect();
+    let trips = effort.times(2_000, 100);
+    let bare = wake_ups(trips)?;
+    let most = median(&bare) + BESIDE_WAKE_UPS_US;
+    let what = "records of 64 bytes to another thread, 4 MiB ring";
+    Ok(vec![
+        Row::at_least(what, Unit::MillionRows, 5.0, rates?),
+        Row::new(
+            "a record of 64 bytes there and back, without a sleep",
+            Unit::Microseconds,
+            20.0,
+            round_trips(trips, Waiting::Spins)?,
+        ),
+        Row::new(
+            "a record of 64 bytes there and back, both ends asleep",
+            Unit::Microseconds,
+            most,
+            round_trips(trips, Waiting::Sleeps)?,
+        )
+        .beside("a byte there and back through a socket", bare)
+        .noted("The target is the socket's median and 40 µs."),
+    ])
+}
+
+fn both() -> Result<(HostEnd, NodeEnd)> {
+    let (host, descriptors) = HostEnd::new(Setting {
+        input_bytes: RING_BYTES,
+        output_bytes: RING_BYTES,
+        retention: Retention::Read,
+        attempt: 1,
+    })?;
+    Ok((host, NodeEnd::open(descriptors)?))
+}
+
+/// Millions of records a second, from the first one written to the last one read.
+fn rate(records: u64) -> Result<f64> {
+    let (mut host, mut node) = both()?;
+    let reading = thread::spawn(move || -> Result<Tally> {
+        loop {
+            if came(node.wait_for_record(WATCHDOG)?)?.header().kind == Kind::End {
+                return Ok(node.input.tally());
+            }
+        }
+    });
+    let begun = Instant::now();
+    for _ in 0..records {
+        put(&mut host, Kind::Data, &[7; BODY_BYTES])?;
+    }
+    let tally = host.input.tally().encode();
+    put(&mut host, Kind::End, &tally)?;
+    let read = reading.join().ok().context("the reader has panicked")??;
+    let took = begun.elapsed();
+    ensure!(read.records == records, "{read:?} were read of {records}");
+    #[expect(clippy::cast_precision_loss, reason = "some millions")]
+    let records = records as f64;
+    Ok(records / took.as_secs_f64() / 1e6)
+}
+
+/// Writes a record, and sleeps until there is room for it.
+fn put(host: &mut HostEnd, kind: Kind, body: &[u8]) -> Result<()> {
+    loop {
+        if let Some(mut slot) = host.input.reserve(body.len())? {
+            slot.body().copy_from_slice(body);
+            let header = Header {
+                rows: 1,
+                ..Header::new(kind)
+            };
+            slot.commit(header, body.len());
+            return Ok(());
+        }
+        if host.input.sleeps_for(body.len())? {
+            rung(&host.link)?;
+            host.input.wakes();
+        }
+    }
+}
+
+fn rung(link: &Link) -> Result<()> {
+    match link.wait(WATCHDOG)? {
+        Waited::Rung => Ok(()),
+        other => bail!("nobody rang: {other:?}"),
+    }
+}
+
+fn came<T>(outcome: Outcome<T>) -> Result<T> {
+    match outcome {
+        Outcome::Came(it) => Ok(it),
+        Outcome::TimedOut | Outcome::Interrupted => bail!("nothing came"),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Waiting {
+    Spins,
+    Sleeps,
+}
+
+/// How long each of some records takes to another thread and back, in microseconds.
+fn round_trips(trips: usize, waiting: Waiting) -> Result<Vec<f64>> {
+    let (mut host, mut node) = both()?;
+    let echoing = thread::spawn(move || -> Result<()> {
+        loop {
+            let record = came(node.wait_for_record(WATCHDOG)?)?;
+            if record.header().kind == Kind::End {
+                return Ok(());
+            }
+            let mut slot = came(node.wait_for_room(BODY_BYTES, WATCHDOG)?)?;
+            slot.body().copy_from_slice(record.body());
+            slot.commit(Header::new(Kind::Data), BODY_BYTES);
+        }
+    });
+    let mut samples = Vec::new();
+    for _ in 0..trips {
+        if waiting == Waiting::Sleeps {
+            thread::sleep(PAUSE);
+        }
+        let begun = Instant::now();
+        put(&mut host, Kind::Data, &[7; BODY_BYTES])?;
+        let answer = answer(&mut host, waiting)?;
+        samples.push(microseconds(begun.elapsed()));
+        ensure!(answer.copied() == [7; BODY_BYTES], "another answer came");
+    }
+    let tally = host.input.tally().encode();
+    put(&mut host, Kind::End, &tally)?;
+    echoing.join().ok().context("the echo has panicked")??;
+    Ok(samples)
+}
+
+fn answer(host: &mut HostEnd, waiting: Waiting) -> Result<Record> {
+    loop {
+        if let Some(record) = host.output.take()? {
+            return Ok(record);
+        }
+        if waiting == Waiting::Spins {
+            hint::spin_loop();
+        } else if host.output.sleeps()? {
+            rung(&host.link)?;
+            host.output.wakes();
+        }
+    }
+}
+
+/// How long a byte takes through a socket to another thread that sleeps, and back, in microseconds.
+fn wake_ups(trips: usize) -> Result<Vec<f64>> {
+    let (own, other) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    let echoing = thread::spawn(move || -> Result<()> {
+        let mut byte = [0];
+        while recv(&other, &mut byte, RecvFlags::empty())?.0 > 0 {
+            send(&other, &byte, SendFlags::empty())?;
+        }
+        Ok(())
+    });
+    let mut samples = Vec::new();
+    for _ in 0..trips {
+        thread::sleep(PAUSE);
+        let begun = Instant::now();
+        send(&own, &[1], SendFlags::empty())?;
+        recv(&own, &mut [0], RecvFlags::empty())?;
+        samples.push(microseconds(begun.elapsed()));
+    }
+    drop(own);
+    echoing.join().ok().context("the echo has panicked")??;
+    Ok(samples)
+}
+
+fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
