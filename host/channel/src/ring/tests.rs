@@ -5,6 +5,8 @@ use std::ptr::NonNull;
 
 use super::*;
 use crate::page::Page;
+use crate::record::{ALIGNMENT, Header, Kind};
+use crate::region::{Pages, Region};
 
 struct Heap {
     base: NonNull<u8>,
@@ -79,9 +81,13 @@ fn write(writer: &mut Writer, bytes: usize, value: u8) -> bool {
 
 #[cfg(not(feature = "loom"))]
 mod alone {
+    use std::collections::VecDeque;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::error::{Error, Fault};
+    use crate::record::Tally;
 
     #[test]
     fn what_is_written_is_read_and_its_place_is_free_when_it_is_dropped() {
@@ -204,6 +210,7 @@ mod hostile {
     use fastrand::Rng;
 
     use super::*;
+    use crate::error::Error;
 
     const CAPACITY: usize = 1024;
 
