@@ -16,6 +16,7 @@ mod checks;
 mod component;
 mod demo;
 mod machine;
+mod miri;
 mod plugins;
 mod progress;
 mod setup;
@@ -93,6 +94,8 @@ enum Verb {
         #[arg(long, value_name = "NAME")]
         only: Vec<String>,
     },
+    /// Run the tests of the channel's rings under miri, with a nightly toolchain that rustup installs
+    Miri,
     /// Check the rules of this repository that no compiler knows
     Tidy,
     /// Run demo and test, twice each, in a fresh clone on a bare Debian 12 (a chroot; needs root and debootstrap)
@@ -125,6 +128,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Component { folder, out } => component::run(&workspace, &folder, out.as_deref())?,
         Verb::Test { only } => return test::run(&workspace, &only),
         Verb::Bench { quick, only } => bench::run(&workspace, quick, &only)?,
+        Verb::Miri => miri::run(&workspace)?,
         Verb::Tidy => return tidy::run(&workspace),
         Verb::Bare { at, mirror } => bare::run(&workspace, &at, mirror.as_deref())?,
     }

@@ -1,16 +1,19 @@
 //! The two ends of a channel: how they are made, handed over and opened.
 
+use std::fmt;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use rustix::fd::OwnedFd;
+use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::error::{Error, Fault};
-use crate::link::Link;
+use crate::link::{HangUp, Link};
 use crate::memory::{self, Mapping, Writes};
 use crate::page::{PAGE_BYTES, Page};
 use crate::record::ALIGNMENT;
 use crate::region::{Pages, Region};
-use crate::ring::{Reader, Start, Writer};
+use crate::ring::{Reader, Retained, Start, UntrustedReader, Writer};
 use crate::wait::Patience;
 
 /// The smallest ring: 16 KiB.
@@ -26,8 +29,8 @@ pub const DESCRIPTORS: usize = 5;
 pub enum Retention {
     /// As soon as the node is done with it: what a failure takes is read from the sources again.
     Read,
-    /// When the node is done with it and its answer has come ([`Writer::retain_from`]): what a failure takes is still in the ring, and the
-    /// next attempt finds it there.
+    /// When the node is done with it and its answer has come ([`Writer::answered`]): what a failure takes is still in the ring, and the next
+    /// attempt finds it there. A node that wants more records than the ring has before it answers one waits for ever.
     Emitted,
 }
 
@@ -40,27 +43,44 @@ pub struct Setting {
     pub output_bytes: u64,
     /// Of the ring to the node.
     pub retention: Retention,
-    /// Of the node.
-    pub attempt: u32,
 }
 
 /// What a node needs to open its end, in this order: the rings to and from it, the pages of host and node, the socket. All of it goes away
-/// with the processes that have it.
+/// with the processes that have it. A host that keeps its copies when the node has its own does not see the node hang up.
 #[derive(Debug)]
 pub struct Descriptors(pub [OwnedFd; DESCRIPTORS]);
 
-/// The end of the task.
+/// A channel between two attempts of its node: the ring to the node, which goes on from one to the next. All that a node can write is new for
+/// each.
+pub struct Channel {
+    input: Writer,
+    input_memory: OwnedFd,
+    setting: Setting,
+}
+
+/// Why there are no ends, and the channel as it was.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct BeginError {
+    /// With all that it retains.
+    pub channel: Box<Channel>,
+    /// Why.
+    #[source]
+    pub error: Error,
+}
+
+/// The end of the task, for one attempt of the node.
 #[derive(Debug)]
 pub struct HostEnd {
     /// To the node.
     pub input: Writer,
-    /// From the node. It may write whatever it likes: take bodies by [`Record::copied`](crate::Record::copied).
-    pub output: Reader,
-    /// Wakes, and tells when the node is gone.
+    /// From the node, which may write whatever it likes.
+    pub output: UntrustedReader,
+    /// Wakes, and tells when the node is gone. One thread or task sleeps on it at a time, for both directions.
     pub link: Link,
     setting: Setting,
-    /// The ring to the node goes on from one attempt to the next. All that a node can write is new for each.
     input_memory: OwnedFd,
+    _hang_up: HangUp,
 }
 
 /// The end of the node.
@@ -70,125 +90,132 @@ pub struct NodeEnd {
     pub input: Reader,
     /// To the host.
     pub output: Writer,
-    /// Wakes, and tells when the host is gone.
+    /// Number and body of the schema of records that come before any schema record; `None`: there are no such records.
+    pub schema: Option<(u32, Vec<u8>)>,
+    /// Wakes, and tells when the host is gone. One thread sleeps on it at a time, for both directions.
     pub link: Link,
     pub(crate) patience: Patience,
+    _hang_up: HangUp,
 }
 
-impl HostEnd {
-    /// A channel for the first attempt. All of its memory is there, or it is refused.
+impl Channel {
+    /// All of its memory is there, or it is refused.
     ///
     /// # Errors
     ///
     /// A ring of a size that there is not, too little memory, too few descriptors.
-    pub fn new(setting: Setting) -> Result<(Self, Descriptors), Error> {
+    pub fn new(setting: Setting) -> Result<Self, Error> {
         check_capacity(setting.input_bytes)?;
         check_capacity(setting.output_bytes)?;
         let (input_memory, mapping) = memory::create("input", setting.input_bytes, Writes::Host)?;
-        let attempt = Attempt::new(setting)?;
         let region = region(mapping, setting.input_bytes);
-        let (pages, bell) = (attempt.pages.clone(), attempt.link.bell());
-        let mut input = Writer::new(region, pages, bell, setting.attempt);
-        if setting.retention == Retention::Emitted {
-            input.retain_from(0);
-        }
-        attempt.finish(input, input_memory, Start::default())
+        let retained = (setting.retention == Retention::Emitted).then(Retained::default);
+        Ok(Self {
+            input: Writer::new(region, Pages::of_nobody(), Arc::new(|| ()), 0, retained),
+            input_memory,
+            setting,
+        })
     }
 
-    /// The same channel for the next attempt of the node, when the last one is gone. It begins with what was retained.
+    /// Both ends for an attempt of the node; there is none other. It begins with what is retained.
     ///
     /// # Errors
     ///
-    /// As [`HostEnd::new`].
-    pub fn renew(self, attempt: u32) -> Result<(Self, Descriptors), Error> {
+    /// Too little memory, too few descriptors: it can be tried again.
+    pub fn begin(mut self, attempt: u32) -> Result<(HostEnd, Descriptors), BeginError> {
+        let made = Attempt::new(
+            &self.setting,
+            attempt,
+            self.input.start(),
+            &self.input_memory,
+        );
+        let made = match made {
+            Ok(made) => made,
+            Err(error) => {
+                let channel = Box::new(self);
+                return Err(BeginError { channel, error });
+            }
+        };
+        let (pages, bell) = (made.pages.clone(), made.link.bell());
+        self.input
+            .begin_attempt(attempt, pages.clone(), bell.clone());
+        let output = Reader::new(made.output, pages, bell, attempt, &Start::default());
+        let end = HostEnd {
+            input: self.input,
+            output: UntrustedReader::new(output),
+            _hang_up: HangUp(made.link.clone()),
+            link: made.link,
+            setting: self.setting,
+            input_memory: self.input_memory,
+        };
+        Ok((end, made.descriptors))
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("Channel")
+            .field(&self.setting)
+            .finish()
+    }
+}
+
+impl HostEnd {
+    /// The attempt is over: its node is gone, or nobody listens to it any more. What it held of this end's memory is given up.
+    pub fn retire(self) -> Channel {
         let Self {
             mut input,
             setting,
             input_memory,
             ..
         } = self;
-        let setting = Setting { attempt, ..setting };
-        let attempt = Attempt::new(setting)?;
-        let (pages, bell) = (attempt.pages.clone(), attempt.link.bell());
-        let start = input.begin_attempt(setting.attempt, pages, bell);
-        attempt.finish(input, input_memory, start)
+        input.rest();
+        Channel {
+            input,
+            input_memory,
+            setting,
+        }
     }
 }
 
 /// What is new for an attempt.
 struct Attempt {
-    setting: Setting,
     output: Region,
     pages: Pages,
-    host_page: Arc<Mapping>,
     link: Link,
-    host_page_memory: OwnedFd,
-    output_memory: OwnedFd,
-    node_page_memory: OwnedFd,
-    socket: OwnedFd,
+    descriptors: Descriptors,
 }
 
 impl Attempt {
-    fn new(setting: Setting) -> Result<Self, Error> {
+    fn new(setting: &Setting, number: u32, start: Start, input: &OwnedFd) -> Result<Self, Error> {
         let page = PAGE_BYTES as u64;
-        let (output_memory, output) = memory::create("output", setting.output_bytes, Writes::Node)?;
-        let (host_page_memory, host_page) = memory::create("host page", page, Writes::Host)?;
-        let (node_page_memory, node_page) = memory::create("node page", page, Writes::Node)?;
-        let host_page = Arc::new(host_page);
-        let (link, socket) = Link::pair()?;
-        // SAFETY: the page is ours, as long as it says, and nobody else has it yet.
-        unsafe { host_page.base().cast::<Page>().write(Page::new(0)) };
-        Ok(Self {
-            setting,
-            output: region(output, setting.output_bytes),
-            pages: pages(&host_page, &Arc::new(node_page)),
-            host_page,
-            link,
-            host_page_memory,
-            output_memory,
-            node_page_memory,
-            socket,
-        })
-    }
-
-    fn finish(
-        self,
-        input: Writer,
-        input_memory: OwnedFd,
-        start: Start,
-    ) -> Result<(HostEnd, Descriptors), Error> {
+        let position = start.position;
         let geometry = Geometry {
-            setting: self.setting,
+            setting: *setting,
+            attempt: number,
             start,
         };
-        // SAFETY: it lies within the page, behind its words, and nobody else has it yet.
-        unsafe {
-            let place = self.host_page.base().add(GEOMETRY_AT);
-            place
-                .cast::<[u8; GEOMETRY_BYTES]>()
-                .write(geometry.encode());
-        }
-        let bell = self.link.bell();
-        let attempt = self.setting.attempt;
-        let output = Reader::new(self.output, self.pages, bell, attempt, Start::default());
-        let copy = input_memory
+        let host_bytes = geometry.page_bytes();
+        let (output_memory, output) = memory::create("output", setting.output_bytes, Writes::Node)?;
+        let (host_memory, host_page) = memory::create("host page", host_bytes, Writes::Host)?;
+        let (node_memory, node_page) = memory::create("node page", page, Writes::Node)?;
+        let (link, socket) = Link::pair()?;
+        let input = input
             .try_clone()
             .map_err(|error| Error::system("there is no descriptor for the input", error))?;
-        let descriptors = Descriptors([
-            copy,
-            self.output_memory,
-            self.host_page_memory,
-            self.node_page_memory,
-            self.socket,
-        ]);
-        let end = HostEnd {
-            input,
-            output,
-            link: self.link,
-            setting: self.setting,
-            input_memory,
-        };
-        Ok((end, descriptors))
+        // SAFETY: both are ours, as long as they say, and nobody else has them yet.
+        unsafe {
+            host_page.base().cast::<Page>().write(Page::new(0));
+            node_page.base().cast::<Page>().write(Page::new(position));
+        }
+        geometry.write(&host_page);
+        Ok(Self {
+            output: region(output, setting.output_bytes),
+            pages: pages(host_page, node_page),
+            link,
+            descriptors: Descriptors([input, output_memory, host_memory, node_memory, socket]),
+        })
     }
 }
 
@@ -199,35 +226,32 @@ impl NodeEnd {
     ///
     /// It is no channel, or it cannot be mapped.
     pub fn open(descriptors: Descriptors) -> Result<Self, Error> {
+        for descriptor in &descriptors.0 {
+            // Programs that this process starts would keep the channel open.
+            fcntl_setfd(descriptor, FdFlags::CLOEXEC)
+                .map_err(|error| Error::system("cannot keep the channel from children", error))?;
+        }
         let [input, output, host_page, node_page, socket] = descriptors.0;
-        let page = PAGE_BYTES as u64;
-        let host_page = memory::open(&host_page, page, false)?;
-        // SAFETY: it lies within the page. It is copied once, and checked then.
-        let geometry = unsafe {
-            let place = host_page.base().add(GEOMETRY_AT);
-            place.cast::<[u8; GEOMETRY_BYTES]>().read_volatile()
-        };
-        let Geometry { setting, start } = Geometry::decode(&geometry)?;
-        let node_page = memory::open(&node_page, page, true)?;
-        // SAFETY: the page is as long as it says; only this end writes it.
-        unsafe {
-            node_page
-                .base()
-                .cast::<Page>()
-                .write(Page::new(start.position));
-        };
+        let host_page = memory::open_any(&host_page, PAGE_BYTES as u64)?;
+        let Geometry {
+            setting,
+            attempt,
+            start,
+        } = Geometry::read(&host_page)?;
+        let node_page = memory::open(&node_page, PAGE_BYTES as u64, true)?;
         let input = memory::open(&input, setting.input_bytes, false)?;
         let output = memory::open(&output, setting.output_bytes, true)?;
         node_page.keep_from_children()?;
         output.keep_from_children()?;
-        let pages = pages(&Arc::new(node_page), &Arc::new(host_page));
+        let pages = pages(node_page, host_page);
         let link = Link::new(socket);
-        let attempt = setting.attempt;
         let input = region(input, setting.input_bytes);
         let output = region(output, setting.output_bytes);
         Ok(Self {
-            input: Reader::new(input, pages.clone(), link.bell(), attempt, start),
-            output: Writer::new(output, pages, link.bell(), attempt),
+            input: Reader::new(input, pages.clone(), link.bell(), attempt, &start),
+            output: Writer::new(output, pages, link.bell(), attempt, None),
+            schema: start.schema,
+            _hang_up: HangUp(link.clone()),
             link,
             patience: Patience::default(),
         })
@@ -241,16 +265,12 @@ fn region(mapping: Mapping, bytes: u64) -> Region {
     unsafe { Region::new(base, bytes, owner) }
 }
 
-fn pages(own: &Arc<Mapping>, peer: &Arc<Mapping>) -> Pages {
-    let place = |mapping: &Arc<Mapping>| mapping.base().cast::<Page>();
+/// The pages of one end.
+fn pages(own: Mapping, peer: Mapping) -> Pages {
+    let places = [&own, &peer].map(|mapping| mapping.base().cast::<Page>());
+    let [of_own, of_peer] = places;
     // SAFETY: mappings begin at pages and are as long as one; `own` is writable and this end's own.
-    unsafe {
-        Pages::new(
-            place(own),
-            place(peer),
-            Arc::new((own.clone(), peer.clone())),
-        )
-    }
+    unsafe { Pages::new(of_own, of_peer, Arc::new((own, peer))) }
 }
 
 fn check_capacity(bytes: u64) -> Result<(), Error> {
@@ -262,10 +282,12 @@ fn check_capacity(bytes: u64) -> Result<(), Error> {
     }
 }
 
-/// What a node has to know before it maps the rings. It stands in the page of the host, behind its words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a node has to know before it maps the rings. It stands in the memory of the host's page, behind its words; the body of a schema stands
+/// behind that page.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Geometry {
     setting: Setting,
+    attempt: u32,
     start: Start,
 }
 
@@ -274,61 +296,117 @@ const GEOMETRY_BYTES: usize = 64;
 const _: () = assert!(size_of::<Page>() <= GEOMETRY_AT);
 /// The first bytes; the last of them counts the versions of everything that the two ends share.
 const MAGIC: [u8; 8] = *b"FOREBAY\x01";
+/// No position or number grows so far.
+const COUNT_MAX: u64 = 1 << 62;
+/// Of [`Geometry`]: no schema.
+const NO_SCHEMA: u32 = u32::MAX;
 
 impl Geometry {
+    /// Of the memory that it stands in.
+    fn page_bytes(&self) -> u64 {
+        let schema = self.start.schema.as_ref();
+        let bytes = PAGE_BYTES + schema.map_or(0, |(_, body)| body.len());
+        bytes.next_multiple_of(PAGE_BYTES) as u64
+    }
+
+    /// Into memory of [`Geometry::page_bytes`] that nobody else has yet.
+    fn write(&self, memory: &Mapping) {
+        let encoded = self.encode();
+        let base = memory.base();
+        // SAFETY: both lie within the memory, behind its words.
+        unsafe {
+            base.add(GEOMETRY_AT)
+                .copy_from_nonoverlapping(NonNull::from(&encoded).cast(), GEOMETRY_BYTES);
+            if let Some((_, body)) = &self.start.schema {
+                base.add(PAGE_BYTES)
+                    .copy_from_nonoverlapping(NonNull::from(&body[..]).cast(), body.len());
+            }
+        }
+    }
+
+    /// Copied once, and checked then.
+    fn read(memory: &Mapping) -> Result<Self, Error> {
+        let mut encoded = [0; GEOMETRY_BYTES];
+        memory.copy_to(GEOMETRY_AT, &mut encoded);
+        let (mut geometry, schema) = Self::decode(&encoded)?;
+        if let Some((number, bytes)) = schema {
+            if bytes > memory.bytes() - PAGE_BYTES {
+                return Err(wrong("its schema goes over the end of its page"));
+            }
+            let mut body = vec![0; bytes];
+            memory.copy_to(PAGE_BYTES, &mut body);
+            geometry.start.schema = Some((number, body));
+        }
+        Ok(geometry)
+    }
+
     fn encode(&self) -> [u8; GEOMETRY_BYTES] {
         let mut bytes = [0; GEOMETRY_BYTES];
+        let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
         let retention = match self.setting.retention {
             Retention::Read => 0_u32,
             Retention::Emitted => 1,
         };
-        bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..16].copy_from_slice(&self.setting.input_bytes.to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.setting.output_bytes.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.start.position.to_le_bytes());
-        bytes[32..40].copy_from_slice(&self.start.sequence.to_le_bytes());
-        bytes[40..44].copy_from_slice(&self.setting.attempt.to_le_bytes());
-        bytes[44..48].copy_from_slice(&retention.to_le_bytes());
+        let schema = self.start.schema.as_ref();
+        let (schema, length) =
+            schema.map_or((NO_SCHEMA, 0), |(number, body)| (*number, body.len()));
+        put(0, &MAGIC);
+        put(8, &self.setting.input_bytes.to_le_bytes());
+        put(16, &self.setting.output_bytes.to_le_bytes());
+        put(24, &self.start.position.to_le_bytes());
+        put(32, &self.start.sequence.to_le_bytes());
+        put(40, &self.attempt.to_le_bytes());
+        put(44, &retention.to_le_bytes());
+        put(48, &schema.to_le_bytes());
+        put(56, &(length as u64).to_le_bytes());
         bytes
     }
 
-    fn decode(bytes: &[u8; GEOMETRY_BYTES]) -> Result<Self, Error> {
-        let long = |at: usize| {
-            let mut long = [0; 8];
-            long.copy_from_slice(&bytes[at..at + 8]);
-            u64::from_le_bytes(long)
+    /// With number and length of the schema.
+    fn decode(bytes: &[u8; GEOMETRY_BYTES]) -> Result<(Self, Option<(u32, usize)>), Error> {
+        let word = |at: usize| {
+            let mut word = [0; 4];
+            word.copy_from_slice(&bytes[at..at + 4]);
+            u32::from_le_bytes(word)
         };
-        let wrong = |problem: &str| Fault::Geometry(problem.into());
+        let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         if bytes[..8] != MAGIC {
-            return Err(wrong("it does not begin as one").into());
+            return Err(wrong("it does not begin as one"));
         }
-        let last = long(40);
-        let retention = match last >> 32 {
+        let retention = match word(44) {
             0 => Retention::Read,
             1 => Retention::Emitted,
-            _ => return Err(wrong("its retention is unknown").into()),
+            _ => return Err(wrong("its retention is unknown")),
         };
-        let geometry = Self {
-            setting: Setting {
-                input_bytes: long(8),
-                output_bytes: long(16),
-                retention,
-                attempt: u32::try_from(last & u64::from(u32::MAX)).unwrap_or(u32::MAX),
-            },
-            start: Start {
-                position: long(24),
-                sequence: long(32),
-            },
+        let setting = Setting {
+            input_bytes: long(8),
+            output_bytes: long(16),
+            retention,
         };
-        check_capacity(geometry.setting.input_bytes)?;
-        check_capacity(geometry.setting.output_bytes)?;
-        let most = u64::MAX - 2 * RING_BYTES_MAX;
-        let position = geometry.start.position;
-        if !position.is_multiple_of(ALIGNMENT as u64) || position > most {
-            return Err(wrong("it begins where no record can").into());
+        check_capacity(setting.input_bytes)?;
+        check_capacity(setting.output_bytes)?;
+        let start = Start {
+            position: long(24),
+            sequence: long(32),
+            schema: None,
+        };
+        let is_place = start.position.is_multiple_of(ALIGNMENT as u64);
+        if !is_place || start.position.max(start.sequence) > COUNT_MAX {
+            return Err(wrong("it begins where no record can"));
         }
-        Ok(geometry)
+        let length = usize::try_from(long(56)).map_err(|_| wrong("its schema is too long"))?;
+        let schema = (word(48) != NO_SCHEMA).then_some((word(48), length));
+        let geometry = Self {
+            setting,
+            attempt: word(40),
+            start,
+        };
+        Ok((geometry, schema))
     }
+}
+
+fn wrong(problem: &str) -> Error {
+    Fault::Geometry(problem.into()).into()
 }
 
 #[cfg(test)]

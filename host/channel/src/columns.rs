@@ -9,7 +9,7 @@ mod schema;
 
 use arrow_schema::DataType;
 
-pub use self::body::{body_bytes, read_body, write_body};
+pub use self::body::{Body, read_body};
 pub use self::schema::Columns;
 
 /// Why something is no batch, or a batch cannot be sent.
@@ -26,12 +26,12 @@ pub enum ColumnsError {
     /// The batch has other columns than were announced.
     #[error("the batch has other columns than its schema")]
     OtherColumns,
-    /// The dictionary of a column is not the one that was announced.
-    #[error("the dictionary of the column `{column}` is not the one of its schema")]
-    OtherDictionary {
-        /// Its name, with those of the columns that it is in.
-        column: String,
-    },
+    /// A dictionary is not the one that was announced.
+    #[error("a dictionary of the batch is not the one of its schema")]
+    OtherDictionary,
+    /// A body does not begin at a multiple of 64.
+    #[error("the body of a record does not begin at a multiple of 64")]
+    Misaligned,
     /// The body of a record is too short for its columns.
     #[error("the column `{column}` goes over the end of its record")]
     TooShort {

@@ -41,6 +41,15 @@ pub enum Fault {
         /// On this side.
         came: crate::Tally,
     },
+    /// It answers what does not wait for an answer.
+    #[error("it answers record {sequence}, which waits for no answer")]
+    Answer {
+        /// As it says.
+        sequence: u64,
+    },
+    /// Something came behind the end.
+    #[error("it goes on behind its end")]
+    BehindEnd,
     /// The descriptors of a channel are no channel.
     #[error("what was handed over is no channel of this version: {0}")]
     Geometry(String),

@@ -1,9 +1,9 @@
 //! The shared-memory channel between one task of a dataflow and one node: two rings of records, one each way, and a socket by which one end
 //! wakes the other and learns of its death.
 //!
-//! The host makes a channel ([`HostEnd::new`]) and hands its [`Descriptors`] to the process of the node, which opens them ([`NodeEnd::open`]).
-//! No end waits in here: [`Writer::reserve`] and [`Reader::take`] say that there is nothing yet, [`Writer::sleeps_for`] and [`Reader::sleeps`]
-//! announce a sleep, and [`Link`] is what to sleep on.
+//! The host makes a [`Channel`], and for each attempt of the node both ends ([`Channel::begin`]): its own, and [`Descriptors`] that the process
+//! of the node opens ([`NodeEnd::open`]). [`Writer::reserve`] and [`Reader::take`] never wait: they say that there is nothing yet. A node may
+//! wait in its thread ([`NodeEnd::wait_for_record`]), a host is polled ([`PolledHost`]).
 
 #![expect(unsafe_code, reason = "memory that another process maps too")]
 
@@ -14,6 +14,8 @@ mod error;
 mod link;
 mod memory;
 mod page;
+#[cfg(feature = "polled")]
+mod polled;
 mod record;
 mod region;
 mod ring;
@@ -21,12 +23,15 @@ mod sync;
 mod wait;
 
 pub use self::channel::{
-    DESCRIPTORS, Descriptors, HostEnd, NodeEnd, RING_BYTES_MAX, RING_BYTES_MIN, Retention, Setting,
+    BeginError, Channel, DESCRIPTORS, Descriptors, HostEnd, NodeEnd, RING_BYTES_MAX,
+    RING_BYTES_MIN, Retention, Setting,
 };
 #[cfg(feature = "arrow")]
-pub use self::columns::{Columns, ColumnsError, body_bytes, read_body, write_body};
+pub use self::columns::{Body, Columns, ColumnsError, read_body};
 pub use self::error::{Error, Fault, HeaderFault};
 pub use self::link::{Link, Waited};
+#[cfg(feature = "polled")]
+pub use self::polled::PolledHost;
 pub use self::record::{ALIGNMENT, FLAG_CONTINUES, FLAG_PADDING, Header, Kind, Tally};
-pub use self::ring::{Reader, Record, Slot, Writer};
+pub use self::ring::{Reader, Record, Room, Slot, UntrustedReader, UntrustedRecord, Writer};
 pub use self::wait::Outcome;

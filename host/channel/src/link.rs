@@ -4,6 +4,7 @@
 //! socket sends without waiting is a property of the call.
 
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
+    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, recv, send, shutdown,
+    socketpair,
 };
 
 use crate::error::Error;
@@ -24,6 +26,17 @@ const DRAIN_BYTES: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Link(Arc<OwnedFd>);
 
+/// Hangs up when it is dropped: records that are still held keep the socket itself.
+#[derive(Debug)]
+pub(crate) struct HangUp(pub(crate) Link);
+
+impl Drop for HangUp {
+    fn drop(&mut self) {
+        // Where that fails, the peer has hung up.
+        let _ = shutdown(&self.0, Shutdown::Both);
+    }
+}
+
 /// How a [`Link::wait`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
@@ -33,6 +46,15 @@ pub enum Waited {
     TimedOut,
     /// A signal came: the caller looks whether it is for it.
     Interrupted,
+}
+
+/// What a [`Link::drain`] has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// Nothing.
+    Empty,
+    /// Perhaps something: bytes, or the end of the peer.
+    Partly,
 }
 
 impl Link {
@@ -63,16 +85,17 @@ impl Link {
         let _ = send(&self.0, &[1], flags);
     }
 
-    /// Takes back what has woken this end.
+    /// Takes back what has woken this end, or a part of it.
     ///
     /// # Errors
     ///
     /// The peer is gone.
-    pub fn drain(&self) -> Result<(), Error> {
+    pub(crate) fn drain(&self) -> Result<Drained, Error> {
         let mut bytes = [0; DRAIN_BYTES];
         match recv(&self.0, &mut bytes[..], RecvFlags::DONTWAIT) {
             Ok((0, _)) => Err(Error::PeerGone),
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(()),
+            Ok(_) | Err(Errno::INTR) => Ok(Drained::Partly),
+            Err(Errno::AGAIN) => Ok(Drained::Empty),
             Err(_) => Err(Error::PeerGone),
         }
     }
@@ -87,13 +110,19 @@ impl Link {
         let mut waiting = [PollFd::new(&self.0, PollFlags::IN)];
         match poll(&mut waiting, longest.as_ref()) {
             Ok(0) => Ok(Waited::TimedOut),
-            Ok(_) => self.drain().map(|()| Waited::Rung),
+            Ok(_) => self.drain().map(|_| Waited::Rung),
             Err(Errno::INTR) => Ok(Waited::Interrupted),
             Err(error) => Err(Error::system(
                 "cannot wait for the channel",
                 io::Error::from(error),
             )),
         }
+    }
+}
+
+impl AsRawFd for Link {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

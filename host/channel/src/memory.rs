@@ -29,6 +29,27 @@ pub(crate) enum Writes {
 pub(crate) struct Mapping(MmapRaw);
 
 impl Mapping {
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Copies bytes as they are at this moment, whatever others do.
+    ///
+    /// # Panics
+    ///
+    /// They do not lie within it.
+    pub(crate) fn copy_to(&self, at: usize, copy: &mut [u8]) {
+        assert!(
+            at + copy.len() <= self.bytes(),
+            "a mapping is as long as it is"
+        );
+        // SAFETY: they lie within the mapping. No reference to them is made, and all bytes are valid ones.
+        unsafe {
+            let from = self.0.as_ptr().add(at);
+            std::ptr::copy_nonoverlapping(from, copy.as_mut_ptr(), copy.len());
+        }
+    }
+
     pub(crate) fn base(&self) -> NonNull<u8> {
         NonNull::new(self.0.as_mut_ptr()).expect("a mapping does not begin at zero")
     }
@@ -69,18 +90,37 @@ pub(crate) fn create(name: &str, bytes: u64, writes: Writes) -> Result<(OwnedFd,
 
 /// Maps what somebody else has made. It must be of this size, and stay so.
 pub(crate) fn open(file: impl AsFd, bytes: u64, is_writable: bool) -> Result<Mapping, Error> {
-    let status =
-        fstat(&file).map_err(|error| Error::system("cannot look at shared memory", error))?;
-    if u64::try_from(status.st_size) != Ok(bytes) {
-        let problem = format!("{} bytes where {bytes} are said to be", status.st_size);
+    let found = fixed_bytes(&file)?;
+    if found != bytes {
+        let problem = format!("{found} bytes where {bytes} are said to be");
         return Err(Fault::Geometry(problem).into());
     }
+    map(&file, bytes, is_writable).map_err(|error| cannot_map(bytes, error))
+}
+
+/// The same for reading, of whatever size it is, but for this one at least.
+pub(crate) fn open_any(file: impl AsFd, least: u64) -> Result<Mapping, Error> {
+    let bytes = fixed_bytes(&file)?;
+    if bytes < least {
+        let problem = format!("{bytes} bytes where there should be {least}");
+        return Err(Fault::Geometry(problem).into());
+    }
+    map(&file, bytes, false).map_err(|error| cannot_map(bytes, error))
+}
+
+fn cannot_map(bytes: u64, error: std::io::Error) -> Error {
+    Error::system(format!("cannot map {bytes} bytes of shared memory"), error)
+}
+
+/// Its size, which nobody can change any more.
+fn fixed_bytes(file: impl AsFd) -> Result<u64, Error> {
     let seals = rustix::fs::fcntl_get_seals(&file);
     if !seals.is_ok_and(|seals| seals.contains(FIXED)) {
         return Err(Fault::Geometry("its memory can become shorter".into()).into());
     }
-    map(&file, bytes, is_writable)
-        .map_err(|error| Error::system(format!("cannot map {bytes} bytes of shared memory"), error))
+    let status =
+        fstat(&file).map_err(|error| Error::system("cannot look at shared memory", error))?;
+    Ok(u64::try_from(status.st_size).unwrap_or(0))
 }
 
 fn map(file: impl AsFd, bytes: u64, is_writable: bool) -> std::io::Result<Mapping> {
@@ -101,7 +141,8 @@ const MACHINE: &str = "/proc/meminfo";
 
 /// Whether machine and control group have so much memory left: where they have not, `fallocate` does not fail, but the kernel kills a process.
 fn check_room(limits: impl IntoIterator<Item = Limit>, bytes: u64) -> Result<(), Error> {
-    let short = limits.into_iter().find(|limit| bytes > limit.free);
+    let short = limits.into_iter().filter(|limit| bytes > limit.free);
+    let short = short.min_by_key(|limit| limit.free);
     short.map_or(Ok(()), |limit| {
         Err(Error::Memory {
             bytes,
@@ -172,21 +213,25 @@ struct GroupKind {
     below: &'static str,
     limit: &'static str,
     used: &'static str,
-    /// What of it the kernel gives up when it is short: files that nobody has looked at of late.
-    reclaimable: &'static str,
+    /// What of it the kernel gives up when it is short, of the whole group: pages of files, and what it remembers of them.
+    reclaimable: [&'static str; 3],
 }
 
 const UNIFIED: GroupKind = GroupKind {
     below: "",
     limit: "memory.max",
     used: "memory.current",
-    reclaimable: "inactive_file ",
+    reclaimable: ["inactive_file ", "active_file ", "slab_reclaimable "],
 };
 const OLDER: GroupKind = GroupKind {
     below: "memory",
     limit: "memory.limit_in_bytes",
     used: "memory.usage_in_bytes",
-    reclaimable: "total_inactive_file ",
+    reclaimable: [
+        "total_inactive_file ",
+        "total_active_file ",
+        "total_slab_reclaimable ",
+    ],
 };
 
 impl GroupKind {
@@ -195,8 +240,9 @@ impl GroupKind {
         let file = folder.join(self.limit);
         let bytes = number(&file)?;
         let statistics = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-        let reclaimable = statistic(&statistics, self.reclaimable, "").unwrap_or(0);
-        let used = number(&folder.join(self.used))?.saturating_sub(reclaimable);
+        let reclaimable = self.reclaimable.iter();
+        let reclaimable = reclaimable.filter_map(|key| statistic(&statistics, key, ""));
+        let used = number(&folder.join(self.used))?.saturating_sub(reclaimable.sum());
         Some(Limit {
             bytes,
             free: bytes.saturating_sub(used),
@@ -240,7 +286,10 @@ mod tests {
             ("memory.max", "max\n"),
             ("a/memory.max", "1000\n"),
             ("a/memory.current", "700\n"),
-            ("a/memory.stat", "anon 600\ninactive_file 50\n"),
+            (
+                "a/memory.stat",
+                "anon 600\ninactive_file 30\nactive_file 20\n",
+            ),
             ("a/b/memory.max", "5000\n"),
             ("a/b/memory.current", "300\n"),
         ];
@@ -279,10 +328,7 @@ mod tests {
     #[test]
     fn more_than_the_machine_has_is_refused_before_the_kernel_kills_somebody() {
         let error = create("input", 1 << 50, Writes::Host).unwrap_err();
-        assert!(
-            error.to_string().ends_with("are free by `/proc/meminfo`"),
-            "{error}"
-        );
+        assert!(error.to_string().contains(" are free by `"), "{error}");
     }
 
     #[test]

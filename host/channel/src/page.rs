@@ -1,5 +1,7 @@
 //! The words by which the two ends of a channel tell each other how far they are. Each end writes its own page, and reads that of the other.
 
+use std::time::Duration;
+
 use crate::error::Fault;
 use crate::record::ALIGNMENT;
 use crate::sync::{AtomicU64, Ordering, fence};
@@ -20,11 +22,20 @@ impl Word {
     }
 
     pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        // Of memory that can only be read, no other order of a load is promised to work.
+        let value = self.0.load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        value
     }
 
     pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Release);
+    }
+
+    /// For words that count time, in microseconds.
+    pub(crate) fn add(&self, time: Duration) {
+        let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.set(self.get().saturating_add(microseconds));
     }
 }
 
@@ -36,7 +47,7 @@ pub(crate) struct Page {
     pub(crate) written: Word,
     /// What lies before this in its incoming ring is free.
     pub(crate) released: Word,
-    /// The end of the last record that it has read of its incoming ring.
+    /// The end of the last record that it has read of its incoming ring: between this and `released` lies what it holds.
     pub(crate) read: Word,
     /// It sleeps until more than this is written into its incoming ring; [`NOTHING`]: it does not.
     pub(crate) wants_records: Word,

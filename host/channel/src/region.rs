@@ -178,6 +178,14 @@ impl Pages {
         }
     }
 
+    /// Of an end without a peer.
+    pub(crate) fn of_nobody() -> Self {
+        let pages = Arc::new([Page::new(0), Page::new(0)]);
+        let [own, peer] = [&pages[0], &pages[1]].map(NonNull::from);
+        // SAFETY: they live as long as their owner, and nobody else has them.
+        unsafe { Self::new(own, peer, pages) }
+    }
+
     pub(crate) fn own(&self) -> &Page {
         // SAFETY: it lives as long as the owner, and is made of atomics, so that others may look at it.
         unsafe { self.own.as_ref() }

@@ -5,21 +5,25 @@
 //! every position of it is checked against what this end knows itself.
 
 mod reader;
+mod retained;
 mod writer;
 
 use std::sync::Arc;
 
-pub use self::reader::{Reader, Record};
-pub use self::writer::{Slot, Writer};
+pub use self::reader::{Reader, Record, UntrustedReader, UntrustedRecord};
+pub(crate) use self::retained::{Retained, Schema};
+pub use self::writer::{Room, Slot, Writer};
 
 /// Wakes the peer, which sleeps.
 pub(crate) type Bell = Arc<dyn Fn() + Send + Sync>;
 
 /// Where a reader begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) position: u64,
     pub(crate) sequence: u64,
+    /// The schema that is in force there; `None`: records tell.
+    pub(crate) schema: Option<Schema>,
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::channel::NodeEnd;
 use crate::error::Error;
 use crate::link::{Link, Waited};
 use crate::page::Word;
-use crate::ring::{Record, Slot};
+use crate::ring::{Record, Room, Slot};
 
 /// Most looks before a sleep; together they take about as long as a sleep and a wake-up.
 const LOOKS_MAX: u32 = 4_000;
@@ -78,6 +78,11 @@ impl Limit {
         }
     }
 
+    /// Somebody who rings without end does not make it longer.
+    fn is_over(&mut self) -> bool {
+        self.left() == Some(Duration::ZERO)
+    }
+
     fn left(&mut self) -> Option<Duration> {
         let begun = *self.begun.get_or_insert_with(Instant::now);
         let longest = self.longest?;
@@ -115,7 +120,12 @@ impl NodeEnd {
             let slept = sleep(&self.link, limit.left(), input.waited());
             input.wakes();
             match slept {
-                Ok((Waited::Rung, time)) => self.patience.slept(time),
+                Ok((Waited::Rung, time)) => {
+                    self.patience.slept(time);
+                    if limit.is_over() {
+                        return Ok(self.input.take()?.map_or(Outcome::TimedOut, Outcome::Came));
+                    }
+                }
                 Ok((Waited::TimedOut, _)) => return Ok(Outcome::TimedOut),
                 Ok((Waited::Interrupted, _)) => return Ok(Outcome::Interrupted),
                 // What it wrote last is still there.
@@ -143,13 +153,19 @@ impl NodeEnd {
             if seen.is_some() {
                 break;
             }
-            if !output.sleeps_for(body)? {
+            // A node has no answers to wait for.
+            if output.sleeps_for(body)? != Room::WaitsForPeer {
                 continue;
             }
             let slept = sleep(&self.link, limit.left(), output.waited());
             output.wakes();
             match slept? {
-                (Waited::Rung, time) => self.patience.slept(time),
+                (Waited::Rung, time) => {
+                    self.patience.slept(time);
+                    if limit.is_over() && self.output.reserve(body)?.is_none() {
+                        return Ok(Outcome::TimedOut);
+                    }
+                }
                 (Waited::TimedOut, _) => return Ok(Outcome::TimedOut),
                 (Waited::Interrupted, _) => return Ok(Outcome::Interrupted),
             }
@@ -168,7 +184,6 @@ fn sleep(
     let begun = Instant::now();
     let waited = link.wait(longest);
     let time = begun.elapsed();
-    let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    total.set(total.get().saturating_add(microseconds));
+    total.add(time);
     waited.map(|waited| (waited, time))
 }

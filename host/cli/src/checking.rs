@@ -10,6 +10,7 @@ use forebay_cluster::submission::{PluginSource, STANDARD_MACHINE, machine_name, 
 use forebay_job::{Diagnostic, Document, Job, Program, Role, TEXT_BYTES_MAX, has_error};
 use forebay_plugin::{CallError, PluginHost, Problem, Severity};
 use forebay_runtime::Plan;
+use forebay_runtime::code::UNUSED;
 
 use crate::dataflow::{self, EarlierOutput};
 use crate::exit::Exit;
@@ -117,13 +118,17 @@ fn check(
         }
         Purpose::Draw => EarlierOutput::Left,
     };
-    let mistaken = checked.mistaken_relations();
+    let mistaken = checked.mistaken();
     let mut problems = checked.diagnostics;
     problems.extend(found.into_iter().map(|problem| document.locate(problem)));
     let mut plan = None;
     if let Some(mistaken) = mistaken {
-        let (planned, found) = dataflow::plan(document, &draft, mistaken, earlier);
+        let (planned, mut found) = dataflow::plan(document, &draft, mistaken, earlier);
         plan = planned;
+        if has_error(&problems) {
+            // What is mistaken may be what reads it.
+            found.retain(|problem| problem.code != UNUSED);
+        }
         problems.extend(found);
     }
     in_order(&mut problems, document);

@@ -1,9 +1,9 @@
 //! The dataflow of a job, planned, and its problems with their places.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use forebay_job::{Dataflow, Diagnostic, Document, Job, Location, code};
+use forebay_job::{Dataflow, Diagnostic, Document, Job, Location, Mistaken, code};
 use forebay_runtime::{Plan, Problem, Setting, Spot};
 use tokio::runtime::Handle;
 
@@ -18,12 +18,12 @@ pub(crate) enum EarlierOutput {
     Left,
 }
 
-/// Plans the dataflow of a job, if it has one, and looks at every file that it names, but for those of relations that are mistaken. Must
+/// Plans the dataflow of a job, if it has one, and looks at every file that it names, but for what is mistaken. Must
 /// be called where a runtime is, on a thread that may block.
 pub(crate) fn plan(
     document: &Document,
     job: &Job,
-    mistaken: BTreeSet<String>,
+    mistaken: Mistaken,
     earlier: EarlierOutput,
 ) -> (Option<Plan>, Vec<Diagnostic>) {
     if job.dataflow.is_empty() {

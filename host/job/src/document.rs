@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Item, Key, TableLike};
 
-use crate::check;
+use crate::check::{self, RELATIONS_MAX};
 use crate::diagnostic::{Diagnostic, Location, Severity, code};
 use crate::model::Job;
+use crate::schema::nearest;
 use crate::strings;
 
 /// Largest job file: 1 MiB.
@@ -226,26 +227,22 @@ impl Checked {
         self.draft.as_ref()
     }
 
-    /// Sources, transforms and sinks of which the draft says something else than the file, or nothing: whoever looks for more problems
-    /// had better not look at them, nor at what reads them. `None`: nobody knows which there are.
-    pub fn mistaken_relations(&self) -> Option<BTreeSet<String>> {
-        self.draft.as_ref()?;
-        let is_mistake = |problem: &&Diagnostic| {
-            problem.severity == Severity::Error && problem.code != code::NO_SINKS
-        };
-        let mut mistaken = BTreeSet::new();
-        for problem in self.diagnostics.iter().filter(is_mistake) {
-            let path = Key::parse(&problem.key).unwrap_or_default();
-            let path: Vec<_> = path.iter().map(Key::get).collect();
-            match path.as_slice() {
-                ["sources" | "transforms" | "sinks"] => return None,
-                // That is told of the input; where the rows would go can be looked at.
-                ["sinks", _, "input"] => {}
-                ["sources" | "transforms" | "sinks", name, ..] => {
-                    mistaken.insert((*name).to_owned());
-                }
-                _ => {}
-            }
+    /// Which parts of the draft's dataflow say something else than the file, or nothing: whoever looks for more problems had better not look
+    /// at them, nor at what reads them. `None`: nobody knows which parts there are.
+    pub fn mistaken(&self) -> Option<Mistaken> {
+        let dataflow = &self.draft.as_ref()?.dataflow;
+        let numbers = [
+            dataflow.sources.len(),
+            dataflow.transforms.len(),
+            dataflow.sinks.len(),
+        ];
+        if numbers.into_iter().any(|number| number > RELATIONS_MAX) {
+            return None;
+        }
+        let mut mistaken = Mistaken::default();
+        let is_error = |problem: &&Diagnostic| problem.severity == Severity::Error;
+        for problem in self.diagnostics.iter().filter(is_error) {
+            mistaken.note(problem)?;
         }
         Some(mistaken)
     }
@@ -256,6 +253,46 @@ impl Checked {
             Some(job) if !has_error(&self.diagnostics) => Ok((job, self.diagnostics)),
             _ => Err(self.diagnostics),
         }
+    }
+}
+
+/// See [`Checked::mistaken`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mistaken {
+    /// Names of sources and transforms.
+    pub relations: BTreeSet<String>,
+    /// Names of sinks.
+    pub sinks: BTreeSet<String>,
+}
+
+impl Mistaken {
+    fn note(&mut self, problem: &Diagnostic) -> Option<()> {
+        let path = Key::parse(&problem.key).unwrap_or_default();
+        let path: Vec<_> = path.iter().map(Key::get).collect();
+        match path.as_slice() {
+            ["sources" | "transforms"] => return None,
+            // It may have been meant to be one of the tables.
+            [unknown] if problem.code == code::UNKNOWN_KEY => {
+                let tables = ["sources", "transforms", "sinks"];
+                if nearest(unknown, &tables).is_some() {
+                    return None;
+                }
+            }
+            // That is no mistake of the first relation, where it is told.
+            _ if problem.code == code::NO_SINKS => {}
+            ["sources" | "transforms", name, ..] => {
+                self.relations.insert((*name).to_owned());
+                // What a query makes of a name without quotes.
+                self.relations.insert(name.to_lowercase());
+            }
+            // That is told of the input; where the rows would go can be looked at.
+            ["sinks", _, "input"] => {}
+            ["sinks", name, ..] => {
+                self.sinks.insert((*name).to_owned());
+            }
+            _ => {}
+        }
+        Some(())
     }
 }
 

@@ -25,7 +25,7 @@ pub use builder::{
 pub use check::role::NODES_MAX;
 pub use check::{BATCH_ROWS_MAX, PARALLELISM_MAX, RELATIONS_MAX, ROLES_MAX};
 pub use diagnostic::{Diagnostic, Location, Severity, code};
-pub use document::{Checked, Document, ReadError, TEXT_BYTES_MAX, has_error};
+pub use document::{Checked, Document, Mistaken, ReadError, TEXT_BYTES_MAX, has_error};
 pub use files::{FilesError, STAGED_BYTES_MAX, STAGED_FILES_MAX, StagedFile};
 pub use model::{
     Compression, Dataflow, DataflowSettings, FileFormat, FormatKind, Generate, Guarantee, Job,

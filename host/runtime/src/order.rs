@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) type Inputs = BTreeMap<String, BTreeSet<String>>;
 
 /// Transforms so that each comes behind those that it reads, otherwise as given; and circles of them, in which each reads the next one.
+/// Every transform that is in a circle is in one of these.
 pub(crate) fn in_order(names: &[String], inputs: &Inputs) -> (Vec<String>, Vec<Vec<String>>) {
     let mut ordered: Vec<String> = Vec::new();
-    let mut circles = Vec::new();
+    let mut circles: Vec<Vec<String>> = Vec::new();
     while ordered.len() < names.len() {
         let next = names.iter().find(|name| {
             let is_known = |input: &String| !inputs.contains_key(input) || ordered.contains(input);
@@ -17,28 +18,47 @@ pub(crate) fn in_order(names: &[String], inputs: &Inputs) -> (Vec<String>, Vec<V
         if let Some(next) = next {
             ordered.push(next.clone());
         } else {
-            let circle = circle(names, inputs, &ordered);
-            ordered.extend(circle.iter().cloned());
-            circles.push(circle);
+            // Each that is left reads another one that is left.
+            let left = names.iter().filter(|name| !ordered.contains(name));
+            for name in left {
+                if !circles.iter().flatten().any(|told| told == name) {
+                    circles.extend(circle(name, inputs));
+                }
+            }
+            for name in circles.iter().flatten() {
+                if !ordered.contains(name) {
+                    ordered.push(name.clone());
+                }
+            }
         }
     }
     (ordered, circles)
 }
 
-/// Every transform that is left reads another one that is left, so a walk along them comes round.
-fn circle(names: &[String], inputs: &Inputs, ordered: &[String]) -> Vec<String> {
-    let is_left = |name: &&String| inputs.contains_key(*name) && !ordered.contains(name);
-    let mut walk: Vec<String> = names.iter().filter(is_left).take(1).cloned().collect();
-    while let Some(next) = walk
-        .last()
-        .and_then(|last| inputs[last].iter().find(is_left))
-    {
-        if let Some(start) = walk.iter().position(|name| name == next) {
-            return walk.split_off(start);
+/// The shortest way from a transform along what it reads back to itself.
+fn circle(name: &str, inputs: &Inputs) -> Option<Vec<String>> {
+    let mut ways: Vec<Vec<&str>> = vec![vec![name]];
+    let mut seen = BTreeSet::new();
+    while !ways.is_empty() {
+        let mut longer = Vec::new();
+        for way in ways {
+            for next in way
+                .last()
+                .and_then(|last| inputs.get(*last))
+                .into_iter()
+                .flatten()
+            {
+                if next == name {
+                    return Some(way.into_iter().map(str::to_owned).collect());
+                }
+                if inputs.contains_key(next) && seen.insert(next) {
+                    longer.push([way.clone(), vec![next]].concat());
+                }
+            }
         }
-        walk.push(next.clone());
+        ways = longer;
     }
-    walk
+    None
 }
 
 /// These names, and all that feed them by whatever ways.
@@ -81,8 +101,8 @@ mod tests {
     fn a_circle_is_named_without_what_leads_to_it() {
         let (names, inputs) = inputs(&[("d", &["c"]), ("a", &["b"]), ("b", &["c"]), ("c", &["a"])]);
         let (order, circles) = in_order(&names, &inputs);
-        assert_eq!(circles, [["c", "a", "b"]]);
-        assert_eq!(order, ["c", "a", "b", "d"]);
+        assert_eq!(circles, [["a", "b", "c"]]);
+        assert_eq!(order, ["a", "b", "c", "d"]);
     }
 
     #[test]
@@ -97,6 +117,14 @@ mod tests {
         let (order, circles) = in_order(&names, &inputs);
         assert_eq!(circles, [vec!["a", "b"], vec!["c"]]);
         assert_eq!(order, ["e", "f", "a", "b", "c"]);
+    }
+
+    #[test]
+    fn circles_that_meet_are_told_both() {
+        let (names, inputs) = inputs(&[("x", &["y", "z"]), ("y", &["x"]), ("z", &["x"])]);
+        let (order, circles) = in_order(&names, &inputs);
+        assert_eq!(circles, [["x", "y"], ["z", "x"]]);
+        assert_eq!(order, ["x", "y", "z"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use arrow_schema::{Schema, SchemaRef};
 use forebay_connectors::{Access, MalformedRow, Origin, type_text};
 use forebay_dataflow::{Bounds, Cause, Graph, Stream};
-use forebay_job::{Diagnostic, Job, SqlText, Transform, TransformKind};
+use forebay_job::{Diagnostic, Job, Mistaken, SqlText, Transform, TransformKind};
 use forebay_plugin::OperatorHost;
 use forebay_sql::{Relations, Resources};
 use tokio::runtime::Handle;
@@ -29,8 +29,8 @@ pub struct Setting {
     pub spill: Option<PathBuf>,
     /// Components by transform, instead of the files that the job names.
     pub components: BTreeMap<String, Vec<u8>>,
-    /// Sources, transforms and sinks with mistakes that were told already: they are not looked at, nor is what reads them.
-    pub mistaken: BTreeSet<String>,
+    /// What has mistakes that were told already: it is not looked at, nor is what reads it.
+    pub mistaken: Mistaken,
     /// Output that is there is no problem: an earlier attempt of this run has written it and it is replaced, or nothing is to run.
     pub replaces_output: bool,
 }
@@ -43,7 +43,7 @@ impl Setting {
             compiled: None,
             spill: None,
             components: BTreeMap::new(),
-            mistaken: BTreeSet::new(),
+            mistaken: Mistaken::default(),
             replaces_output: false,
         }
     }
@@ -174,7 +174,7 @@ pub async fn plan(job: &Job, setting: Setting) -> Planned {
     let access = Access::new(&job.base, setting.runtime.clone());
     let mut planner = Planner {
         job,
-        broken: setting.mistaken.clone(),
+        broken: setting.mistaken.relations.clone(),
         setting,
         access,
         problems: Vec::new(),
@@ -432,7 +432,7 @@ impl Planner<'_> {
         let no_columns: SchemaRef = Schema::empty().into();
         let mut prepared = Vec::new();
         for sink in &self.job.dataflow.sinks {
-            if self.setting.mistaken.contains(&sink.name) {
+            if self.setting.mistaken.sinks.contains(&sink.name) {
                 continue;
             }
             let stream = streams.get(&sink.input);

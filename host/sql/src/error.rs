@@ -129,7 +129,8 @@ fn schema(error: &SchemaError) -> Error {
                     missing.with_hint(format!("did you mean `{meant}`?"))
                 }
                 Some(meant) => missing.with_hint(format!(
-                    "did you mean `\"{meant}\"`? Only names of lower-case letters, digits and `_` go without quotes"
+                    "did you mean `\"{}\"`? Only names of lower-case letters, digits and `_` go without quotes",
+                    meant.replace('"', "\"\"")
                 )),
                 None => missing,
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan};
 use forebay_dataflow::operators::{TumblingWindowPlan, WindowTime};
 
 use crate::aggregates;
@@ -28,6 +28,16 @@ pub(crate) struct Pieces {
 /// 1970-01-01 was a Thursday, and weeks begin on Monday.
 const FIRST_MONDAY: i64 = 4 * 86_400_000_000;
 
+/// Units of `date_trunc` whose pieces are not of one length.
+const LONGER_AND_SHORTER: [&str; 6] = [
+    "month",
+    "quarter",
+    "year",
+    "decade",
+    "century",
+    "millennium",
+];
+
 impl Pieces {
     /// The pieces that an expression tells apart, if it does that of the event time.
     pub(crate) fn of(expression: &Expr, input: &Node, schema: &DFSchema) -> Option<Self> {
@@ -35,15 +45,41 @@ impl Pieces {
             Expr::Alias(alias) => Self::of(&alias.expr, input, schema),
             Expr::Column(_) => input.windows.get(&position(expression, schema)?).copied(),
             Expr::ScalarFunction(function) => {
-                let at = match function.name() {
-                    "date_trunc" | "date_bin" => function.args.get(1)?,
-                    _ => return None,
-                };
-                let (time, by) = moved(at, schema)?;
-                let is_time = by == 0 && schema.maybe_index_of_column(time) == input.time;
-                Self::of_function(function, &at.get_type(schema).ok()?).filter(|_| is_time)
+                let at = Self::cut(function, input, schema)?;
+                Self::of_function(function, &at.get_type(schema).ok()?)
             }
             _ => None,
+        }
+    }
+
+    /// The event time, where it is what a function cuts into pieces.
+    fn cut<'a>(function: &'a ScalarFunction, input: &Node, schema: &DFSchema) -> Option<&'a Expr> {
+        let at = match function.name() {
+            "date_trunc" | "date_bin" => function.args.get(1)?,
+            _ => return None,
+        };
+        let (time, by) = moved(at, schema)?;
+        let is_time = by == 0 && schema.maybe_index_of_column(time) == input.time;
+        is_time.then_some(at)
+    }
+
+    /// Whether an expression cuts the event time into months or the like, which are longer and shorter.
+    fn have_no_length(expression: &Expr, input: &Node, schema: &DFSchema) -> bool {
+        let function = match expression {
+            Expr::Alias(alias) => return Self::have_no_length(&alias.expr, input, schema),
+            Expr::ScalarFunction(function) => function,
+            _ => return false,
+        };
+        let (Some(_), Some(Expr::Literal(length, _))) =
+            (Self::cut(function, input, schema), function.args.first())
+        else {
+            return false;
+        };
+        match length.try_as_str() {
+            Some(unit) => {
+                unit.is_some_and(|unit| LONGER_AND_SHORTER.contains(&unit.to_lowercase().as_str()))
+            }
+            None => fixed(&function.args[0]).is_none(),
         }
     }
 
@@ -133,7 +169,9 @@ impl Planner<'_> {
             .collect();
         let shortest = pieces.iter().min_by_key(|(_, pieces)| pieces.size);
         let Some((&window, &of_window)) = shortest else {
-            return Err(no_window(aggregate, self.relations));
+            let mut groups = aggregate.group_expr.iter();
+            let has_no_length = groups.any(|group| Pieces::have_no_length(group, &input, before));
+            return Err(no_window(&aggregate.input, has_no_length, self.relations));
         };
         let width = input.schema.fields().len();
         let (input, keys) = self.keyed(input, &aggregate.input, aggregate.group_expr.iter())?;
@@ -182,37 +220,17 @@ impl Planner<'_> {
     }
 }
 
-/// Whether it tells pieces of time apart that are not of one length.
-fn has_no_length(group: &Expr) -> bool {
-    let function = match group {
-        Expr::Alias(alias) => return has_no_length(&alias.expr),
-        Expr::ScalarFunction(function) => function,
-        _ => return false,
-    };
-    let Some(Expr::Literal(length, _)) = function.args.first() else {
-        return false;
-    };
-    match function.name() {
-        "date_trunc" => {
-            let unit = length.try_as_str().flatten();
-            unit.is_some_and(|unit| Pieces::of_unit(unit).is_none())
-        }
-        "date_bin" => fixed(&function.args[0]).is_none(),
-        _ => false,
-    }
-}
-
-fn no_window(aggregate: &Aggregate, relations: &Relations) -> Error {
+fn no_window(plan: &LogicalPlan, has_no_length: bool, relations: &Relations) -> Error {
     let error = Error::new(
         "unbounded state: nothing bounds how many groups GROUP BY or DISTINCT has to remember",
     )
     .about(About::Grouping);
-    if aggregate.group_expr.iter().any(has_no_length) {
+    if has_no_length {
         return error.with_hint(
             "a window has one length for all time, which a month, a quarter and a year have not: group by a day or a week",
         );
     }
-    match any_time_of(&aggregate.input, relations) {
+    match any_time_of(plan, relations) {
         Some(time) => error.with_hint(format!(
             "group by a window of the event time too, as in GROUP BY date_bin(INTERVAL '1 hour', {time})"
         )),

@@ -79,6 +79,7 @@ const FOREIGN: [(&str, &[&str], &str); 7] = [
     (
         "tokio",
         &[
+            "forebay-channel",
             "forebay-cli",
             "forebay-cluster",
             "forebay-connectors",

@@ -5,18 +5,17 @@ use std::time::Duration;
 
 use super::*;
 use crate::link::Waited;
-use crate::{Header, Kind, Outcome, Record};
+use crate::{Header, Kind, Outcome, Room};
 
 const SETTING: Setting = Setting {
     input_bytes: RING_BYTES_MIN,
     output_bytes: RING_BYTES_MIN,
     retention: Retention::Read,
-    attempt: 1,
 };
 const WATCHDOG: Option<Duration> = Some(Duration::from_secs(20));
 
 fn both(setting: Setting) -> (HostEnd, NodeEnd) {
-    let (host, descriptors) = HostEnd::new(setting).unwrap();
+    let (host, descriptors) = Channel::new(setting).unwrap().begin(1).unwrap();
     (host, NodeEnd::open(descriptors).unwrap())
 }
 
@@ -31,27 +30,43 @@ fn put(writer: &mut Writer, link: &Link, value: u64) {
             slot.commit(header, 8);
             return;
         }
-        if writer.sleeps_for(8).unwrap() {
+        if writer.sleeps_for(8).unwrap() == Room::WaitsForPeer {
             assert_eq!(link.wait(WATCHDOG).unwrap(), Waited::Rung);
             writer.wakes();
         }
     }
 }
 
-fn value(record: &Record) -> u64 {
-    u64::from_le_bytes(record.body().try_into().unwrap())
+fn value(body: &[u8]) -> u64 {
+    u64::from_le_bytes(body.try_into().unwrap())
 }
 
-fn take(reader: &mut Reader, link: &Link) -> u64 {
+/// What comes from the node.
+fn answer(host: &mut HostEnd) -> u64 {
     loop {
-        if let Some(record) = reader.take().unwrap() {
-            return value(&record);
+        if let Some(record) = host.output.take().unwrap() {
+            return value(&record.copied());
         }
-        if reader.sleeps().unwrap() {
-            assert_eq!(link.wait(WATCHDOG).unwrap(), Waited::Rung);
-            reader.wakes();
+        if host.output.sleeps().unwrap() {
+            assert_eq!(host.link.wait(WATCHDOG).unwrap(), Waited::Rung);
+            host.output.wakes();
         }
     }
+}
+
+/// What comes to the node.
+fn take(node: &mut NodeEnd) -> u64 {
+    match node.wait_for_record(WATCHDOG).unwrap() {
+        Outcome::Came(record) => value(record.body()),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn end(writer: &mut Writer) {
+    let tally = writer.tally().encode();
+    let mut slot = writer.reserve(tally.len()).unwrap().unwrap();
+    slot.body().copy_from_slice(&tally);
+    slot.commit(Header::new(Kind::End), tally.len());
 }
 
 #[test]
@@ -60,10 +75,7 @@ fn rows_go_there_and_back_however_small_the_rings_are() {
     let rows = 20_000;
     let echo = thread::spawn(move || {
         for _ in 0..rows {
-            let Outcome::Came(record) = node.wait_for_record(WATCHDOG).unwrap() else {
-                panic!("no record came")
-            };
-            let double = value(&record) * 2;
+            let double = take(&mut node) * 2;
             let Outcome::Came(mut slot) = node.wait_for_room(8, WATCHDOG).unwrap() else {
                 panic!("there was no room")
             };
@@ -71,47 +83,74 @@ fn rows_go_there_and_back_however_small_the_rings_are() {
             slot.commit(Header::new(Kind::Data), 8);
         }
     });
-    let (link, mut input) = (host.link.clone(), host.input);
-    // Two that sleep on one socket would take each other's bytes: this one does not sleep.
-    let feeding = thread::spawn(move || {
-        for row in 0..rows {
-            while input.reserve(8).unwrap().is_none() {
-                thread::yield_now();
-            }
-            put(&mut input, &link, row);
+    let (mut fed, mut answered) = (0, 0);
+    while answered < rows {
+        if fed < rows && host.input.reserve(8).unwrap().is_some() {
+            put(&mut host.input, &host.link, fed);
+            fed += 1;
+        } else {
+            assert_eq!(answer(&mut host), answered * 2);
+            answered += 1;
         }
-    });
-    for row in 0..rows {
-        assert_eq!(take(&mut host.output, &host.link), row * 2);
     }
-    feeding.join().unwrap();
     echo.join().unwrap();
 }
 
+const EMITTED: Setting = Setting {
+    retention: Retention::Emitted,
+    ..SETTING
+};
+
 #[test]
 fn the_next_attempt_finds_what_was_not_answered() {
-    let setting = Setting {
-        retention: Retention::Emitted,
-        ..SETTING
+    let (mut host, mut node) = both(EMITTED);
+    let mut slot = host.input.reserve(3).unwrap().unwrap();
+    slot.body().copy_from_slice(b"abc");
+    let header = Header {
+        schema: 7,
+        ..Header::new(Kind::Schema)
     };
-    let (mut host, mut node) = both(setting);
-    let mut ends = Vec::new();
+    slot.commit(header, 3);
     for row in 0..5 {
         put(&mut host.input, &host.link, row);
-        ends.push(host.input.position());
     }
-    assert_eq!(take(&mut node.input, &node.link), 0);
-    assert_eq!(take(&mut node.input, &node.link), 1);
-    assert_eq!(take(&mut node.input, &node.link), 2);
-    host.input.retain_from(ends[1]);
+    end(&mut host.input);
+    assert_eq!(node.schema, None);
+    assert_eq!(node.input.take().unwrap().unwrap().body(), b"abc");
+    assert_eq!([(); 3].map(|()| take(&mut node)), [0, 1, 2]);
+    host.input.answered(1).unwrap();
+    host.input.answered(2).unwrap();
     drop(node);
     assert!(matches!(host.link.wait(None), Err(Error::PeerGone)));
-    let (mut host, descriptors) = host.renew(2).unwrap();
+    let (mut host, descriptors) = host.retire().begin(2).unwrap();
+    // Before the node is there.
+    assert_eq!(host.input.sleeps_for(8).unwrap(), Room::IsThere);
     let mut node = NodeEnd::open(descriptors).unwrap();
-    put(&mut host.input, &host.link, 5);
-    let again: Vec<u64> = (2..6).map(|_| take(&mut node.input, &node.link)).collect();
-    assert_eq!(again, [2, 3, 4, 5]);
+    assert_eq!(node.schema, Some((7, b"abc".to_vec())));
+    assert_eq!([(); 3].map(|()| take(&mut node)), [2, 3, 4]);
+    let end = node.input.take().unwrap().unwrap();
+    assert_eq!((end.header().kind, end.header().attempt), (Kind::End, 2));
     assert_eq!(host.input.tally(), node.input.tally());
+}
+
+#[test]
+fn a_full_ring_waits_for_the_next_attempt() {
+    let (mut host, mut node) = both(EMITTED);
+    let mut rows = 0;
+    while host.input.reserve(8).unwrap().is_some() {
+        put(&mut host.input, &host.link, rows);
+        rows += 1;
+    }
+    assert_eq!(take(&mut node), 0);
+    host.input.answered(0).unwrap();
+    put(&mut host.input, &host.link, rows);
+    drop(node);
+    let (mut host, descriptors) = host.retire().begin(2).unwrap();
+    assert!(host.input.reserve(8).unwrap().is_none());
+    assert_eq!(host.input.sleeps_for(8).unwrap(), Room::WaitsForPeer);
+    let mut node = NodeEnd::open(descriptors).unwrap();
+    let again: Vec<u64> = (0..rows).map(|_| take(&mut node)).collect();
+    assert!(again.into_iter().eq(1..=rows));
 }
 
 #[test]
@@ -119,11 +158,11 @@ fn the_next_attempt_of_training_begins_with_what_comes_then() {
     let (mut host, node) = both(SETTING);
     put(&mut host.input, &host.link, 1);
     drop(node);
-    let (mut host, descriptors) = host.renew(2).unwrap();
+    let (mut host, descriptors) = host.retire().begin(2).unwrap();
     let mut node = NodeEnd::open(descriptors).unwrap();
     assert!(node.input.take().unwrap().is_none());
     put(&mut host.input, &host.link, 2);
-    assert_eq!(take(&mut node.input, &node.link), 2);
+    assert_eq!(take(&mut node), 2);
 }
 
 #[test]
@@ -132,13 +171,23 @@ fn records_of_an_earlier_attempt_release_nothing_of_the_next_one() {
     for row in 0..3 {
         put(&mut node.output, &node.link, row);
     }
-    let held: Vec<Record> = std::iter::from_fn(|| host.output.take().unwrap()).collect();
+    let held: Vec<_> = std::iter::from_fn(|| host.output.take().unwrap()).collect();
     drop(node);
-    let (mut host, descriptors) = host.renew(2).unwrap();
+    let (mut host, descriptors) = host.retire().begin(2).unwrap();
     let mut node = NodeEnd::open(descriptors).unwrap();
     drop(held);
     put(&mut node.output, &node.link, 9);
-    assert_eq!(take(&mut host.output, &host.link), 9);
+    assert_eq!(answer(&mut host), 9);
+}
+
+#[test]
+fn who_drops_an_end_hangs_up_although_a_record_lives() {
+    let (mut host, mut node) = both(SETTING);
+    put(&mut host.input, &host.link, 1);
+    let record = node.input.take().unwrap().unwrap();
+    drop(node);
+    assert!(matches!(host.link.wait(WATCHDOG), Err(Error::PeerGone)));
+    assert_eq!(value(record.body()), 1);
 }
 
 #[test]
@@ -153,18 +202,61 @@ fn rings_have_sizes() {
             output_bytes: bytes,
             ..SETTING
         };
-        let error = HostEnd::new(setting).unwrap_err();
+        let error = Channel::new(setting).unwrap_err();
         assert!(matches!(error, Error::Capacity { .. }), "{error}");
     }
 }
 
 #[test]
 fn what_is_no_channel_is_not_opened() {
-    let (_host, descriptors) = HostEnd::new(SETTING).unwrap();
-    let Descriptors([input, output, host_page, node_page, socket]) = descriptors;
-    let shuffled = Descriptors([output, input, node_page, host_page, socket]);
-    let error = NodeEnd::open(shuffled).unwrap_err();
-    assert!(matches!(error, Error::Fault(Fault::Geometry(_))), "{error}");
+    let channel = Channel::new(Setting {
+        output_bytes: 2 * RING_BYTES_MIN,
+        ..SETTING
+    });
+    let (_host, descriptors) = channel.unwrap().begin(1).unwrap();
+    // Both pages, both rings, a ring and a page.
+    for (one, other) in [(2, 3), (0, 1), (1, 3)] {
+        let copies = descriptors.0.each_ref().map(|one| one.try_clone().unwrap());
+        let mut shuffled = Descriptors(copies);
+        shuffled.0.swap(one, other);
+        let error = NodeEnd::open(shuffled).unwrap_err();
+        assert!(matches!(error, Error::Fault(Fault::Geometry(_))), "{error}");
+    }
+    assert!(NodeEnd::open(descriptors).is_ok());
+}
+
+#[test]
+fn a_geometry_comes_back_as_it_was_or_not_at_all() {
+    let geometry = Geometry {
+        setting: EMITTED,
+        attempt: 3,
+        start: Start {
+            position: 1 << 40,
+            sequence: 5,
+            schema: Some((9, vec![1, 2, 3])),
+        },
+    };
+    let encoded = geometry.encode();
+    let (decoded, schema) = Geometry::decode(&encoded).unwrap();
+    assert_eq!((decoded.attempt, decoded.start.position), (3, 1 << 40));
+    assert_eq!(schema, Some((9, 3)));
+    let with = |at: usize, value: u8| {
+        let mut encoded = encoded;
+        encoded[at] = value;
+        Geometry::decode(&encoded)
+    };
+    for (at, value) in [
+        (0, 0),
+        (7, 2),
+        (8, 1),
+        (22, 9),
+        (24, 1),
+        (31, 0x80),
+        (39, 0x80),
+        (44, 2),
+    ] {
+        assert!(with(at, value).is_err(), "byte {at}");
+    }
 }
 
 #[test]

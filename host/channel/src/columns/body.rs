@@ -4,35 +4,53 @@ use std::slice;
 
 use arrow_array::{Array, RecordBatch, RecordBatchOptions, make_array};
 use arrow_buffer::bit_mask::set_bits;
-use arrow_buffer::{ArrowNativeType, BooleanBuffer, Buffer, NullBuffer, ToByteSlice};
+use arrow_buffer::{
+    ArrowNativeType, BooleanBuffer, Buffer, MutableBuffer, NullBuffer, ToByteSlice,
+};
 use arrow_data::{ArrayData, ArrayDataBuilder};
-use arrow_schema::{DataType, Field, FieldRef};
+use arrow_schema::{DataType, Field, FieldRef, SchemaRef};
 
 use super::{Columns, ColumnsError};
 use crate::ALIGNMENT;
 
-/// Bytes of the body of a record with this batch.
-///
-/// # Errors
-///
-/// A column is of a type that no channel carries.
-pub fn body_bytes(batch: &RecordBatch) -> Result<usize, ColumnsError> {
-    let mut measured = Out::default();
-    put_all(batch, &mut measured)?;
-    Ok(measured.length)
+/// A batch that can be the body of a record.
+#[derive(Debug)]
+pub struct Body<'a> {
+    batch: &'a RecordBatch,
+    bytes: usize,
 }
 
-/// Writes a batch into the body of a record, which is as long as [`body_bytes`] says.
-///
-/// # Errors
-///
-/// A column is of a type that no channel carries.
-pub fn write_body(batch: &RecordBatch, body: &mut [u8]) -> Result<(), ColumnsError> {
-    let mut out = Out {
-        bytes: Some(body),
-        length: 0,
-    };
-    put_all(batch, &mut out)
+impl<'a> Body<'a> {
+    /// Of a batch that is one of these columns.
+    ///
+    /// # Errors
+    ///
+    /// It has other columns or another dictionary, or a column is of a type that no channel carries.
+    pub fn new(columns: &Columns, batch: &'a RecordBatch) -> Result<Self, ColumnsError> {
+        columns.check(batch)?;
+        let mut measured = Out::default();
+        put_all(batch, &mut measured)?;
+        let bytes = measured.length;
+        Ok(Self { batch, bytes })
+    }
+
+    /// How long it is.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Writes it.
+    ///
+    /// # Panics
+    ///
+    /// There is room for less than [`Body::bytes`].
+    pub fn write(&self, room: &mut [u8]) {
+        let mut out = Out {
+            bytes: Some(room),
+            length: 0,
+        };
+        put_all(self.batch, &mut out).expect("it was measured");
+    }
 }
 
 /// The batch in a body. Its buffers are parts of this one, which must begin at a multiple of 64. Everything is checked.
@@ -45,24 +63,52 @@ pub fn read_body(
     rows: usize,
     body: &Buffer,
 ) -> Result<RecordBatch, ColumnsError> {
+    if body.as_ptr().align_offset(ALIGNMENT) != 0 {
+        return Err(ColumnsError::Misaligned);
+    }
     let mut taken = In {
         body,
         at: 0,
         dictionaries: columns.dictionaries().iter(),
     };
-    let fields = columns.schema().fields().iter();
-    let arrays = fields.map(|field| {
-        let data = taken.column(field, rows, &Path::top(field))?;
-        Ok(make_array(data))
-    });
-    let arrays = arrays.collect::<Result<Vec<_>, ColumnsError>>()?;
-    let surplus = body.len().saturating_sub(taken.at);
-    if surplus > 0 {
-        return Err(ColumnsError::TooLong { surplus });
+    let batch = taken.batch(columns.schema(), rows)?;
+    match body.len().saturating_sub(taken.at) {
+        0 => Ok(batch),
+        surplus => Err(ColumnsError::TooLong { surplus }),
     }
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(columns.schema().clone(), arrays, &options)
-        .map_err(|error| ColumnsError::Schema(error.to_string()))
+}
+
+/// A batch without rows.
+pub(super) fn empty(
+    schema: &SchemaRef,
+    dictionaries: &[ArrayData],
+) -> Result<RecordBatch, ColumnsError> {
+    // Of no rows no column has more than the first offset, which is 0, on each of its levels.
+    let levels = schema
+        .fields()
+        .iter()
+        .map(|field| levels(field))
+        .sum::<usize>();
+    let body = MutableBuffer::from_len_zeroed(levels * ALIGNMENT).into();
+    let mut taken = In {
+        body: &body,
+        at: 0,
+        dictionaries: dictionaries.iter(),
+    };
+    taken.batch(schema, 0)
+}
+
+/// A field, and all that it is made of.
+fn levels(field: &Field) -> usize {
+    let inner: usize = match field.data_type() {
+        DataType::List(inner)
+        | DataType::LargeList(inner)
+        | DataType::Map(inner, _)
+        | DataType::FixedSizeList(inner, _) => levels(inner),
+        DataType::Struct(fields) => fields.iter().map(|inner| levels(inner)).sum(),
+        _ => 0,
+    };
+    1 + inner
 }
 
 /// Where a column stands, for messages.
@@ -285,6 +331,18 @@ struct In<'a> {
 }
 
 impl In<'_> {
+    fn batch(&mut self, schema: &SchemaRef, rows: usize) -> Result<RecordBatch, ColumnsError> {
+        let fields = schema.fields().iter();
+        let arrays = fields.map(|field| {
+            let data = self.column(field, rows, &Path::top(field))?;
+            Ok(make_array(data))
+        });
+        let arrays = arrays.collect::<Result<Vec<_>, ColumnsError>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(schema.clone(), arrays, &options)
+            .map_err(|error| ColumnsError::Schema(error.to_string()))
+    }
+
     fn buffer(&mut self, bytes: Option<usize>, path: &Path) -> Result<Buffer, ColumnsError> {
         let too_short = || ColumnsError::TooShort {
             column: path.text(),

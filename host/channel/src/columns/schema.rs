@@ -8,7 +8,7 @@ use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{DataType, SchemaRef};
 
-use super::ColumnsError;
+use super::{ColumnsError, body};
 
 /// A schema with its dictionaries.
 #[derive(Clone, Debug)]
@@ -42,24 +42,30 @@ impl Columns {
 
     /// Whether a batch is one of these. Dictionaries are the same where they are in the same memory, or else have the same values.
     pub fn fits(&self, batch: &RecordBatch) -> bool {
+        self.check(batch).is_ok()
+    }
+
+    pub(super) fn check(&self, batch: &RecordBatch) -> Result<(), ColumnsError> {
         if *batch.schema_ref() != self.schema {
-            return false;
+            return Err(ColumnsError::OtherColumns);
         }
         let others = Self::of(batch).dictionaries;
         let mut pairs = self.dictionaries.iter().zip(&others);
-        self.dictionaries.len() == others.len()
-            && pairs.all(|(own, other)| own.ptr_eq(other) || own == other)
+        let are_same = self.dictionaries.len() == others.len()
+            && pairs.all(|(own, other)| own.ptr_eq(other) || own == other);
+        are_same.then_some(()).ok_or(ColumnsError::OtherDictionary)
     }
 
     /// The body of a schema record: an Arrow IPC stream without rows.
     ///
     /// # Errors
     ///
-    /// A type that no stream has.
-    pub fn encode(&self, batch: &RecordBatch) -> Result<Vec<u8>, ColumnsError> {
+    /// A type that no stream has, or no channel.
+    pub fn encode(&self) -> Result<Vec<u8>, ColumnsError> {
         let no_schema = |error: arrow_schema::ArrowError| ColumnsError::Schema(error.to_string());
+        let empty = body::empty(&self.schema, &self.dictionaries)?;
         let mut writer = StreamWriter::try_new(Vec::new(), &self.schema).map_err(no_schema)?;
-        writer.write(&batch.slice(0, 0)).map_err(no_schema)?;
+        writer.write(&empty).map_err(no_schema)?;
         writer.into_inner().map_err(no_schema)
     }
 

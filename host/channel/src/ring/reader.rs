@@ -16,9 +16,17 @@ pub struct Reader {
     leases: Arc<Leases>,
     read: u64,
     written: Seen,
+    over: Option<Over>,
     attempt: u32,
     sequence: u64,
     tally: Tally,
+}
+
+/// Why nothing comes any more.
+#[derive(Clone, Debug)]
+enum Over {
+    Ended,
+    Faulty(Fault),
 }
 
 impl Reader {
@@ -27,7 +35,7 @@ impl Reader {
         pages: Pages,
         bell: Bell,
         attempt: u32,
-        start: Start,
+        start: &Start,
     ) -> Self {
         let leases = Leases {
             region,
@@ -44,6 +52,7 @@ impl Reader {
             leases: Arc::new(leases),
             read: start.position,
             written: Seen::new("write", start.position),
+            over: None,
             attempt,
             sequence: start.sequence,
             tally: Tally::default(),
@@ -60,12 +69,33 @@ impl Reader {
         self.leases.state().ends.len()
     }
 
-    /// The next record, if one is there now.
+    /// The next record, if one is there now. Behind [`Kind::End`] and [`Kind::Error`] there is none.
     ///
     /// # Errors
     ///
-    /// The peer has broken the rules.
+    /// The peer has broken the rules: now, or at any time before.
     pub fn take(&mut self) -> Result<Option<Record>, Error> {
+        match &self.over {
+            Some(Over::Faulty(fault)) => return Err(fault.clone().into()),
+            Some(Over::Ended) => {
+                if self.look_at_peer()? {
+                    return Err(self.fault(Fault::BehindEnd).into());
+                }
+                return Ok(None);
+            }
+            None => {}
+        }
+        self.take_next().map_err(|fault| self.fault(fault).into())
+    }
+
+    /// From now on this is all that is said.
+    fn fault(&mut self, fault: Fault) -> Fault {
+        self.over = Some(Over::Faulty(fault.clone()));
+        fault
+    }
+
+    /// At most one pad lies before a record: it takes up the end of the ring, and a record does not fit into a quarter of it twice.
+    fn take_next(&mut self) -> Result<Option<Record>, Fault> {
         loop {
             if self.read == self.written.value && !self.look_at_peer()? {
                 return Ok(None);
@@ -87,6 +117,9 @@ impl Reader {
             }
             self.sequence += 1;
             self.check_tally(&record)?;
+            if matches!(header.kind, Kind::End | Kind::Error) {
+                self.over = Some(Over::Ended);
+            }
             return Ok(Some(record));
         }
     }
@@ -113,9 +146,15 @@ impl Reader {
         self.leases.pages.own().wants_records.set(NOTHING);
     }
 
-    /// How long this end has slept for records, in microseconds.
+    /// How long this end has slept for records.
     pub(crate) fn waited(&self) -> &Word {
         &self.leases.pages.own().waited_for_records
+    }
+
+    /// This end has waited so long.
+    #[cfg(feature = "polled")]
+    pub(crate) fn add_wait(&self, time: Duration) {
+        self.waited().add(time);
     }
 
     /// How long the peer has slept for room, as it says.
@@ -134,11 +173,13 @@ impl Reader {
     fn checked(&self, position: u64, bytes: &[u8; HEADER_BYTES]) -> Result<Header, Fault> {
         let fault = |problem| Fault::Header { position, problem };
         let header = Header::decode(bytes).map_err(fault)?;
-        let to_end = self.leases.region.capacity() - self.leases.region.offset(position);
-        let most = to_end.min(self.written.value - position);
+        let capacity = self.leases.region.capacity();
+        let to_end = capacity - self.leases.region.offset(position);
+        // No sound writer makes a larger one, pads included.
+        let most = to_end.min(self.written.value - position).min(capacity / 4);
         let is_whole = header.kind != Kind::Pad || header.record_bytes() == to_end;
         if header.record_bytes() > most || !is_whole {
-            let (length, most) = (header.length, most - HEADER_BYTES as u64);
+            let length = header.length;
             return Err(fault(HeaderFault::Length { length, most }));
         }
         if header.attempt != self.attempt {
@@ -179,8 +220,8 @@ impl fmt::Debug for Reader {
     }
 }
 
-/// A record that lies in the ring for as long as this lives: its place is not written over. Records may be dropped in any order, in any
-/// thread; room for new ones there is behind the oldest that lives.
+/// A record that lies in the ring for as long as this lives. Records may be dropped in any order, in any thread; the place of one is written
+/// over when it and all older ones are dropped. In a process that was forked from the reader's, none may be dropped.
 pub struct Record {
     header: Header,
     leases: Arc<Leases>,
@@ -201,7 +242,7 @@ impl Record {
         usize::try_from(self.header.length).unwrap_or(usize::MAX)
     }
 
-    /// Its body, in the ring. A reader that cannot trust the writer to keep its hands off it takes [`Record::copied`].
+    /// Its body, in the ring.
     pub fn body(&self) -> &[u8] {
         // SAFETY: the header was checked, so it lies within the ring; what is leased is not written over.
         unsafe { self.leases.region.slice(self.body, self.length()) }
@@ -217,17 +258,8 @@ impl Record {
         unsafe { arrow_buffer::Buffer::from_custom_allocation(place, length, owner) }
     }
 
-    /// A copy of its body, as it is at this moment, that begins at a multiple of 64.
-    #[cfg(feature = "arrow")]
-    pub fn copied_buffer(&self) -> arrow_buffer::Buffer {
-        let mut copy = arrow_buffer::MutableBuffer::from_len_zeroed(self.length());
-        // SAFETY: the header was checked, so it lies within the ring; the copy is as long.
-        unsafe { self.leases.region.copy_to(self.body, copy.as_slice_mut()) };
-        copy.into()
-    }
-
     /// A copy of its body, as it is at this moment.
-    pub fn copied(&self) -> Vec<u8> {
+    fn copied(&self) -> Vec<u8> {
         let mut copy = vec![0; self.length()];
         // SAFETY: the header was checked, so it lies within the ring; the copy is as long.
         unsafe { self.leases.region.copy_to(self.body, &mut copy) };
@@ -238,6 +270,85 @@ impl Record {
 impl fmt::Debug for Record {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Record").field(&self.header).finish()
+    }
+}
+
+/// The end that reads a ring whose writer may go on writing what it has committed.
+#[derive(Debug)]
+pub struct UntrustedReader(Reader);
+
+/// A record whose body is worth nothing before it was copied.
+#[derive(Debug)]
+pub struct UntrustedRecord(Record);
+
+impl UntrustedReader {
+    pub(crate) fn new(reader: Reader) -> Self {
+        Self(reader)
+    }
+
+    /// As [`Reader::take`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::take`].
+    pub fn take(&mut self) -> Result<Option<UntrustedRecord>, Error> {
+        Ok(self.0.take()?.map(UntrustedRecord))
+    }
+
+    /// As [`Reader::sleeps`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::sleeps`].
+    pub fn sleeps(&mut self) -> Result<bool, Error> {
+        self.0.sleeps()
+    }
+
+    /// As [`Reader::wakes`].
+    pub fn wakes(&self) {
+        self.0.wakes();
+    }
+
+    /// As [`Reader::tally`].
+    pub fn tally(&self) -> Tally {
+        self.0.tally()
+    }
+
+    /// As [`Reader::peer_waited`].
+    pub fn peer_waited(&self) -> Duration {
+        self.0.peer_waited()
+    }
+
+    /// This end has waited so long.
+    #[cfg(feature = "polled")]
+    pub(crate) fn add_wait(&self, time: Duration) {
+        self.0.add_wait(time);
+    }
+}
+
+impl UntrustedRecord {
+    /// Its header, as it was checked.
+    pub fn header(&self) -> &Header {
+        self.0.header()
+    }
+
+    /// A copy of its body, as it is at this moment.
+    pub fn copied(&self) -> Vec<u8> {
+        self.0.copied()
+    }
+
+    /// The same, from a multiple of 64 on.
+    #[cfg(feature = "arrow")]
+    pub fn copied_buffer(&self) -> arrow_buffer::Buffer {
+        let mut copy = arrow_buffer::MutableBuffer::from_len_zeroed(self.0.length());
+        // SAFETY: the header was checked, so it lies within the ring; the copy is as long.
+        unsafe {
+            self.0
+                .leases
+                .region
+                .copy_to(self.0.body, copy.as_slice_mut());
+        };
+        copy.into()
     }
 }
 

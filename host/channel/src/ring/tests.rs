@@ -28,13 +28,14 @@ impl Drop for Heap {
 
 /// Both ends of a ring, with these bells: of the one that reads, and of the one that writes.
 fn ring(capacity: usize, bells: [Bell; 2]) -> (Writer, Reader) {
-    let (writer, reader, _) = ring_on_heap(capacity, bells);
+    let (writer, reader, _) = ring_on_heap(capacity, bells, None);
     (writer, reader)
 }
 
 fn ring_on_heap(
     capacity: usize,
     [of_reading, of_writing]: [Bell; 2],
+    retained: Option<Retained>,
 ) -> (Writer, Reader, Arc<Heap>) {
     let layout = Layout::from_size_align(capacity, ALIGNMENT).unwrap();
     // SAFETY: it has a size.
@@ -55,8 +56,8 @@ fn ring_on_heap(
         (region, pages)
     };
     let [of_writer, of_reader] = pages;
-    let writer = Writer::new(region.clone(), of_writer, of_reading, 1);
-    let reader = Reader::new(region, of_reader, of_writing, 1, Start::default());
+    let writer = Writer::new(region.clone(), of_writer, of_reading, 1, retained);
+    let reader = Reader::new(region, of_reader, of_writing, 1, &Start::default());
     (writer, reader, heap)
 }
 
@@ -136,31 +137,57 @@ mod alone {
 
     #[test]
     fn what_was_not_answered_is_not_written_over() {
-        let (mut writer, mut reader) = ring(4096, silent());
-        writer.retain_from(0);
+        let (mut writer, mut reader, _) = ring_on_heap(4096, silent(), Some(Retained::default()));
         for value in 0..4 {
             assert!(write(&mut writer, 900, value));
             drop(reader.take().unwrap());
         }
         assert!(!write(&mut writer, 0, 9));
-        writer.retain_from(960);
-        assert!(write(&mut writer, 0, 9));
+        assert_eq!(writer.sleeps_for(0).unwrap(), Room::WaitsForAnswers);
+        writer.answered(1).unwrap();
+        assert!(!write(&mut writer, 0, 9), "the first one is not answered");
+        writer.answered(0).unwrap();
+        assert_eq!(writer.sleeps_for(900).unwrap(), Room::IsThere);
+        assert!(write(&mut writer, 900, 9));
+        for sequence in [0, 1, 5, u64::MAX] {
+            let error = writer.answered(sequence).unwrap_err();
+            assert_eq!(error, Fault::Answer { sequence });
+        }
+    }
+
+    #[test]
+    fn nothing_comes_behind_a_fault() {
+        let (mut writer, mut reader, heap) = ring_on_heap(4096, silent(), None);
+        assert!(write(&mut writer, 8, 1) && write(&mut writer, 8, 2));
+        // SAFETY: it lies within the ring, and no slice of it lives now.
+        unsafe { heap.base.add(1).write(9) };
+        let first = reader.take().unwrap_err().to_string();
+        assert_eq!(reader.take().unwrap_err().to_string(), first);
     }
 
     #[test]
     fn the_end_says_how_much_there_was() {
-        let (mut writer, mut reader) = ring(4096, silent());
-        write(&mut writer, 100, 5);
-        let tally = writer.tally();
-        assert_eq!((tally.records, tally.rows, tally.bytes), (1, 5, 100));
-        for said in [tally, Tally { rows: 6, ..tally }] {
+        let ended = |wrong_rows| {
+            let (mut writer, mut reader) = ring(4096, silent());
+            write(&mut writer, 100, 5);
+            let tally = writer.tally();
+            assert_eq!((tally.records, tally.rows, tally.bytes), (1, 5, 100));
+            let rows = tally.rows + wrong_rows;
             let mut slot = writer.reserve(24).unwrap().unwrap();
-            slot.body().copy_from_slice(&said.encode());
+            slot.body()
+                .copy_from_slice(&Tally { rows, ..tally }.encode());
             slot.commit(Header::new(Kind::End), 24);
-        }
-        reader.take().unwrap();
-        assert_eq!(reader.take().unwrap().unwrap().header().kind, Kind::End);
+            reader.take().unwrap();
+            (reader.take(), writer, reader)
+        };
+        let (end, mut writer, mut reader) = ended(0);
+        assert_eq!(end.unwrap().unwrap().header().kind, Kind::End);
+        assert!(reader.take().unwrap().is_none());
+        write(&mut writer, 0, 0);
         let error = reader.take().unwrap_err();
+        assert!(matches!(error, Error::Fault(Fault::BehindEnd)), "{error}");
+        let (end, ..) = ended(1);
+        let error = end.unwrap_err();
         assert!(
             matches!(error, Error::Fault(Fault::Counts { .. })),
             "{error}"
@@ -272,10 +299,11 @@ mod hostile {
     #[test]
     fn writers_are_found_out() {
         cases(|random| {
-            let (mut writer, mut reader, heap) = ring_on_heap(CAPACITY, silent());
+            let (mut writer, reader, heap) = ring_on_heap(CAPACITY, silent(), None);
+            let mut reader = UntrustedReader::new(reader);
             let mut held = Vec::new();
             for _ in 0..random.usize(1..40) {
-                let position = writer.position();
+                let position = writer.start().position;
                 match random.u8(..10) {
                     0 => spoil_bytes(random, &heap),
                     1 => forge_header(random, &heap, position.saturating_sub(128)),
@@ -303,10 +331,10 @@ mod hostile {
     #[test]
     fn readers_are_found_out() {
         cases(|random| {
-            let (mut writer, mut reader, heap) = ring_on_heap(CAPACITY, silent());
+            let (mut writer, mut reader, heap) = ring_on_heap(CAPACITY, silent(), None);
             for _ in 0..random.usize(1..40) {
                 let page = &heap.pages[1];
-                let position = writer.position();
+                let position = writer.start().position;
                 match random.u8(..8) {
                     0 => page.released.set(any_number(random, position)),
                     1 => page.wants_records.set(any_number(random, position)),
@@ -322,7 +350,10 @@ mod hostile {
                             Err(Error::Fault(_)) => return,
                             Err(other) => panic!("{other}"),
                         }
-                        assert!(writer.occupied() <= CAPACITY as u64);
+                        match writer.occupied() {
+                            Ok(bytes) => assert!(bytes <= CAPACITY as u64),
+                            Err(_) => return,
+                        }
                     }
                 }
             }

@@ -1,8 +1,10 @@
 //! The end of a ring that writes.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::retained::Retained;
 use super::{Bell, Start};
 use crate::error::{Error, Fault};
 use crate::page::{NOTHING, Seen, Waking, Word, wish};
@@ -15,19 +17,36 @@ pub struct Writer {
     pages: Pages,
     bell: Bell,
     waking: Waking,
-    /// The end of the last record.
+    /// The end of the last record, or of the pad behind it.
     written: u64,
     released: Seen,
-    /// What lies behind it stays, even when it is released; `None`: nothing does.
-    retained: Option<u64>,
+    /// `None`: what is released is gone.
+    retained: Option<Retained>,
     attempt: u32,
     sequence: u64,
     tally: Tally,
 }
 
+/// Whether to sleep for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// There is some.
+    IsThere,
+    /// The bell rings when the peer has released enough.
+    WaitsForPeer,
+    /// The peer has released enough, but has not answered what lies there: room comes with [`Writer::answered`], and no bell rings.
+    WaitsForAnswers,
+}
+
 impl Writer {
     /// Of an empty ring.
-    pub(crate) fn new(region: Region, pages: Pages, bell: Bell, attempt: u32) -> Self {
+    pub(crate) fn new(
+        region: Region,
+        pages: Pages,
+        bell: Bell,
+        attempt: u32,
+        retained: Option<Retained>,
+    ) -> Self {
         Self {
             region,
             pages,
@@ -35,7 +54,7 @@ impl Writer {
             waking: Waking::default(),
             written: 0,
             released: Seen::new("release", 0),
-            retained: None,
+            retained,
             attempt,
             sequence: 0,
             tally: Tally::default(),
@@ -47,19 +66,26 @@ impl Writer {
         body_bytes_max(self.region.capacity())
     }
 
-    /// What was written so far.
+    /// What was written in this attempt, with what was retained for it.
     pub fn tally(&self) -> Tally {
         self.tally
     }
 
     /// Bytes that the peer has not released.
-    pub fn occupied(&self) -> u64 {
-        self.written - self.released.value
+    ///
+    /// # Errors
+    ///
+    /// The peer has broken the rules.
+    pub fn occupied(&mut self) -> Result<u64, Error> {
+        self.look_at_peer()?;
+        Ok(self.pages.own().written.get() - self.released.value)
     }
 
-    /// The end of the last record.
-    pub fn position(&self) -> u64 {
-        self.written
+    /// Bytes that the peer holds: it has read them and not released. As it says.
+    pub fn held(&self) -> u64 {
+        let read = self.pages.peer().read.get();
+        read.saturating_sub(self.released.value)
+            .min(self.region.capacity())
     }
 
     /// Room for a body of so many bytes at most, if there is any now.
@@ -93,23 +119,27 @@ impl Writer {
         }))
     }
 
-    /// This end is about to sleep until there is room for such a body; `false`: there is some already. The bell rings when there is.
+    /// This end is about to sleep until there is room for such a body, unless there is some already.
     ///
     /// # Errors
     ///
     /// As [`Writer::reserve`].
-    pub fn sleeps_for(&mut self, body: usize) -> Result<bool, Error> {
+    pub fn sleeps_for(&mut self, body: usize) -> Result<Room, Error> {
         let end = self.place(body)?.end;
         wish(
             &self.pages.own().wants_room,
             end.saturating_sub(self.region.capacity()),
         );
         self.look_at_peer()?;
-        let sleeps = end > self.limit();
-        if !sleeps {
-            self.wakes();
+        if end > self.released.value + self.region.capacity() {
+            return Ok(Room::WaitsForPeer);
         }
-        Ok(sleeps)
+        self.wakes();
+        Ok(if end > self.limit() {
+            Room::WaitsForAnswers
+        } else {
+            Room::IsThere
+        })
     }
 
     /// This end does not sleep any more.
@@ -117,9 +147,15 @@ impl Writer {
         self.pages.own().wants_room.set(NOTHING);
     }
 
-    /// How long this end has slept for room, in microseconds.
+    /// How long this end has slept for room.
     pub(crate) fn waited(&self) -> &Word {
         &self.pages.own().waited_for_room
+    }
+
+    /// This end has waited so long.
+    #[cfg(feature = "polled")]
+    pub(crate) fn add_wait(&self, time: Duration) {
+        self.waited().add(time);
     }
 
     /// How long the peer has slept for records, as it says.
@@ -127,32 +163,54 @@ impl Writer {
         Duration::from_micros(self.pages.peer().waited_for_records.get())
     }
 
-    /// From now on nothing behind this position is written over, unless this is called again with a later one: an answer has come to
-    /// what lies before it.
-    pub fn retain_from(&mut self, position: u64) {
-        self.retained = Some(position);
-    }
-
-    /// The next attempt of the peer reads again from what is retained, or else from what comes now.
-    pub(crate) fn begin_attempt(&mut self, attempt: u32, pages: Pages, bell: Bell) -> Start {
-        let position = self.retained.unwrap_or(self.written);
-        self.attempt = attempt;
-        self.tally = Tally::default();
-        let first = self.mark_retained(position);
-        self.pages = pages;
-        self.bell = bell;
-        self.waking = Waking::default();
-        self.released = Seen::new("release", position);
-        self.pages.own().written.set(self.written);
-        Start {
-            position,
-            sequence: first.unwrap_or(self.sequence),
+    /// The peer has answered the record of this sequence: data, a barrier or the end. What it has answered from the first one on need not be
+    /// there for its next attempt. Does nothing where nothing is retained.
+    ///
+    /// # Errors
+    ///
+    /// No such record waits for an answer.
+    pub fn answered(&mut self, sequence: u64) -> Result<(), Fault> {
+        match &mut self.retained {
+            Some(retained) => retained.answered(sequence),
+            None => Ok(()),
         }
     }
 
-    /// Gives all records from here on to the current attempt, and counts them anew. Returns the first of their numbers.
-    fn mark_retained(&mut self, mut position: u64) -> Option<u64> {
-        let mut first = None;
+    /// The next attempt of the peer reads again from what is retained, or else from what comes now.
+    pub(crate) fn begin_attempt(&mut self, attempt: u32, pages: Pages, bell: Bell) {
+        let start = self.start();
+        self.attempt = attempt;
+        self.tally = Tally::default();
+        self.mark_retained(start.position);
+        self.pages = pages;
+        self.bell = bell;
+        self.waking = Waking::default();
+        self.released = Seen::new("release", start.position);
+        self.pages.own().written.set(self.written);
+    }
+
+    /// The peer is gone; there is no other one yet.
+    pub(crate) fn rest(&mut self) {
+        self.pages = Pages::of_nobody();
+        self.bell = Arc::new(|| ());
+    }
+
+    /// Where the next attempt of the peer would begin.
+    pub(crate) fn start(&self) -> Start {
+        let retained = self.retained.as_ref();
+        let first =
+            retained.and_then(|retained| Some((retained.start()?, retained.first_sequence()?)));
+        let (position, sequence) = first.unwrap_or((self.written, self.sequence));
+        Start {
+            position,
+            sequence,
+            schema: retained.and_then(|retained| retained.schema().cloned()),
+        }
+    }
+
+    /// Gives all records from here on to the current attempt, and counts them anew. Nobody reads them now: their last reader is gone, and what
+    /// it may have left behind gets no answer.
+    fn mark_retained(&mut self, mut position: u64) {
         while position < self.written {
             // SAFETY: records begin within the ring.
             let bytes = unsafe { self.region.header(position) };
@@ -161,13 +219,18 @@ impl Writer {
                 ..Header::decode(&bytes).expect("nobody else can write into this ring")
             };
             self.write_header(position, &header);
-            self.tally.count(&header);
-            if header.kind != Kind::Pad {
-                first.get_or_insert(header.sequence);
+            if header.kind == Kind::End {
+                let said = self.tally.encode();
+                // SAFETY: the body of an end is as long, lies within the ring, and nobody else is there.
+                let body = unsafe {
+                    self.region
+                        .slice_mut(position + HEADER_BYTES as u64, said.len())
+                };
+                body.copy_from_slice(&said);
             }
+            self.tally.count(&header);
             position += header.record_bytes();
         }
-        first
     }
 
     /// Where a record with such a body would go.
@@ -191,7 +254,8 @@ impl Writer {
 
     /// Writing may go on up to here.
     fn limit(&self) -> u64 {
-        let free_from = self.released.value.min(self.retained.unwrap_or(u64::MAX));
+        let retained = self.retained.as_ref().and_then(Retained::start);
+        let free_from = self.released.value.min(retained.unwrap_or(u64::MAX));
         free_from + self.region.capacity()
     }
 
@@ -213,7 +277,7 @@ impl Writer {
     }
 
     fn write_header(&self, position: u64, header: &Header) {
-        // SAFETY: it lies within the ring, where this end alone may write, and nobody reads yet.
+        // SAFETY: it lies within the ring, which this end alone writes, in a place that no sound peer reads now.
         let bytes = unsafe { self.region.slice_mut(position, HEADER_BYTES) };
         bytes.copy_from_slice(&header.encode());
     }
@@ -240,7 +304,7 @@ impl fmt::Debug for Writer {
 }
 
 /// See [`Writer::body_bytes_max`].
-pub(crate) fn body_bytes_max(capacity: u64) -> usize {
+fn body_bytes_max(capacity: u64) -> usize {
     let quarter = capacity / 4 / ALIGNMENT as u64 * ALIGNMENT as u64;
     usize::try_from(quarter).unwrap_or(usize::MAX) - HEADER_BYTES
 }
@@ -272,20 +336,29 @@ impl Slot<'_> {
     ///
     /// # Panics
     ///
-    /// There was room for less.
-    pub fn commit(self, header: Header, length: usize) -> u64 {
+    /// There was room for less, or it is to be a pad, which the ring makes itself.
+    pub fn commit(mut self, header: Header, length: usize) -> u64 {
         assert!(length <= self.body.len(), "there was room for less");
-        let writer = self.writer;
+        assert!(header.kind != Kind::Pad, "pads are made by the ring");
         let header = Header {
-            attempt: writer.attempt,
-            sequence: writer.sequence,
+            attempt: self.writer.attempt,
+            sequence: self.writer.sequence,
             length: u32::try_from(length).expect("a ring has room for less"),
             ..header
         };
-        writer.write_header(self.start, &header);
+        let start = self.start;
+        let schema = match (header.kind, &self.writer.retained) {
+            (Kind::Schema, Some(_)) => self.body()[..length].to_vec(),
+            _ => Vec::new(),
+        };
+        let writer = self.writer;
+        writer.write_header(start, &header);
         writer.tally.count(&header);
         writer.sequence += 1;
-        writer.written = self.start + header.record_bytes();
+        writer.written = start + header.record_bytes();
+        if let Some(retained) = &mut writer.retained {
+            retained.note(&header, start, schema);
+        }
         writer.publish();
         header.sequence
     }

@@ -230,7 +230,7 @@ fn headline(summary: &DataflowSummary) -> String {
     };
     let output = match summary.phase {
         DataflowPhase::Failed | DataflowPhase::Stopped => {
-            "; files that were not complete are discarded"
+            "; files of sinks that were not complete are discarded"
         }
         _ => "",
     };

@@ -302,12 +302,13 @@ impl Core {
         is_meant.then_some(fault)
     }
 
-    /// For `status`.
+    /// For the last event of the run.
     pub(super) fn dataflow_summary(&self) -> Option<DataflowSummary> {
         let dataflow = self.tables.dataflow.as_ref()?;
         Some(dataflow.summary().with_outputs(&self.prepared.job))
     }
 
+    /// For `status`.
     pub(super) fn describe_dataflow(&self) -> Option<Json> {
         let dataflow = self.tables.dataflow.as_ref()?;
         let progress = self.pace.latest().filter(|_| dataflow.runs());

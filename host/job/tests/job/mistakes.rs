@@ -1,5 +1,7 @@
 //! What a user reads for each kind of mistake.
 
+use std::collections::BTreeSet;
+
 use forebay_job::{Diagnostic, Document};
 use insta::assert_snapshot;
 
@@ -317,6 +319,68 @@ fn a_text_that_is_too_large_is_refused() {
     assert_snapshot!(problems(&text), @r"
 job.toml:1:1: error[job/too-large]: the job file is larger than 1048576 bytes; hint: keep data in files of its own that the job names
 ");
+}
+
+/// Names of sources and transforms, and of sinks, that nobody had better look at.
+fn mistaken(text: &str) -> Option<(Vec<String>, Vec<String>)> {
+    let text = format!("name = \"job\"\n{text}");
+    let mistaken = Document::parse(text, "job.toml", "").check().mistaken()?;
+    let list = |names: BTreeSet<String>| names.into_iter().collect();
+    Some((list(mistaken.relations), list(mistaken.sinks)))
+}
+
+#[test]
+fn only_what_has_a_mistake_is_mistaken() {
+    let source = "[sources.rows]\npath = \"rows.csv\"\n";
+    let sink = "[sinks.out]\ninput = \"rows\"\nto = \"blackhole\"\n";
+    let of = |names: &[&str]| {
+        names
+            .iter()
+            .map(|&name| name.to_owned())
+            .collect::<Vec<_>>()
+    };
+    let both = |relations: &[&str], sinks: &[&str]| Some((of(relations), of(sinks)));
+    for (text, expected) in [
+        (format!("{source}{sink}"), both(&[], &[])),
+        (
+            format!("{source}delimeter = \";\"\n{sink}"),
+            both(&["rows"], &[]),
+        ),
+        (
+            format!("{source}{sink}overwrit = true\n"),
+            both(&[], &["out"]),
+        ),
+        // Its place can be looked at.
+        (
+            format!("{source}{}", sink.replace("rows", "row")),
+            both(&[], &[]),
+        ),
+        // A name without quotes is one of small letters.
+        (
+            format!("[sources.Rows]\npath = \"rows.csv\"\n{sink}"),
+            both(&["Rows", "rows"], &[]),
+        ),
+        (
+            format!("[sources.\"a.b\"]\npath = \"rows.csv\"\n{sink}"),
+            both(&["a.b"], &[]),
+        ),
+        // The sink has the name of the transform.
+        (
+            format!("{source}[transforms.out]\nsql = \"SELECT * FROM rows\"\n{sink}"),
+            both(&[], &["out"]),
+        ),
+        (source.to_owned(), both(&[], &[])),
+        (
+            format!("{source}[[sinks]]\ninput = \"rows\"\n"),
+            both(&[], &[]),
+        ),
+        // Nobody knows what there is.
+        (format!("[[sources]]\npath = \"rows.csv\"\n{sink}"), None),
+        (format!("[source.rows]\npath = \"rows.csv\"\n{sink}"), None),
+        ("[sources".to_owned(), None),
+    ] {
+        assert_eq!(mistaken(&text), expected, "{text}");
+    }
 }
 
 #[test]

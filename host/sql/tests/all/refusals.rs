@@ -174,9 +174,8 @@ fn casts_that_are_not_written() {
         ),
         @r#"
     [
-        "Some((2, 13)) `f.origin` is text, and is taken for Int64: the first one that is none fails the query",
-        "None `upper(f.origin)` is text, and is taken for Float64: the first one that is none fails the query",
-        "Some((3, 18)) `p.origin` is text, and is taken for Int64: the first one that is none fails the query",
+        "Some((2, 13)) `f.origin` is text and is read as Int64 here; the query fails at the first text that is not one",
+        "Some((3, 18)) `p.origin` is text and is read as Int64 here; the query fails at the first text that is not one",
     ]
     "#
     );
@@ -185,6 +184,9 @@ fn casts_that_are_not_written() {
         "SELECT flight FROM flights WHERE TRY_CAST(origin AS BIGINT) > 5",
         "SELECT flight FROM flights WHERE time_hour > '2013-01-01' AND delay > '5' AND origin > '5'",
         "SELECT flight || origin AS both FROM flights",
+        "SELECT CAST(origin || flight AS BIGINT) AS both FROM flights",
+        "SELECT CAST(CASE WHEN flight > '5' THEN 1 ELSE delay END AS BIGINT) AS one FROM flights",
+        "SELECT sha256(origin) AS a, encode(origin, 'hex') AS b, md5(origin) AS c FROM flights",
     ] {
         assert_eq!(warnings(sql), [""; 0], "{sql}");
     }

@@ -5,7 +5,8 @@ use std::{hint, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use forebay_channel::{
-    Header, HostEnd, Kind, Link, NodeEnd, Outcome, Record, Retention, Setting, Tally, Waited,
+    Channel, Header, HostEnd, Kind, Link, NodeEnd, Outcome, Retention, Room, Setting, Tally,
+    UntrustedRecord, Waited,
 };
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
@@ -52,12 +53,12 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {
 }
 
 fn both() -> Result<(HostEnd, NodeEnd)> {
-    let (host, descriptors) = HostEnd::new(Setting {
+    let channel = Channel::new(Setting {
         input_bytes: RING_BYTES,
         output_bytes: RING_BYTES,
         retention: Retention::Read,
-        attempt: 1,
     })?;
+    let (host, descriptors) = channel.begin(1)?;
     Ok((host, NodeEnd::open(descriptors)?))
 }
 
@@ -97,7 +98,7 @@ fn put(host: &mut HostEnd, kind: Kind, body: &[u8]) -> Result<()> {
             slot.commit(header, body.len());
             return Ok(());
         }
-        if host.input.sleeps_for(body.len())? {
+        if host.input.sleeps_for(body.len())? == Room::WaitsForPeer {
             rung(&host.link)?;
             host.input.wakes();
         }
@@ -155,7 +156,7 @@ fn round_trips(trips: usize, waiting: Waiting) -> Result<Vec<f64>> {
     Ok(samples)
 }
 
-fn answer(host: &mut HostEnd, waiting: Waiting) -> Result<Record> {
+fn answer(host: &mut HostEnd, waiting: Waiting) -> Result<UntrustedRecord> {
     loop {
         if let Some(record) = host.output.take()? {
             return Ok(record);

@@ -339,7 +339,10 @@ delimeter = ";"
 path = "absent.csv"
 
 [transforms.hidden]
-sql = "SELECT nothing FROM mistyped, absent"
+sql = "SELECT nothing FROM mistyped"
+
+[transforms.without]
+sql = "SELECT nothing FROM absent"
 
 [transforms.to]
 sql = "SELECT * FROM fro"
@@ -351,8 +354,11 @@ sql = "SELECT * FROM to"
 sql = "SELECT tail FROM planes"
 
 [transforms.worse]
-sql = "SELECT delay FROM planes"
+sql = "SELECT nothing FROM planes"
 paralelism = 2
+
+[transforms.after-worse]
+sql = "SELECT nothing FROM worse"
 
 [sinks.unfed]
 input = "wrongg"
@@ -363,7 +369,7 @@ input = "wrong"
 path = "flights.csv/rows.csv"
 overwrit = true
 "#;
-    let fed = ["hidden", "to", "worse"].map(|name| {
+    let fed = ["hidden", "without", "to", "worse", "after-worse"].map(|name| {
         let path = format!("path = \"flights.csv/{name}.csv\"");
         sink(&format!("{name}_rows"), name, &path)
     });
