@@ -371,7 +371,7 @@ mod every_order {
     /// One more than there is room for.
     const RECORDS: u8 = 5;
 
-    /// What stands for an eventfd.
+    /// What stands for the socket.
     #[derive(Default)]
     struct Sleeper {
         rung: LoomMutex<bool>,
@@ -398,7 +398,7 @@ mod every_order {
 
     fn write_asleep(writer: &mut Writer, sleeper: &Sleeper, bytes: usize, value: u8) {
         while !write(writer, bytes, value) {
-            if writer.sleeps_for(bytes).unwrap() {
+            if writer.sleeps_for(bytes).unwrap() == Room::WaitsForPeer {
                 sleeper.sleep();
                 writer.wakes();
             }
