@@ -102,7 +102,10 @@ fn a_node_of_another_machine_outlives_the_engine() {
 #[test]
 fn an_engine_that_dies_while_it_places_is_followed_too() {
     let sandbox = Sandbox::new();
-    sandbox.write("job.toml", shell_job(1, "true") + &restarts(1, 50));
+    sandbox.write(
+        "job.toml",
+        job_with_go(&sandbox, 1, UNTIL_GO) + &restarts(1, 50),
+    );
     let first = crate::jobs::run_json(&sandbox)
         .args(["--listen", "127.0.0.1:0", "--agents", "2"])
         .start();
@@ -115,6 +118,11 @@ fn an_engine_that_dies_while_it_places_is_followed_too() {
     manager_of(&second, 2);
     let agent = crate::remote_agents::agent(&sandbox, &second);
     let agent = agent.args(["--name", "second"]).start();
+    // The job must not end before it is there.
+    second.wait_event("the agent joins", |event| {
+        event["kind"] == "agent" && event["agent"] == "second"
+    });
+    sandbox.write("go", "");
     second.finish().assert_code(0);
     agent.finish().assert_code(0);
 }
