@@ -8,6 +8,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::error::{Error, Fault};
+use crate::layout::{self, u32_at, u64_at};
 use crate::link::{HangUp, Link};
 use crate::memory::{self, Mapping, Writes};
 use crate::page::{PAGE_BYTES, Page};
@@ -342,7 +343,7 @@ impl Geometry {
 
     fn encode(&self) -> [u8; GEOMETRY_BYTES] {
         let mut bytes = [0; GEOMETRY_BYTES];
-        let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+        let mut put = |at, value: &[u8]| layout::put(&mut bytes, at, value);
         let retention = match self.setting.retention {
             Retention::Read => 0_u32,
             Retention::Emitted => 1,
@@ -364,41 +365,36 @@ impl Geometry {
 
     /// With number and length of the schema.
     fn decode(bytes: &[u8; GEOMETRY_BYTES]) -> Result<(Self, Option<(u32, usize)>), Error> {
-        let word = |at: usize| {
-            let mut word = [0; 4];
-            word.copy_from_slice(&bytes[at..at + 4]);
-            u32::from_le_bytes(word)
-        };
-        let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         if bytes[..8] != MAGIC {
             return Err(wrong("it does not begin as one"));
         }
-        let retention = match word(44) {
+        let retention = match u32_at(bytes, 44) {
             0 => Retention::Read,
             1 => Retention::Emitted,
             _ => return Err(wrong("its retention is unknown")),
         };
         let setting = Setting {
-            input_bytes: long(8),
-            output_bytes: long(16),
+            input_bytes: u64_at(bytes, 8),
+            output_bytes: u64_at(bytes, 16),
             retention,
         };
         check_capacity(setting.input_bytes)?;
         check_capacity(setting.output_bytes)?;
         let start = Start {
-            position: long(24),
-            sequence: long(32),
+            position: u64_at(bytes, 24),
+            sequence: u64_at(bytes, 32),
             schema: None,
         };
         let is_place = start.position.is_multiple_of(ALIGNMENT as u64);
         if !is_place || start.position.max(start.sequence) > COUNT_MAX {
             return Err(wrong("it begins where no record can"));
         }
-        let length = usize::try_from(long(56)).map_err(|_| wrong("its schema is too long"))?;
-        let schema = (word(48) != NO_SCHEMA).then_some((word(48), length));
+        let length =
+            usize::try_from(u64_at(bytes, 56)).map_err(|_| wrong("its schema is too long"))?;
+        let schema = (u32_at(bytes, 48) != NO_SCHEMA).then_some((u32_at(bytes, 48), length));
         let geometry = Self {
             setting,
-            attempt: word(40),
+            attempt: u32_at(bytes, 40),
             start,
         };
         Ok((geometry, schema))

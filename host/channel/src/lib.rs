@@ -11,6 +11,7 @@ mod channel;
 #[cfg(feature = "arrow")]
 mod columns;
 mod error;
+mod layout;
 mod link;
 mod memory;
 mod page;

@@ -1,6 +1,7 @@
 //! Records: a header of 64 bytes, then a body. All of it is little-endian and begins at a multiple of 64.
 
 use crate::error::{Fault, HeaderFault};
+use crate::layout::{self, u16_at, u32_at, u64_at};
 
 /// What positions and lengths are multiples of: some frameworks copy memory that begins elsewhere, or end the process.
 pub const ALIGNMENT: usize = 64;
@@ -105,7 +106,7 @@ impl Header {
 
     pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
-        let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+        let mut put = |at, value: &[u8]| layout::put(&mut bytes, at, value);
         put(0, &self.length.to_le_bytes());
         put(4, &(self.kind as u16).to_le_bytes());
         put(6, &self.flags.to_le_bytes());
@@ -124,33 +125,26 @@ impl Header {
 
     /// Of bytes from a peer that may have written anything.
     pub(crate) fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, HeaderFault> {
-        let small = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-        let word = |at: usize| {
-            let mut word = [0; 4];
-            word.copy_from_slice(&bytes[at..at + 4]);
-            u32::from_le_bytes(word)
-        };
-        let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
-        if word(CHECKED_BYTES) != crc32fast::hash(&bytes[..CHECKED_BYTES]) {
+        if u32_at(bytes, CHECKED_BYTES) != crc32fast::hash(&bytes[..CHECKED_BYTES]) {
             return Err(HeaderFault::Checksum);
         }
-        let kind = Kind::of(small(4)).ok_or(HeaderFault::Kind(small(4)))?;
-        let flags = small(6);
-        if flags & !FLAGS_KNOWN != 0 || word(56) != 0 {
+        let kind = Kind::of(u16_at(bytes, 4)).ok_or(HeaderFault::Kind(u16_at(bytes, 4)))?;
+        let flags = u16_at(bytes, 6);
+        if flags & !FLAGS_KNOWN != 0 || u32_at(bytes, 56) != 0 {
             return Err(HeaderFault::Flags(flags));
         }
         Ok(Self {
             kind,
             flags,
-            length: word(0),
-            rows: word(48),
-            schema: word(8),
-            attempt: word(12),
-            pass: word(52),
-            sequence: long(16),
-            source_offset: long(24),
-            checkpoint: long(32),
-            answers: long(40),
+            length: u32_at(bytes, 0),
+            rows: u32_at(bytes, 48),
+            schema: u32_at(bytes, 8),
+            attempt: u32_at(bytes, 12),
+            pass: u32_at(bytes, 52),
+            sequence: u64_at(bytes, 16),
+            source_offset: u64_at(bytes, 24),
+            checkpoint: u64_at(bytes, 32),
+            answers: u64_at(bytes, 40),
         })
     }
 }
@@ -183,9 +177,9 @@ impl Tally {
     /// The body that says it.
     pub fn encode(&self) -> [u8; 24] {
         let mut bytes = [0; 24];
-        bytes[..8].copy_from_slice(&self.records.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.rows.to_le_bytes());
-        bytes[16..].copy_from_slice(&self.bytes.to_le_bytes());
+        layout::put(&mut bytes, 0, &self.records.to_le_bytes());
+        layout::put(&mut bytes, 8, &self.rows.to_le_bytes());
+        layout::put(&mut bytes, 16, &self.bytes.to_le_bytes());
         bytes
     }
 
@@ -195,18 +189,13 @@ impl Tally {
     ///
     /// It has another length.
     pub fn decode(body: &[u8]) -> Result<Self, Fault> {
-        let Ok(bytes) = <[u8; 24]>::try_from(body) else {
+        if body.len() != 24 {
             return Err(Fault::Tally { bytes: body.len() });
-        };
-        let long = |at: usize| {
-            let mut long = [0; 8];
-            long.copy_from_slice(&bytes[at..at + 8]);
-            u64::from_le_bytes(long)
-        };
+        }
         Ok(Self {
-            records: long(0),
-            rows: long(8),
-            bytes: long(16),
+            records: u64_at(body, 0),
+            rows: u64_at(body, 8),
+            bytes: u64_at(body, 16),
         })
     }
 }

@@ -13,7 +13,7 @@ use rustix::net::{
 };
 
 use crate::Effort;
-use crate::row::{Row, Unit, microseconds};
+use crate::row::{Row, Unit, median, microseconds};
 
 const RING_BYTES: u64 = 4 << 20;
 const BODY_BYTES: usize = 64;
@@ -196,10 +196,4 @@ fn wake_ups(trips: usize) -> Result<Vec<f64>> {
     drop(own);
     echoing.join().ok().context("the echo has panicked")??;
     Ok(samples)
-}
-
-fn median(samples: &[f64]) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }

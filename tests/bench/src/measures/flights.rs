@@ -13,7 +13,7 @@ use forebay_test_support::{environment, repository};
 use crate::Effort;
 use crate::engine::{Run, forebay};
 use crate::process::{children_cpu_seconds, private_mb};
-use crate::row::{Judged, Row, Unit};
+use crate::row::{Judged, Row, Unit, median};
 
 /// Each with its own tunings, as its documentation names them; the best one counts.
 const PEERS: [(&str, [&str; 3]); 3] = [
@@ -106,12 +106,6 @@ fn rows_of(path: &Path) -> Result<f64> {
     #[expect(clippy::cast_precision_loss, reason = "some hundred thousand rows")]
     let rows = (lines - 1) as f64;
     Ok(rows)
-}
-
-fn median(samples: &[f64]) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }
 
 /// What it computes until it ends, with all processes that it starts.
