@@ -8,6 +8,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::error::{Error, Fault};
+use crate::gauge::Gauge;
 use crate::layout::{self, u32_at, u64_at};
 use crate::link::{HangUp, Link};
 use crate::memory::{self, Mapping, Writes};
@@ -57,6 +58,7 @@ pub struct Channel {
     input: Writer,
     input_memory: OwnedFd,
     setting: Setting,
+    results: Option<Arc<[u8]>>,
 }
 
 /// Why there are no ends, and the channel as it was.
@@ -80,6 +82,8 @@ pub struct HostEnd {
     /// Wakes, and tells when the node is gone. One thread or task sleeps on it at a time, for both directions.
     pub link: Link,
     setting: Setting,
+    results: Option<Arc<[u8]>>,
+    gauge: Gauge,
     input_memory: OwnedFd,
     _hang_up: HangUp,
 }
@@ -93,6 +97,8 @@ pub struct NodeEnd {
     pub output: Writer,
     /// Number and body of the schema of records that come before any schema record; `None`: there are no such records.
     pub schema: Option<(u32, Vec<u8>)>,
+    /// The schema of what it answers with, as the body of a schema record; `None`: it answers nothing.
+    pub results: Option<Arc<[u8]>>,
     /// Wakes, and tells when the host is gone. One thread sleeps on it at a time, for both directions.
     pub link: Link,
     pub(crate) patience: Patience,
@@ -115,7 +121,17 @@ impl Channel {
             input: Writer::new(region, Pages::of_nobody(), Arc::new(|| ()), 0, retained),
             input_memory,
             setting,
+            results: None,
         })
+    }
+
+    /// The node answers rows, with records of this schema: the body of a schema record. Its own need none before them.
+    #[must_use]
+    pub fn with_results(self, schema: &[u8]) -> Self {
+        Self {
+            results: Some(schema.into()),
+            ..self
+        }
     }
 
     /// Both ends for an attempt of the node; there is none other. It begins with what is retained.
@@ -128,6 +144,7 @@ impl Channel {
             &self.setting,
             attempt,
             self.input.start(),
+            self.results.clone(),
             &self.input_memory,
         );
         let made = match made {
@@ -138,6 +155,7 @@ impl Channel {
             }
         };
         let (pages, bell) = (made.pages.clone(), made.link.bell());
+        let gauge = Gauge::new(pages.clone(), self.setting);
         self.input
             .begin_attempt(attempt, pages.clone(), bell.clone());
         let output = Reader::new(made.output, pages, bell, attempt, &Start::default());
@@ -147,6 +165,8 @@ impl Channel {
             _hang_up: HangUp(made.link.clone()),
             link: made.link,
             setting: self.setting,
+            results: self.results,
+            gauge,
             input_memory: self.input_memory,
         };
         Ok((end, made.descriptors))
@@ -163,11 +183,17 @@ impl fmt::Debug for Channel {
 }
 
 impl HostEnd {
+    /// To look at the channel from elsewhere.
+    pub fn gauge(&self) -> Gauge {
+        self.gauge.clone()
+    }
+
     /// The attempt is over: its node is gone, or nobody listens to it any more. What it held of this end's memory is given up.
     pub fn retire(self) -> Channel {
         let Self {
             mut input,
             setting,
+            results,
             input_memory,
             ..
         } = self;
@@ -176,6 +202,7 @@ impl HostEnd {
             input,
             input_memory,
             setting,
+            results,
         }
     }
 }
@@ -189,13 +216,20 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn new(setting: &Setting, number: u32, start: Start, input: &OwnedFd) -> Result<Self, Error> {
+    fn new(
+        setting: &Setting,
+        number: u32,
+        start: Start,
+        results: Option<Arc<[u8]>>,
+        input: &OwnedFd,
+    ) -> Result<Self, Error> {
         let page = PAGE_BYTES as u64;
         let position = start.position;
         let geometry = Geometry {
             setting: *setting,
             attempt: number,
             start,
+            results,
         };
         let host_bytes = geometry.page_bytes();
         let (output_memory, output) = memory::create("output", setting.output_bytes, Writes::Node)?;
@@ -238,6 +272,7 @@ impl NodeEnd {
             setting,
             attempt,
             start,
+            results,
         } = Geometry::read(&host_page)?;
         let node_page = memory::open(&node_page, PAGE_BYTES as u64, true)?;
         let input = memory::open(&input, setting.input_bytes, false)?;
@@ -252,6 +287,7 @@ impl NodeEnd {
             input: Reader::new(input, pages.clone(), link.bell(), attempt, &start),
             output: Writer::new(output, pages, link.bell(), attempt, None),
             schema: start.schema,
+            results,
             _hang_up: HangUp(link.clone()),
             link,
             patience: Patience::default(),
@@ -283,17 +319,18 @@ fn check_capacity(bytes: u64) -> Result<(), Error> {
     }
 }
 
-/// What a node has to know before it maps the rings. It stands in the memory of the host's page, behind its words; the body of a schema stands
-/// behind that page.
+/// What a node has to know before it maps the rings. It stands in the memory of the host's page, behind its words; the bodies of the schemas
+/// stand behind that page, that of what comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Geometry {
     setting: Setting,
     attempt: u32,
     start: Start,
+    results: Option<Arc<[u8]>>,
 }
 
 const GEOMETRY_AT: usize = PAGE_BYTES / 2;
-const GEOMETRY_BYTES: usize = 64;
+const GEOMETRY_BYTES: usize = 72;
 const _: () = assert!(size_of::<Page>() <= GEOMETRY_AT);
 /// The first bytes; the last of them counts the versions of everything that the two ends share.
 const MAGIC: [u8; 8] = *b"FOREBAY\x01";
@@ -301,12 +338,27 @@ const MAGIC: [u8; 8] = *b"FOREBAY\x01";
 const COUNT_MAX: u64 = 1 << 62;
 /// Of [`Geometry`]: no schema.
 const NO_SCHEMA: u32 = u32::MAX;
+/// Of [`Geometry`]: nothing is answered.
+const NO_RESULTS: u64 = u64::MAX;
+
+/// How long the schemas are, whose bodies stand behind the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bodies {
+    /// With its number.
+    schema: Option<(u32, usize)>,
+    results: Option<usize>,
+}
 
 impl Geometry {
+    /// What stands behind the page.
+    fn bodies(&self) -> impl Iterator<Item = &[u8]> {
+        let schema = self.start.schema.as_ref().map(|(_, body)| &body[..]);
+        schema.into_iter().chain(self.results.as_deref())
+    }
+
     /// Of the memory that it stands in.
     fn page_bytes(&self) -> u64 {
-        let schema = self.start.schema.as_ref();
-        let bytes = PAGE_BYTES + schema.map_or(0, |(_, body)| body.len());
+        let bytes = PAGE_BYTES + self.bodies().map(<[u8]>::len).sum::<usize>();
         bytes.next_multiple_of(PAGE_BYTES) as u64
     }
 
@@ -314,13 +366,15 @@ impl Geometry {
     fn write(&self, memory: &Mapping) {
         let encoded = self.encode();
         let base = memory.base();
-        // SAFETY: both lie within the memory, behind its words.
+        let mut at = PAGE_BYTES;
+        // SAFETY: all lie within the memory, behind its words.
         unsafe {
             base.add(GEOMETRY_AT)
                 .copy_from_nonoverlapping(NonNull::from(&encoded).cast(), GEOMETRY_BYTES);
-            if let Some((_, body)) = &self.start.schema {
-                base.add(PAGE_BYTES)
-                    .copy_from_nonoverlapping(NonNull::from(&body[..]).cast(), body.len());
+            for body in self.bodies() {
+                base.add(at)
+                    .copy_from_nonoverlapping(NonNull::from(body).cast(), body.len());
+                at += body.len();
             }
         }
     }
@@ -329,14 +383,22 @@ impl Geometry {
     fn read(memory: &Mapping) -> Result<Self, Error> {
         let mut encoded = [0; GEOMETRY_BYTES];
         memory.copy_to(GEOMETRY_AT, &mut encoded);
-        let (mut geometry, schema) = Self::decode(&encoded)?;
-        if let Some((number, bytes)) = schema {
-            if bytes > memory.bytes() - PAGE_BYTES {
+        let (mut geometry, bodies) = Self::decode(&encoded)?;
+        let mut at = PAGE_BYTES;
+        let mut next = |bytes: usize| {
+            if bytes > memory.bytes() - at {
                 return Err(wrong("its schema goes over the end of its page"));
             }
             let mut body = vec![0; bytes];
-            memory.copy_to(PAGE_BYTES, &mut body);
-            geometry.start.schema = Some((number, body));
+            memory.copy_to(at, &mut body);
+            at += bytes;
+            Ok(body)
+        };
+        if let Some((number, bytes)) = bodies.schema {
+            geometry.start.schema = Some((number, next(bytes)?));
+        }
+        if let Some(bytes) = bodies.results {
+            geometry.results = Some(next(bytes)?.into());
         }
         Ok(geometry)
     }
@@ -360,11 +422,14 @@ impl Geometry {
         put(44, &retention.to_le_bytes());
         put(48, &schema.to_le_bytes());
         put(56, &(length as u64).to_le_bytes());
+        let results = self.results.as_ref();
+        let results = results.map_or(NO_RESULTS, |body| body.len() as u64);
+        put(64, &results.to_le_bytes());
         bytes
     }
 
-    /// With number and length of the schema.
-    fn decode(bytes: &[u8; GEOMETRY_BYTES]) -> Result<(Self, Option<(u32, usize)>), Error> {
+    /// Without the schemas, and how long these are.
+    fn decode(bytes: &[u8; GEOMETRY_BYTES]) -> Result<(Self, Bodies), Error> {
         if bytes[..8] != MAGIC {
             return Err(wrong("it does not begin as one"));
         }
@@ -390,14 +455,23 @@ impl Geometry {
             return Err(wrong("it begins where no record can"));
         }
         let length =
-            usize::try_from(u64_at(bytes, 56)).map_err(|_| wrong("its schema is too long"))?;
-        let schema = (u32_at(bytes, 48) != NO_SCHEMA).then_some((u32_at(bytes, 48), length));
+            |at| usize::try_from(u64_at(bytes, at)).map_err(|_| wrong("its schema is too long"));
+        let number = u32_at(bytes, 48);
+        let bodies = Bodies {
+            schema: (number != NO_SCHEMA)
+                .then(|| Ok::<_, Error>((number, length(56)?)))
+                .transpose()?,
+            results: (u64_at(bytes, 64) != NO_RESULTS)
+                .then(|| length(64))
+                .transpose()?,
+        };
         let geometry = Self {
             setting,
             attempt: u32_at(bytes, 40),
             start,
+            results: None,
         };
-        Ok((geometry, schema))
+        Ok((geometry, bodies))
     }
 }
 

@@ -11,6 +11,7 @@ mod channel;
 #[cfg(feature = "arrow")]
 mod columns;
 mod error;
+mod gauge;
 mod layout;
 mod link;
 mod memory;
@@ -30,6 +31,7 @@ pub use self::channel::{
 #[cfg(feature = "arrow")]
 pub use self::columns::{Body, Columns, ColumnsError, read_body};
 pub use self::error::{Error, Fault, HeaderFault};
+pub use self::gauge::{Gauge, Reading};
 pub use self::link::{Link, Waited};
 #[cfg(feature = "polled")]
 pub use self::polled::PolledHost;

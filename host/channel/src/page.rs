@@ -57,6 +57,8 @@ pub(crate) struct Page {
     pub(crate) waited_for_records: Word,
     /// How long it has waited for room, microseconds.
     pub(crate) waited_for_room: Word,
+    /// 1: the last record that it has written ends what it says.
+    pub(crate) ended: Word,
 }
 
 const _: () = assert!(size_of::<Page>() <= PAGE_BYTES);
@@ -72,6 +74,7 @@ impl Page {
             wants_room: Word::new(NOTHING),
             waited_for_records: Word::new(0),
             waited_for_room: Word::new(0),
+            ended: Word::new(0),
         }
     }
 }

@@ -7,6 +7,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::channel::{Channel, HostEnd};
 use crate::error::Error;
+use crate::gauge::Gauge;
 use crate::link::{Drained, Link};
 use crate::ring::{Room, UntrustedRecord, Writer};
 
@@ -42,6 +43,11 @@ impl PolledHost {
     /// As [`HostEnd::retire`].
     pub fn retire(self) -> Channel {
         self.end.retire()
+    }
+
+    /// As [`HostEnd::gauge`].
+    pub fn gauge(&self) -> Gauge {
+        self.end.gauge()
     }
 
     /// To the node. When [`PolledHost::poll_room`] was ready, [`Writer::reserve`] has room for such a body.

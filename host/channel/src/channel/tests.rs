@@ -226,6 +226,46 @@ fn what_is_no_channel_is_not_opened() {
 }
 
 #[test]
+fn a_node_knows_what_it_answers_with_in_every_attempt() {
+    let results = b"a schema";
+    let mut channel = Channel::new(EMITTED).unwrap().with_results(results);
+    for attempt in 1..=2 {
+        let (mut host, descriptors) = channel.begin(attempt).unwrap();
+        put(&mut host.input, &host.link, 1);
+        let node = NodeEnd::open(descriptors).unwrap();
+        assert_eq!(node.results.as_deref(), Some(&results[..]));
+        channel = host.retire();
+    }
+    let (_host, descriptors) = Channel::new(SETTING).unwrap().begin(1).unwrap();
+    assert_eq!(NodeEnd::open(descriptors).unwrap().results, None);
+}
+
+#[test]
+fn a_gauge_shows_what_is_read_held_and_over() {
+    let (mut host, descriptors) = Channel::new(SETTING).unwrap().begin(1).unwrap();
+    let gauge = host.gauge();
+    let mut node = NodeEnd::open(descriptors).unwrap();
+    put(&mut host.input, &host.link, 1);
+    put(&mut host.input, &host.link, 2);
+    let record = node.input.take().unwrap();
+    let reading = gauge.read();
+    assert_eq!(
+        (reading.occupied, reading.held, reading.read),
+        (256, 128, 128)
+    );
+    drop(record);
+    drop(node.input.take().unwrap());
+    let said = node.output.tally().encode();
+    let mut slot = node.output.reserve(said.len()).unwrap().unwrap();
+    slot.body().copy_from_slice(&said);
+    assert!(!gauge.read().node_has_ended);
+    slot.commit(Header::new(Kind::End), said.len());
+    let reading = gauge.read();
+    assert_eq!((reading.occupied, reading.held), (0, 0));
+    assert!(reading.node_has_ended && reading.emitted == 128);
+}
+
+#[test]
 fn a_geometry_comes_back_as_it_was_or_not_at_all() {
     let geometry = Geometry {
         setting: EMITTED,
@@ -235,11 +275,12 @@ fn a_geometry_comes_back_as_it_was_or_not_at_all() {
             sequence: 5,
             schema: Some((9, vec![1, 2, 3])),
         },
+        results: Some([4, 5].into()),
     };
     let encoded = geometry.encode();
-    let (decoded, schema) = Geometry::decode(&encoded).unwrap();
+    let (decoded, bodies) = Geometry::decode(&encoded).unwrap();
     assert_eq!((decoded.attempt, decoded.start.position), (3, 1 << 40));
-    assert_eq!(schema, Some((9, 3)));
+    assert_eq!((bodies.schema, bodies.results), (Some((9, 3)), Some(2)));
     let with = |at: usize, value: u8| {
         let mut encoded = encoded;
         encoded[at] = value;

@@ -359,6 +359,9 @@ impl Slot<'_> {
         if let Some(retained) = &mut writer.retained {
             retained.note(&header, start, schema);
         }
+        if matches!(header.kind, Kind::End | Kind::Error) {
+            writer.pages.own().ended.set(1);
+        }
         writer.publish();
         header.sequence
     }
