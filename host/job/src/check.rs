@@ -1,6 +1,7 @@
 //! Schema and cross-reference checks: a parsed file becomes a job, and everything that is wrong is collected.
 
 mod dataflow;
+mod feeding;
 mod formats;
 mod generate;
 pub(crate) mod role;

@@ -14,7 +14,7 @@ pub mod code {
     pub const SYNTAX: &str = "job/syntax";
     /// The text is larger than a job file may be.
     pub const TOO_LARGE: &str = "job/too-large";
-    /// One key stands twice, or one name stands for two roles, or for two of sources, transforms and sinks.
+    /// One key stands twice, or one name stands for two roles, or for two of sources, transforms, sinks and roles with an output.
     pub const DUPLICATE_KEY: &str = "job/duplicate-key";
     /// A key that no version knows.
     pub const UNKNOWN_KEY: &str = "job/unknown-key";
@@ -28,7 +28,7 @@ pub mod code {
     pub const OUT_OF_RANGE: &str = "job/out-of-range";
     /// A text that is not one of the words, names or forms that the key takes.
     pub const BAD_VALUE: &str = "job/bad-value";
-    /// The name of the job, a role, a source, a transform, a sink, a plugin or an environment is not one.
+    /// The name of the job, a role, a source, a transform, a sink, a tensor, a plugin or an environment is not one.
     pub const BAD_NAME: &str = "job/bad-name";
     /// A path that is absolute, leaves the folder of the job file, or names nothing.
     pub const BAD_PATH: &str = "job/bad-path";
@@ -40,7 +40,7 @@ pub mod code {
     pub const NO_ROLES: &str = "job/no-roles";
     /// The dataflow feeds neither a sink nor a role.
     pub const NO_SINKS: &str = "job/no-sinks";
-    /// An `input` that names neither a source nor a transform.
+    /// An `input` that names neither a source nor a transform nor a role with an output.
     pub const UNKNOWN_INPUT: &str = "job/unknown-input";
     /// Transforms that feed each other in a circle.
     pub const CYCLE: &str = "job/cycle";

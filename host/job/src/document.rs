@@ -10,7 +10,7 @@ use toml_edit::{Item, Key, TableLike};
 
 use crate::check::{self, RELATIONS_MAX};
 use crate::diagnostic::{Diagnostic, Location, Severity, code};
-use crate::model::Job;
+use crate::model::{Job, Role};
 use crate::schema::nearest;
 use crate::strings;
 
@@ -230,7 +230,8 @@ impl Checked {
     /// Which parts of the draft's dataflow say something else than the file, or nothing: whoever looks for more problems had better not look
     /// at them, nor at what reads them. `None`: nobody knows which parts there are.
     pub fn mistaken(&self) -> Option<Mistaken> {
-        let dataflow = &self.draft.as_ref()?.dataflow;
+        let draft = self.draft.as_ref()?;
+        let dataflow = &draft.dataflow;
         let numbers = [
             dataflow.sources.len(),
             dataflow.transforms.len(),
@@ -242,7 +243,7 @@ impl Checked {
         let mut mistaken = Mistaken::default();
         let is_error = |problem: &&Diagnostic| problem.severity == Severity::Error;
         for problem in self.diagnostics.iter().filter(is_error) {
-            mistaken.note(problem)?;
+            mistaken.note(problem, draft)?;
         }
         Some(mistaken)
     }
@@ -259,21 +260,23 @@ impl Checked {
 /// See [`Checked::mistaken`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mistaken {
-    /// Names of sources and transforms.
+    /// Names of sources, transforms and roles with an output.
     pub relations: BTreeSet<String>,
     /// Names of sinks.
     pub sinks: BTreeSet<String>,
 }
 
 impl Mistaken {
-    fn note(&mut self, problem: &Diagnostic) -> Option<()> {
+    fn note(&mut self, problem: &Diagnostic, draft: &Job) -> Option<()> {
         let path = Key::parse(&problem.key).unwrap_or_default();
         let path: Vec<_> = path.iter().map(Key::get).collect();
         match path.as_slice() {
             ["sources" | "transforms"] => return None,
+            // Some of them may have been meant to give rows.
+            ["roles"] if problem.code == code::WRONG_TYPE => return None,
             // It may have been meant to be one of the tables.
             [unknown] if problem.code == code::UNKNOWN_KEY => {
-                let tables = ["sources", "transforms", "sinks"];
+                let tables = ["sources", "transforms", "sinks", "roles"];
                 if nearest(unknown, &tables).is_some() {
                     return None;
                 }
@@ -281,9 +284,13 @@ impl Mistaken {
             // That is no mistake of the first relation, where it is told.
             _ if problem.code == code::NO_SINKS => {}
             ["sources" | "transforms", name, ..] => {
-                self.relations.insert((*name).to_owned());
-                // What a query makes of a name without quotes.
-                self.relations.insert(name.to_lowercase());
+                self.note_relation(name);
+            }
+            ["roles", name, "output", ..] => self.note_relation(name),
+            ["roles", name] | ["roles", name, "input"]
+                if draft.role(name).is_none_or(Role::has_output) =>
+            {
+                self.note_relation(name);
             }
             // That is told of the input; where the rows would go can be looked at.
             ["sinks", _, "input"] => {}
@@ -293,6 +300,12 @@ impl Mistaken {
             _ => {}
         }
         Some(())
+    }
+
+    fn note_relation(&mut self, name: &str) {
+        self.relations.insert(name.to_owned());
+        // What a query makes of a name without quotes.
+        self.relations.insert(name.to_lowercase());
     }
 }
 

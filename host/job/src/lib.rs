@@ -28,10 +28,10 @@ pub use diagnostic::{Diagnostic, Location, Severity, code};
 pub use document::{Checked, Document, Mistaken, ReadError, TEXT_BYTES_MAX, has_error};
 pub use files::{FilesError, STAGED_BYTES_MAX, STAGED_FILES_MAX, StagedFile};
 pub use model::{
-    Compression, Dataflow, DataflowSettings, FileFormat, FormatKind, Generate, Guarantee, Job,
-    JobLimits, Manager, OperatorUse, Origin, Program, Quote, Replay, Resources, Role, RoleLimits,
-    STANDARD_RUNNER, Sink, SinkFiles, Source, SourceFiles, SourceTime, SqlText, Target, Transform,
-    TransformKind, Values,
+    Compression, Dataflow, DataflowSettings, Dealing, Feeding, FileFormat, FormatKind, Generate,
+    Guarantee, Job, JobLimits, Manager, OperatorUse, Origin, Program, Quote, Replay, Resources,
+    Role, RoleLimits, STANDARD_RUNNER, Sink, SinkFiles, Source, SourceFiles, SourceTime, SqlText,
+    Target, Tensor, Transform, TransformKind, Values,
 };
 pub use read::VALUE_BYTES_MAX;
 pub use schema::{keys, nearest};

@@ -7,12 +7,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 mod dataflow;
+mod feeding;
 
 pub use dataflow::{
     Compression, Dataflow, DataflowSettings, FileFormat, FormatKind, Generate, OperatorUse, Origin,
     Quote, Replay, Sink, SinkFiles, Source, SourceFiles, SourceTime, SqlText, Target, Transform,
     TransformKind, Values,
 };
+pub use feeding::{Dealing, Feeding, Tensor};
 
 /// The node runner of a role that names none, in a job that names no framework: it runs any program.
 pub const STANDARD_RUNNER: &str = "command";
@@ -119,8 +121,18 @@ pub struct Role {
     pub resources: Resources,
     /// Limits of one node.
     pub limits: RoleLimits,
-    /// The source or transform that feeds the role. `None`: its nodes read their data themselves.
+    /// The source, transform or role with an output that feeds the role. `None`: its nodes read their data themselves.
     pub input: Option<String>,
+    /// How it is fed. Default: see [`Feeding`].
+    #[serde(default)]
+    pub feeding: Feeding,
+}
+
+impl Role {
+    /// Whether its nodes answer rows, so that its name stands for these in SQL and in every `input`.
+    pub fn has_output(&self) -> bool {
+        !self.feeding.output.is_empty()
+    }
 }
 
 /// What a node of a role runs.

@@ -125,6 +125,16 @@ impl<'a> Section<'a> {
         self.field(key)?.size_from(least, findings)
     }
 
+    /// See [`Field::size_within`].
+    pub(crate) fn size_within(
+        &self,
+        key: &str,
+        range: RangeInclusive<u64>,
+        findings: &mut Findings,
+    ) -> Option<u64> {
+        self.field(key)?.size_within(range, findings)
+    }
+
     /// Whether the key is there, whatever its value is.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))
@@ -164,14 +174,10 @@ impl<'a> Section<'a> {
             .fields()
             .filter(|field| !schema.keys.contains(&field.name))
         {
-            let problem = if schema.later.contains(&field.name) {
-                unsupported(&field.path, field.name)
-            } else {
-                let message = format!("`{}` is not a key of {}", field.name, self.title());
-                let problem = Diagnostic::error(code::UNKNOWN_KEY, &field.path, message);
-                let known = || format!("known keys: {}", schema.keys.join(", "));
-                problem.with_hint(suggestion(schema, field.name).unwrap_or_else(known))
-            };
+            let message = format!("`{}` is not a key of {}", field.name, self.title());
+            let known = || format!("known keys: {}", schema.keys.join(", "));
+            let problem = Diagnostic::error(code::UNKNOWN_KEY, &field.path, message)
+                .with_hint(suggestion(schema, field.name).unwrap_or_else(known));
             findings.report(problem, &field.key_span);
         }
     }
@@ -225,13 +231,6 @@ impl<'a> Section<'a> {
             item,
         }
     }
-}
-
-/// A key of the language whose meaning comes with a later version.
-fn unsupported(path: &str, word: &str) -> Diagnostic {
-    let message = format!("`{word}` is not supported by this version");
-    Diagnostic::error(code::NOT_SUPPORTED, path, message)
-        .with_hint("remove it, or use a later version")
 }
 
 /// One key with its value.
@@ -293,6 +292,10 @@ impl<'a> Field<'a> {
 
     pub(crate) fn is_text(&self) -> bool {
         self.item.is_str()
+    }
+
+    pub(crate) fn is_list(&self) -> bool {
+        self.item.is_array()
     }
 
     /// A string.
@@ -447,7 +450,7 @@ impl<'a> Field<'a> {
         self.error(code::BAD_PATH, message, hint, findings);
     }
 
-    fn wrong_type(&self, wanted: &str, hint: &str, findings: &mut Findings) {
+    pub(crate) fn wrong_type(&self, wanted: &str, hint: &str, findings: &mut Findings) {
         let found = with_article(self.item.type_name());
         let message = format!("`{}` wants {wanted}, found {found}", self.name);
         self.error(code::WRONG_TYPE, message, hint, findings);

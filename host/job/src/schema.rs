@@ -1,12 +1,10 @@
-//! Every word of the job file: the keys of each table, and the words that a later version will take.
+//! Every word of the job file: the keys of each table, and what other systems call them.
 
 /// The keys of one table of the job file.
 pub(crate) struct Table {
     /// As documentation writes it; empty for the top of the file.
     pub(crate) path: &'static str,
     pub(crate) keys: &'static [&'static str],
-    /// Words of the language that this version refuses by name.
-    pub(crate) later: &'static [&'static str],
 }
 
 pub(crate) const JOB: Table = Table {
@@ -24,13 +22,11 @@ pub(crate) const JOB: Table = Table {
         "sinks",
         "roles",
     ],
-    later: &[],
 };
 
 pub(crate) const MANAGER: Table = Table {
     path: "am",
     keys: &["plugin", "properties"],
-    later: &[],
 };
 
 pub(crate) const JOB_LIMITS: Table = Table {
@@ -43,7 +39,6 @@ pub(crate) const JOB_LIMITS: Table = Table {
         "quarantine_grace",
         "restarts",
     ],
-    later: &[],
 };
 
 pub(crate) const ROLE: Table = Table {
@@ -64,9 +59,14 @@ pub(crate) const ROLE: Table = Table {
         "memory",
         "gpus",
         "input",
+        "dealing",
+        "passes",
+        "tensors",
+        "output",
+        "input_ring",
+        "output_ring",
         "limits",
     ],
-    later: &["dealing"],
 };
 
 pub(crate) const ROLE_LIMITS: Table = Table {
@@ -81,7 +81,11 @@ pub(crate) const ROLE_LIMITS: Table = Table {
         "stop_grace",
         "log_bytes",
     ],
-    later: &[],
+};
+
+pub(crate) const DEALING: Table = Table {
+    path: "roles.NAME.dealing",
+    keys: &["rounds", "pad", "key", "rows", "credit"],
 };
 
 pub(crate) const DATAFLOW: Table = Table {
@@ -93,7 +97,6 @@ pub(crate) const DATAFLOW: Table = Table {
         "queue_rows",
         "queue_bytes",
     ],
-    later: &[],
 };
 
 pub(crate) const SOURCE: Table = Table {
@@ -118,25 +121,21 @@ pub(crate) const SOURCE: Table = Table {
         "idle_after",
         "replay",
     ],
-    later: &[],
 };
 
 pub(crate) const MALFORMED: Table = Table {
     path: "sources.NAME.malformed",
     keys: &["skip"],
-    later: &[],
 };
 
 pub(crate) const REPLAY: Table = Table {
     path: "sources.NAME.replay",
     keys: &["speed", "start"],
-    later: &[],
 };
 
 pub(crate) const GENERATE: Table = Table {
     path: "sources.NAME.generate",
     keys: &["rate", "rows", "seed", "columns"],
-    later: &[],
 };
 
 pub(crate) const GENERATE_COLUMN: Table = Table {
@@ -152,7 +151,6 @@ pub(crate) const GENERATE_COLUMN: Table = Table {
         "start",
         "step",
     ],
-    later: &[],
 };
 
 pub(crate) const TRANSFORM: Table = Table {
@@ -166,7 +164,6 @@ pub(crate) const TRANSFORM: Table = Table {
         "key",
         "parallelism",
     ],
-    later: &[],
 };
 
 pub(crate) const SINK: Table = Table {
@@ -184,10 +181,10 @@ pub(crate) const SINK: Table = Table {
         "overwrite",
         "parallelism",
     ],
-    later: &[],
 };
 
-const TABLES: [&Table; 13] = [
+/// Of several that have a key, the first is named to whoever puts it into another one that is no part of these.
+const TABLES: [&Table; 14] = [
     &JOB,
     &MANAGER,
     &JOB_LIMITS,
@@ -201,17 +198,29 @@ const TABLES: [&Table; 13] = [
     &GENERATE_COLUMN,
     &TRANSFORM,
     &SINK,
+    &DEALING,
 ];
 
 /// What people write for a key, from other systems; a word may mean one thing in one table and another in the next.
-const OTHER_WORDS: [(&str, &str); 39] = [
+const OTHER_WORDS: [(&str, &str); 59] = [
     ("args", "arguments"),
+    ("batch", "dealing"),
+    ("batch_rows", "dealing"),
+    ("batch_rows", "rounds"),
+    ("batch_size", "batch_rows"),
+    ("batch_size", "dealing"),
+    ("batch_size", "rounds"),
+    ("buffer", "input_ring"),
     ("cmd", "command"),
     ("columns", "schema"),
+    ("columns", "tensors"),
     ("component", "operator"),
     ("count", "nodes"),
     ("cpus", "cores"),
+    ("distribution", "dealing"),
     ("env", "environment"),
+    ("epochs", "passes"),
+    ("features", "tensors"),
     ("file", "path"),
     ("file", "sql_file"),
     ("from", "input"),
@@ -219,6 +228,7 @@ const OTHER_WORDS: [(&str, &str); 39] = [
     ("inputs", "input"),
     ("instances", "nodes"),
     ("interpreter", "python"),
+    ("iterations", "passes"),
     ("keys", "key"),
     ("location", "path"),
     ("manager", "am"),
@@ -226,9 +236,15 @@ const OTHER_WORDS: [(&str, &str); 39] = [
     ("min", "least"),
     ("na_values", "null_values"),
     ("options", "config"),
+    ("outputs", "output"),
+    ("padding", "pad"),
     ("parallelism", "nodes"),
+    ("partition_by", "key"),
+    ("partitioning", "dealing"),
     ("partitions", "parallelism"),
+    ("predictions", "output"),
     ("query", "sql"),
+    ("repeat", "passes"),
     ("replicas", "nodes"),
     ("rowtime", "event_time"),
     ("runner", "plugin"),
@@ -236,6 +252,7 @@ const OTHER_WORDS: [(&str, &str); 39] = [
     ("sep", "delimiter"),
     ("separator", "delimiter"),
     ("settings", "config"),
+    ("sharding", "dealing"),
     ("source", "input"),
     ("target", "to"),
     ("tasks", "parallelism"),
@@ -244,6 +261,7 @@ const OTHER_WORDS: [(&str, &str); 39] = [
     ("type", "kind"),
     ("values", "of"),
     ("venv", "python"),
+    ("weight", "pad"),
 ];
 
 /// Every key of the job file by its full name, such as `roles.NAME.nodes`.
@@ -264,7 +282,9 @@ pub(crate) fn suggestion(table: &Table, key: &str) -> Option<String> {
     if let Some((_, meant)) = other {
         return Some(format!("did you mean `{meant}`?"));
     }
-    if let Some(home) = TABLES.iter().find(|home| home.keys.contains(&key)) {
+    let homes = TABLES.iter().filter(|home| home.keys.contains(&key));
+    // Better a table inside this one.
+    if let Some(home) = homes.min_by_key(|home| !home.path.starts_with(table.path)) {
         return Some(match home.path {
             "" => format!("`{key}` belongs at the top of the file, before the first `[table]`"),
             path => format!("`{key}` belongs in `[{path}]`"),

@@ -43,6 +43,17 @@ pub(super) fn list<S: Into<String>>(texts: impl IntoIterator<Item = S>) -> Array
     texts.into_iter().map(Into::into).collect()
 }
 
+/// Names of columns and their types.
+pub(super) fn types_table<N: AsRef<str>, T: Into<String>>(
+    columns: impl IntoIterator<Item = (N, T)>,
+) -> Table {
+    let mut table = Table::new();
+    for (name, kind) in columns {
+        table[name.as_ref()] = value(kind.into());
+    }
+    table
+}
+
 /// TOML has whole numbers up to 2^63 - 1; a larger one counts as that.
 pub(super) fn whole(number: u64) -> Value {
     i64::try_from(number).unwrap_or(i64::MAX).into()

@@ -1,10 +1,10 @@
 //! A role.
 
-use toml_edit::Value;
+use toml_edit::{InlineTable, Item, Table, Value, value};
 
-use super::entry::{Entry, list, set_duration, set_in};
+use super::entry::{Entry, list, set_duration, set_in, types_table};
 use crate::files::default_files;
-use crate::model::{Program, Role, RoleLimits};
+use crate::model::{Dealing, Feeding, Program, Role, RoleLimits, Tensor};
 use crate::values::size_text;
 
 /// A role of a job under construction. What is not set has the default of the job file.
@@ -132,9 +132,54 @@ impl RoleBuilder {
         self
     }
 
-    /// The source or transform that feeds the nodes. Default: none, they read their data themselves.
+    /// The source, transform or role with an output that feeds the nodes. Default: none, they read their data themselves.
     pub fn input(self, name: &str) -> Self {
         self.set("input", name)
+    }
+
+    /// Which node gets which rows. Default: batches of at most 1024 rows, to whoever has room.
+    pub fn dealing(self, dealing: Dealing) -> Self {
+        self.set("dealing", dealing_table(dealing))
+    }
+
+    /// How often bounded data is run over. Default: 1.
+    pub fn passes(self, passes: u32) -> Self {
+        self.set("passes", i64::from(passes))
+    }
+
+    /// What nodes see, by name, in this order. Default: the columns of the input.
+    pub fn tensors<N: AsRef<str>>(
+        mut self,
+        tensors: impl IntoIterator<Item = (N, Tensor)>,
+    ) -> Self {
+        let mut table = Table::new();
+        for (name, tensor) in tensors {
+            table[name.as_ref()] = match tensor {
+                Tensor::Matrix(columns) => value(list(columns)),
+                Tensor::Column(column) => value(column),
+            };
+        }
+        self.entry.table["tensors"] = Item::Table(table);
+        self
+    }
+
+    /// The columns that nodes answer every row with, in this order, each with its type. Default: none.
+    pub fn output<N: AsRef<str>, T: Into<String>>(
+        mut self,
+        columns: impl IntoIterator<Item = (N, T)>,
+    ) -> Self {
+        self.entry.table["output"] = Item::Table(types_table(columns));
+        self
+    }
+
+    /// Bytes of shared memory for what a node is fed, from 16 KiB to 4 GiB, rounded up to a multiple of 4096. Default: 16 MiB.
+    pub fn input_ring(self, bytes: u64) -> Self {
+        self.set("input_ring", size_text(bytes))
+    }
+
+    /// Bytes of shared memory for what a node answers, with the same bounds. Default: 4 MiB.
+    pub fn output_ring(self, bytes: u64) -> Self {
+        self.set("output_ring", size_text(bytes))
     }
 
     fn set(mut self, key: &str, content: impl Into<Value>) -> Self {
@@ -163,7 +208,7 @@ pub(super) fn role_builder(role: &Role, framework: &str) -> RoleBuilder {
     }
     builder = with_program(builder, role);
     if let Some(input) = &role.input {
-        builder = builder.input(input);
+        builder = with_feeding(builder.input(input), &role.feeding);
     }
     for (name, text) in &role.properties {
         builder = builder.property(name, text);
@@ -172,6 +217,52 @@ pub(super) fn role_builder(role: &Role, framework: &str) -> RoleBuilder {
         builder = builder.environment(name, text);
     }
     with_resources(builder, role).limits(&role.limits)
+}
+
+fn with_feeding(mut builder: RoleBuilder, feeding: &Feeding) -> RoleBuilder {
+    let default = Feeding::default();
+    if feeding.dealing != default.dealing {
+        builder = builder.dealing(feeding.dealing.clone());
+    }
+    if feeding.passes != default.passes {
+        builder = builder.passes(feeding.passes);
+    }
+    if !feeding.tensors.is_empty() {
+        let tensors = feeding.tensors.iter().cloned();
+        builder = builder.tensors(tensors);
+    }
+    if !feeding.output.is_empty() {
+        let columns = feeding.output.iter().map(|(name, kind)| (name, kind));
+        builder = builder.output(columns);
+    }
+    if feeding.input_ring_bytes != default.input_ring_bytes {
+        builder = builder.input_ring(feeding.input_ring_bytes);
+    }
+    if feeding.output_ring_bytes != default.output_ring_bytes {
+        builder = builder.output_ring(feeding.output_ring_bytes);
+    }
+    builder
+}
+
+/// `{ rounds = 256, pad = "weight" }`
+fn dealing_table(dealing: Dealing) -> InlineTable {
+    let mut table = InlineTable::new();
+    match dealing {
+        Dealing::Rounds { rows, pad } => {
+            table.insert("rounds", i64::from(rows).into());
+            if let Some(column) = pad {
+                table.insert("pad", column.into());
+            }
+        }
+        Dealing::Key { columns, rows } => {
+            table.insert("key", list(columns).into());
+            table.insert("rows", i64::from(rows).into());
+        }
+        Dealing::Credit { rows } => {
+            table.insert("credit", i64::from(rows).into());
+        }
+    }
+    table
 }
 
 fn with_program(mut builder: RoleBuilder, role: &Role) -> RoleBuilder {

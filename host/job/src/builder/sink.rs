@@ -21,7 +21,7 @@ impl SinkBuilder {
         }
     }
 
-    /// The source or transform that it takes all rows of.
+    /// The source, transform or role with an output that it takes all rows of.
     pub fn input(self, name: &str) -> Self {
         self.set("input", name)
     }

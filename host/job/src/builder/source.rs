@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use toml_edit::{InlineTable, Table, Value, value};
+use toml_edit::{InlineTable, Item, Table, Value, value};
 
-use super::entry::{Entry, list, whole};
+use super::entry::{Entry, list, types_table, whole};
 use super::format::set_format;
 use crate::check::{BATCH_ROWS, RECORD_BYTES};
 use crate::model::{
@@ -54,11 +54,7 @@ impl SourceBuilder {
         mut self,
         columns: impl IntoIterator<Item = (N, T)>,
     ) -> Self {
-        let mut schema = Table::new();
-        for (name, kind) in columns {
-            schema[name.as_ref()] = value(kind.into());
-        }
-        self.entry.table["schema"] = toml_edit::Item::Table(schema);
+        self.entry.table["schema"] = Item::Table(types_table(columns));
         self
     }
 

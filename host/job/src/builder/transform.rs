@@ -22,7 +22,7 @@ impl TransformBuilder {
         }
     }
 
-    /// A query over sources and other transforms.
+    /// A query over sources, other transforms and roles with an output.
     pub fn sql(self, query: &str) -> Self {
         self.set("sql", query)
     }
@@ -37,7 +37,7 @@ impl TransformBuilder {
         self.set("operator", path)
     }
 
-    /// The source or transform that feeds the component.
+    /// The source, transform or role with an output that feeds the component.
     pub fn input(self, name: &str) -> Self {
         self.set("input", name)
     }

@@ -84,16 +84,18 @@ enum Kind {
     Source,
     Transform,
     Sink,
+    Role,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Source, Self::Transform, Self::Sink];
+    const ALL: [Self; 4] = [Self::Source, Self::Transform, Self::Sink, Self::Role];
 
     fn word(self) -> &'static str {
         match self {
             Self::Source => "source",
             Self::Transform => "transform",
             Self::Sink => "sink",
+            Self::Role => "role",
         }
     }
 
@@ -103,11 +105,12 @@ impl Kind {
             Self::Source => "sources",
             Self::Transform => "transforms",
             Self::Sink => "sinks",
+            Self::Role => "roles",
         }
     }
 }
 
-/// The tables of the dataflow, whatever is in them, so that a mistake in one is not taken for its absence.
+/// The tables of the dataflow and the roles, whatever is in them, so that a mistake in one is not taken for its absence.
 pub(super) struct Names<'a>(Vec<(Kind, Field<'a>)>);
 
 impl<'a> Names<'a> {
@@ -121,16 +124,22 @@ impl<'a> Names<'a> {
 
     /// Whether there is no dataflow.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.first_relation().is_none()
+    }
+
+    /// The first of what is no role.
+    fn first_relation(&self) -> Option<&Field<'a>> {
+        let mut relations = self.0.iter().filter(|(kind, _)| *kind != Kind::Role);
+        relations.next().map(|(_, field)| field)
     }
 
     /// The value of `input`; reports one that names nothing which gives rows.
     pub(super) fn input(&self, section: &Section, findings: &mut Findings) -> Option<String> {
         let field = section.field("input")?;
         let text = field.text(findings)?;
-        if !self.givers().contains(&text.as_str()) {
+        if !self.givers().any(|giver| giver.name == text) {
             let message = self.input_complaint(&text);
-            let hint = self.input_hint(&text);
+            let hint = self.input_hint(&text, &field);
             field.error(code::UNKNOWN_INPUT, message, hint, findings);
         }
         Some(text)
@@ -144,9 +153,9 @@ impl<'a> Names<'a> {
         findings: &mut Findings,
     ) {
         let message = format!("the {what} has no `input`");
-        let mut givers = self.givers();
-        givers.retain(|name| *name != relation.name);
-        let hint = match givers.as_slice() {
+        let others = self.givers().filter(|giver| giver.path != relation.path);
+        let others: Vec<_> = others.map(|giver| giver.name).collect();
+        let hint = match others.as_slice() {
             [] => "add `input`, the name of a source or a transform".to_owned(),
             givers => format!("add `input`, one of {}", listed(givers)),
         };
@@ -154,18 +163,35 @@ impl<'a> Names<'a> {
     }
 
     fn input_complaint(&self, text: &str) -> String {
-        match self.sink(text) {
-            Some(_) => format!("`input` is `{text}`, a sink, which gives no rows"),
-            None => format!("`input` is {text:?}, which names neither a source nor a transform"),
+        if self.of_kind(Kind::Sink, text).is_some() {
+            return format!("`input` is `{text}`, a sink, which gives no rows");
         }
+        if self.of_kind(Kind::Role, text).is_some() {
+            return format!("`input` is `{text}`, a role without an `output`, which gives no rows");
+        }
+        let complaint =
+            format!("`input` is {text:?}, which names neither a source nor a transform");
+        let has_answers = self.0.iter().any(|(kind, field)| answers(*kind, field));
+        let roles = if has_answers {
+            " nor a role with an `output`"
+        } else {
+            ""
+        };
+        complaint + roles
     }
 
-    fn input_hint(&self, text: &str) -> String {
-        let givers = self.givers();
-        let inputs_of = |sink: Section| sink.field("input")?.text(&mut Findings::default());
-        if let Some(input) = self.sink(text).and_then(inputs_of) {
+    /// `asking`: the `input` that is wrong.
+    fn input_hint(&self, text: &str, asking: &Field) -> String {
+        if let Some(input) = self.of_kind(Kind::Sink, text).and_then(input_of) {
             return format!("the sink takes the rows of `{input}`; take them, too");
         }
+        let is_other = |giver: &Field| format!("{}.input", giver.path) != asking.path;
+        if self.of_kind(Kind::Role, text).is_some_and(is_other) {
+            let hint = "give that role an `output`, such as `output = { score = \"float64\" }`";
+            return hint.to_owned();
+        }
+        let others = self.givers().filter(|giver| is_other(giver));
+        let givers: Vec<_> = others.map(|giver| giver.name).collect();
         if let Some(meant) = nearest(text, &givers) {
             return format!("did you mean `{meant}`?");
         }
@@ -175,22 +201,28 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Names of sources and transforms.
-    fn givers(&self) -> Vec<&'a str> {
-        let gives = |(kind, _): &&(Kind, Field)| *kind != Kind::Sink;
-        let fields = self.0.iter().filter(gives);
-        fields.map(|(_, field)| field.name).collect()
+    /// Sources, transforms and roles with an output.
+    fn givers(&self) -> impl Iterator<Item = &Field<'a>> {
+        let gives = |(kind, field): &&(Kind, Field)| match kind {
+            Kind::Source | Kind::Transform => true,
+            Kind::Sink => false,
+            Kind::Role => answers(*kind, field),
+        };
+        self.0.iter().filter(gives).map(|(_, field)| field)
     }
 
-    fn sink(&self, name: &str) -> Option<Section<'a>> {
-        let mut sinks = self.0.iter().filter(|(kind, _)| *kind == Kind::Sink);
-        sinks.find(|(_, field)| field.name == name)?.1.table()
+    fn of_kind(&self, kind: Kind, name: &str) -> Option<&Field<'a>> {
+        let mut fields = self.0.iter().filter(|(other, _)| *other == kind);
+        let (_, field) = fields.find(|(_, field)| field.name == name)?;
+        Some(field)
     }
 
     fn check_unique(&self, findings: &mut Findings) {
-        for (index, (kind, field)) in self.0.iter().enumerate() {
-            let namesake = |(_, other): &&(Kind, Field)| other.name == field.name;
-            if let Some((other, first)) = self.0[..index].iter().find(namesake) {
+        let shares = |(kind, field): &&(Kind, Field)| *kind != Kind::Role || answers(*kind, field);
+        let sharing: Vec<_> = self.0.iter().filter(shares).collect();
+        for (index, (kind, field)) in sharing.iter().enumerate() {
+            let namesake = |(_, other): &&&(Kind, Field)| other.name == field.name;
+            if let Some((other, first)) = sharing[..index].iter().find(namesake) {
                 let message = format!(
                     "the {} `{}` has the name of the {} `{}`",
                     kind.word(),
@@ -198,7 +230,12 @@ impl<'a> Names<'a> {
                     other.word(),
                     first.path
                 );
-                let hint = "rename one of them; sources, transforms and sinks share their names";
+                let hint = match kind {
+                    Kind::Role => {
+                        "rename one of them; a role with an `output` shares its name with sources, transforms and sinks"
+                    }
+                    _ => "rename one of them; sources, transforms and sinks share their names",
+                };
                 let problem = Diagnostic::error(code::DUPLICATE_KEY, "", message);
                 field.report_at_key(problem.with_hint(hint), findings);
             }
@@ -215,7 +252,7 @@ impl<'a> Names<'a> {
         if has_sinks || is_mistaken || root.fields_of("roles").into_iter().any(is_fed) {
             return;
         }
-        if let Some((_, field)) = self.0.first() {
+        if let Some(field) = self.first_relation() {
             let message =
                 "the dataflow feeds neither a sink nor a role, so nothing would come of it";
             let hint = "add `[sinks.NAME]` with an `input`, or give a role an `input`";
@@ -246,10 +283,19 @@ impl<'a> Names<'a> {
     }
 
     fn input_field(&self, transform: &str) -> Option<Field<'a>> {
-        let mut transforms = self.0.iter().filter(|(kind, _)| *kind == Kind::Transform);
-        let (_, field) = transforms.find(|(_, field)| field.name == transform)?;
+        let field = self.of_kind(Kind::Transform, transform)?;
         field.table()?.field("input")
     }
+}
+
+fn input_of(taker: &Field) -> Option<String> {
+    let input = taker.table()?.field("input")?;
+    input.text(&mut Findings::default())
+}
+
+/// Whether it is a role whose nodes answer rows, or mean to.
+fn answers(kind: Kind, field: &Field) -> bool {
+    kind == Kind::Role && field.table().is_some_and(|role| role.has("output"))
 }
 
 /// The way from this transform over the inputs of operators back to itself.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::dataflow::Names;
-use super::{SHORTEST, check_name, plugin};
+use super::{SHORTEST, check_name, feeding, plugin};
 use crate::diagnostic::{Diagnostic, code};
 use crate::files::default_files;
 use crate::model::{Program, Resources, Role, RoleLimits, STANDARD_RUNNER};
@@ -58,6 +58,7 @@ pub(super) fn role(
         resources: resources(&section, findings),
         limits: limits(&section.section("limits", findings), findings),
         input: names.input(&section, findings),
+        feeding: feeding::feeding(&section, findings),
     };
     is_named.then_some(role)
 }

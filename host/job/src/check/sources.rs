@@ -130,7 +130,7 @@ fn binary(format: &FileFormat) -> Option<FormatKind> {
 }
 
 /// Columns and their types, as texts.
-fn columns(field: &Field, findings: &mut Findings) -> Option<Vec<(String, String)>> {
+pub(super) fn columns(field: &Field, findings: &mut Findings) -> Option<Vec<(String, String)>> {
     let section = field.section(findings)?;
     let mut columns = Vec::new();
     for column in section.fields() {
@@ -138,8 +138,11 @@ fn columns(field: &Field, findings: &mut Findings) -> Option<Vec<(String, String
         columns.extend(kind.map(|kind| (column.name.to_owned(), kind)));
     }
     if section.fields().next().is_none() {
-        let message = "`schema` names no column";
-        let hint = "such as `schema = { id = \"int64\", name = \"string\" }`; or remove it";
+        let message = format!("`{}` names no column", field.name);
+        let hint = format!(
+            "such as `{} = {{ id = \"int64\", name = \"string\" }}`; or remove it",
+            field.name
+        );
         field.error(code::BAD_VALUE, message, hint, findings);
     }
     Some(columns)

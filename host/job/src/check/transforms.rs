@@ -116,7 +116,13 @@ fn component_path(field: &Field, findings: &mut Findings) -> Option<PathBuf> {
 
 fn key(section: &Section, findings: &mut Findings) -> Vec<String> {
     let columns = section.texts("key", findings).unwrap_or_default();
-    let mut twice = columns.clone();
+    refuse_twice(section, &columns, findings);
+    columns
+}
+
+/// Reports columns that `key` names more than once.
+pub(super) fn refuse_twice(section: &Section, columns: &[String], findings: &mut Findings) {
+    let mut twice = columns.to_vec();
     let mut seen = Vec::new();
     twice.retain(|column| {
         seen.contains(column) || {
@@ -129,5 +135,4 @@ fn key(section: &Section, findings: &mut Findings) -> Vec<String> {
         let problem = Diagnostic::error(code::CONFLICT, "", message);
         section.report_value("key", problem.with_hint("name each column once"), findings);
     }
-    columns
 }

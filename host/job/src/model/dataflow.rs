@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{milliseconds, optional_milliseconds};
 
-/// Sources, transforms and sinks, each in the order of the job file. Names are unique over all three.
+/// Sources, transforms and sinks, each in the order of the job file. Names are unique over all three and the roles with an output.
 ///
 /// A name is lower-case letters, digits, underscores and dashes, a letter first, at most 63 characters; SQL wants quotes around
 /// one with a dash.
@@ -261,7 +261,7 @@ pub struct Transform {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TransformKind {
-    /// A query over sources and other transforms.
+    /// A query over sources, other transforms and roles with an output.
     Sql(SqlText),
     /// A WebAssembly component.
     Operator(Box<OperatorUse>),
@@ -280,7 +280,7 @@ pub enum SqlText {
 /// A component as a transform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperatorUse {
-    /// The source or transform that it is fed by (`input`).
+    /// The source, transform or role with an output that it is fed by (`input`).
     pub input: String,
     /// Path of the component, relative to [`Job::base`](super::Job::base); it may lead elsewhere (`operator`).
     pub component: PathBuf,
@@ -296,7 +296,7 @@ pub struct OperatorUse {
 pub struct Sink {
     /// For people.
     pub name: String,
-    /// The source or transform that it takes all rows of.
+    /// The source, transform or role with an output that it takes all rows of.
     pub input: String,
     /// Where they go.
     pub target: Target,

@@ -95,6 +95,23 @@ impl Field<'_> {
         (value >= least).then_some(value)
     }
 
+    /// A number of bytes in a range.
+    pub(crate) fn size_within(
+        &self,
+        range: RangeInclusive<u64>,
+        findings: &mut Findings,
+    ) -> Option<u64> {
+        let value = self.size(findings)?;
+        let is_within = range.contains(&value);
+        if !is_within {
+            let message = format!("`{}` is {}", self.name, values::size_text(value));
+            let [least, most] = [range.start(), range.end()].map(|bytes| values::size_text(*bytes));
+            let hint = format!("give {least} to {most}");
+            self.error(code::OUT_OF_RANGE, message, hint, findings);
+        }
+        is_within.then_some(value)
+    }
+
     /// `true` or `false`.
     pub(crate) fn truth(&self, findings: &mut Findings) -> Option<bool> {
         let truth = self.item.as_bool();

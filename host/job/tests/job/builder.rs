@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use forebay_job::{
-    AmBuilder, DataflowSettings, FileFormat, FormatKind, Generate, Guarantee, JobBuilder, Replay,
-    RoleBuilder, SinkBuilder, SourceBuilder, TransformBuilder, Values,
+    AmBuilder, DataflowSettings, Dealing, FileFormat, FormatKind, Generate, Guarantee, JobBuilder,
+    Replay, RoleBuilder, SinkBuilder, SourceBuilder, Tensor, TransformBuilder, Values,
 };
 use insta::assert_snapshot;
 
@@ -183,6 +183,73 @@ command = ["true"]
 input = "samples"
 "#);
     let job = flights().base("/jobs").build().expect("it is valid");
+    assert_eq!(valid(&job.to_toml()), job);
+}
+
+#[test]
+fn it_prints_fed_roles() {
+    let matrix = ["a", "b c"].map(str::to_owned).to_vec();
+    let trainer = RoleBuilder::new("trainer")
+        .command(["true"])
+        .input("rows")
+        .dealing(Dealing::Rounds {
+            rows: 256,
+            pad: Some("weight".to_owned()),
+        })
+        .passes(3)
+        .tensors([
+            ("features", Tensor::Matrix(matrix)),
+            ("of all", Tensor::Column("late".to_owned())),
+        ])
+        .input_ring(64 << 20);
+    let scorer = RoleBuilder::new("scorer")
+        .command(["true"])
+        .input("rows")
+        .dealing(Dealing::Key {
+            columns: vec!["carrier".to_owned()],
+            rows: 10,
+        })
+        .output([("score", "float64"), ("arr delay", "int8")])
+        .output_ring(16_385);
+    let builder = JobBuilder::new("a")
+        .base("/jobs")
+        .add_source(SourceBuilder::new("rows").path("a.csv"))
+        .add_sink(SinkBuilder::new("out").input("scorer").stdout())
+        .add_role(trainer)
+        .add_role(scorer);
+    assert_snapshot!(builder.to_toml(), @r#"
+name = "a"
+
+[sources.rows]
+path = "a.csv"
+
+[sinks.out]
+input = "scorer"
+to = "stdout"
+
+[roles.trainer]
+command = ["true"]
+input = "rows"
+dealing = { rounds = 256, pad = "weight" }
+passes = 3
+input_ring = "64 MiB"
+
+[roles.trainer.tensors]
+features = ["a", "b c"]
+"of all" = "late"
+
+[roles.scorer]
+command = ["true"]
+input = "rows"
+dealing = { key = ["carrier"], rows = 10 }
+output_ring = "16385 B"
+
+[roles.scorer.output]
+score = "float64"
+"arr delay" = "int8"
+"#);
+    let job = builder.build().expect("it is valid");
+    assert_eq!(job.roles[1].feeding.output_ring_bytes, 20_480);
     assert_eq!(valid(&job.to_toml()), job);
 }
 

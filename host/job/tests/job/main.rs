@@ -4,6 +4,7 @@ mod builder;
 mod dataflow_mistakes;
 mod dataflow_properties;
 mod documentation;
+mod feeding_mistakes;
 mod files;
 mod inside_strings;
 mod mistakes;

@@ -46,7 +46,7 @@ job.toml:16:10: error[job/bad-path]: `script`: the path "/srv/serve.py" is absol
 job.toml:17:17: error[job/bad-variable]: the variable `FOREBAY_ROLE` belongs to the host (roles.server.environment.FOREBAY_ROLE); hint: names that begin with `FOREBAY_` are reserved
 job.toml:19:8: error[job/bad-name]: "Scorer" cannot name a role (roles.Scorer); hint: use lower-case letters, digits and dashes, a letter first, at most 63 characters: `scorer`
 job.toml:21:1: error[job/unknown-key]: `enviroment` is not a key of `[roles.Scorer]` (roles.Scorer.enviroment); hint: did you mean `environment`?
-job.toml:22:1: error[job/not-supported]: `dealing` is not supported by this version (roles.Scorer.dealing); hint: remove it, or use a later version
+job.toml:22:11: error[job/missing-key]: `dealing` wants an `input`, and the role has none (roles.Scorer.dealing); hint: add `input = "NAME"`, a source, a transform or a role with an `output`
 "#);
 }
 
@@ -115,7 +115,7 @@ job.toml:4:1: error[job/unknown-key]: `sourses` is not a key of a job file (sour
 job.toml:6:1: error[job/unknown-key]: `propertis` is not a key of `[am]` (am.propertis); hint: did you mean `properties`?
 job.toml:9:1: error[job/unknown-key]: `replicas` is not a key of `[roles.a]` (roles.a.replicas); hint: did you mean `nodes`?
 job.toml:10:1: error[job/unknown-key]: `nodse` is not a key of `[roles.a]` (roles.a.nodse); hint: did you mean `nodes`?
-job.toml:11:1: error[job/unknown-key]: `colour` is not a key of `[roles.a]` (roles.a.colour); hint: known keys: nodes, nodes_min, nodes_max, plugin, properties, script, command, python, arguments, environment, files, cores, memory, gpus, input, limits
+job.toml:11:1: error[job/unknown-key]: `colour` is not a key of `[roles.a]` (roles.a.colour); hint: known keys: nodes, nodes_min, nodes_max, plugin, properties, script, command, python, arguments, environment, files, cores, memory, gpus, input, dealing, passes, tensors, output, input_ring, output_ring, limits
 job.toml:12:12: error[job/unknown-key]: `grace` is not a key of `[roles.a.limits]` (roles.a.limits.grace); hint: known keys: start_within, report_within, respond_within, attach_within, linger_within, stall_kill, stop_grace, log_bytes
 job.toml:12:27: error[job/unknown-key]: `stop_grase` is not a key of `[roles.a.limits]` (roles.a.limits.stop_grase); hint: did you mean `stop_grace`?
 ");
@@ -131,11 +131,9 @@ path = "rows.csv"
 [roles.a]
 command = ["true"]
 input = "rows"
-dealing = { rounds = 2 }
 "#;
     assert_snapshot!(problems(text), @r#"
 job.toml:3:13: error[job/not-supported]: the guarantee `at-least-once` is not supported by this version (guarantee); hint: write `guarantee = "none"`: a failure then begins the job's input again
-job.toml:9:1: error[job/not-supported]: `dealing` is not supported by this version (roles.a.dealing); hint: remove it, or use a later version
 "#);
 }
 
@@ -284,7 +282,7 @@ job.toml:1:1: error[job/no-roles]: the job has neither roles nor a dataflow, so 
 #[test]
 fn columns_count_characters() {
     assert_snapshot!(problems("name = \"a\"\nroles.a = { environment = { A = \"üü\" }, x = 1, command = [\"a\"] }\n"), @r"
-job.toml:2:41: error[job/unknown-key]: `x` is not a key of `[roles.a]` (roles.a.x); hint: known keys: nodes, nodes_min, nodes_max, plugin, properties, script, command, python, arguments, environment, files, cores, memory, gpus, input, limits
+job.toml:2:41: error[job/unknown-key]: `x` is not a key of `[roles.a]` (roles.a.x); hint: known keys: nodes, nodes_min, nodes_max, plugin, properties, script, command, python, arguments, environment, files, cores, memory, gpus, input, dealing, passes, tensors, output, input_ring, output_ring, limits
 ");
 }
 
@@ -380,6 +378,42 @@ fn only_what_has_a_mistake_is_mistaken() {
         ("[sources".to_owned(), None),
     ] {
         assert_eq!(mistaken(&text), expected, "{text}");
+    }
+}
+
+#[test]
+fn roles_with_an_output_are_mistaken_like_relations() {
+    let dataflow =
+        "[sources.rows]\npath = \"rows.csv\"\n[sinks.out]\ninput = \"rows\"\nto = \"blackhole\"\n";
+    let score = "output.score = \"int8\"";
+    for (role, expected) in [
+        (
+            "[roles.scorer]\ninput = \"rows\"\noutput.score = 1".to_owned(),
+            Some(vec!["scorer"]),
+        ),
+        (
+            format!("[roles.scorer]\ninput = \"row\"\n{score}"),
+            Some(vec!["scorer"]),
+        ),
+        (
+            format!("[roles.Scorer]\ninput = \"rows\"\n{score}"),
+            Some(vec!["Scorer", "scorer"]),
+        ),
+        // Its rows are what they are, however many nodes make them.
+        (
+            format!("[roles.scorer]\nnodes = 0\ninput = \"rows\"\n{score}"),
+            Some(vec![]),
+        ),
+        // A role that answers nothing gives no rows.
+        ("[roles.scorer]\ninput = \"row\"".to_owned(), Some(vec![])),
+        // Nobody knows which of them give rows.
+        ("[[roles]]\ninput = \"rows\"".to_owned(), None),
+        ("[role.a]\ninput = \"rows\"".to_owned(), None),
+    ] {
+        let text = format!("{dataflow}{role}\ncommand = [\"true\"]\n");
+        let relations = mistaken(&text).map(|(relations, _)| relations);
+        let expected = expected.map(|names| names.into_iter().map(str::to_owned).collect());
+        assert_eq!(relations, expected, "{text}");
     }
 }
 

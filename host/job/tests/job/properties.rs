@@ -1,9 +1,12 @@
 //! Arbitrary text never panics; every job that a builder accepts comes back from its own text.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use forebay_job::{AmBuilder, Document, JobBuilder, JobLimits, RoleBuilder, RoleLimits};
-use proptest::collection::{btree_map, vec};
+use forebay_job::{
+    AmBuilder, Dealing, Document, JobBuilder, JobLimits, RoleBuilder, RoleLimits, Tensor,
+};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -70,6 +73,66 @@ prop_compose! {
     }
 }
 
+fn dealing() -> impl Strategy<Value = Dealing> {
+    let rows = || 1..=1_048_576_u32;
+    let columns = btree_set(column(), 1..4).prop_map(|columns| columns.into_iter().collect());
+    prop_oneof![
+        (rows(), option::of(column())).prop_map(|(rows, pad)| Dealing::Rounds { rows, pad }),
+        (columns, rows()).prop_map(|(columns, rows)| Dealing::Key { columns, rows }),
+        rows().prop_map(|rows| Dealing::Credit { rows }),
+    ]
+}
+
+/// What names a column or a tensor.
+fn column() -> impl Strategy<Value = String> {
+    "[^\0]{0,8}[a-zü'\"]"
+}
+
+fn tensors() -> impl Strategy<Value = Vec<(String, Tensor)>> {
+    let tensor = prop_oneof![
+        vec(column(), 1..4).prop_map(Tensor::Matrix),
+        column().prop_map(Tensor::Column),
+    ];
+    btree_map(column(), tensor, 1..4).prop_map(|tensors| tensors.into_iter().rev().collect())
+}
+
+prop_compose! {
+    fn feeding()(
+        dealing in option::of(dealing()),
+        passes in option::of(1..=100_000_u32),
+        tensors in option::of(tensors()),
+        output in option::of(btree_map(column(), column(), 1..4)),
+        rings in option::of((16_384..=(4_u64 << 30), 16_384..=(4_u64 << 30))),
+    ) -> Fed {
+        Fed { dealing, passes, tensors, output, rings }
+    }
+}
+
+/// How a role is fed, where it says so.
+#[derive(Clone, Debug)]
+struct Fed {
+    dealing: Option<Dealing>,
+    passes: Option<u32>,
+    tensors: Option<Vec<(String, Tensor)>>,
+    output: Option<BTreeMap<String, String>>,
+    rings: Option<(u64, u64)>,
+}
+
+fn with_feeding(role: RoleBuilder, fed: Fed) -> RoleBuilder {
+    let role = fed.dealing.into_iter().fold(role, RoleBuilder::dealing);
+    let role = fed.tensors.into_iter().fold(role, RoleBuilder::tensors);
+    // With an output there is one pass.
+    let role = match (fed.output, fed.passes) {
+        (Some(output), _) => role.output(output),
+        (None, Some(passes)) => role.passes(passes),
+        (None, None) => role,
+    };
+    let rings = fed.rings.into_iter();
+    rings.fold(role, |role, (input, output)| {
+        role.input_ring(input).output_ring(output)
+    })
+}
+
 prop_compose! {
     fn role(first_letter: char)(
         name in name(),
@@ -82,7 +145,7 @@ prop_compose! {
         environment in btree_map("[A-EG-Z_][A-Z0-9_]{0,6}", text(), 0..3),
         memory in option::of(any::<u32>()),
         files in option::of(vec("[a-z*?]{1,3}[.]csv".prop_filter("not a pattern", |text| !text.contains("**")), 0..3)),
-        input in option::of(select(&GIVERS[..])),
+        fed in option::of((select(&GIVERS[..]), feeding())),
         limits in role_limits(),
     ) -> RoleBuilder {
         let mut role = RoleBuilder::new(&format!("{first_letter}{name}")).nodes(nodes).nodes_between(nodes, nodes + more).limits(&limits);
@@ -95,7 +158,7 @@ prop_compose! {
         role = memory.into_iter().fold(role, |role, bytes| role.memory_bytes(u64::from(bytes)));
         role = files.into_iter().fold(role, RoleBuilder::files);
         role = properties.iter().fold(role, |role, (name, text)| role.property(name, text));
-        role = input.into_iter().fold(role, RoleBuilder::input);
+        role = fed.into_iter().fold(role, |role, (input, feeding)| with_feeding(role.input(input), feeding));
         environment.iter().fold(role, |role, (name, text)| role.environment(name, text))
     }
 }

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use forebay_job::{
-    Compression, DataflowSettings, Document, FileFormat, FormatKind, Guarantee, OperatorUse,
-    Origin, Program, Quote, Replay, Resources, SinkFiles, Source, SourceFiles, SourceTime, SqlText,
-    Target, Transform, TransformKind, Values,
+    Compression, DataflowSettings, Dealing, Document, Feeding, FileFormat, FormatKind, Guarantee,
+    OperatorUse, Origin, Program, Quote, Replay, Resources, SinkFiles, Source, SourceFiles,
+    SourceTime, SqlText, Target, Tensor, Transform, TransformKind, Values,
 };
 
 use crate::valid;
@@ -116,7 +116,7 @@ input = "clicks"
 to = "stdout"
 
 [sinks.nothing]
-input = "clicks"
+input = "scorer"
 to = "blackhole"
 
 [roles.worker]
@@ -134,6 +134,10 @@ cores = 2
 memory = "4 GiB"
 gpus = 1
 input = "samples"
+dealing = { rounds = 256, pad = "weight" }
+passes = 3
+tensors = { features = ["dep delay", "distance"], label = "late" }
+input_ring = "64 MiB"
 
 [roles.worker.limits]
 start_within = "5 min"
@@ -144,6 +148,21 @@ linger_within = "3 s"
 stall_kill = "1 min"
 stop_grace = "500 ms"
 log_bytes = "1 MiB"
+
+[roles.scorer]
+command = ["score"]
+input = "delayed"
+dealing = { key = ["carrier", "origin"], rows = 500 }
+output_ring = "1 MiB"
+
+[roles.scorer.output]
+score = "float64"
+"arr delay" = "Decimal128(10, 2)"
+
+[roles.reader]
+command = ["read"]
+input = "scorer"
+dealing = { credit = 64 }
 
 [roles.logger]
 command = ["sh", "-c", "echo hello"]
@@ -193,6 +212,113 @@ fn settings_of_the_dataflow_are_read() {
     assert_eq!(job.dataflow.settings, expected);
     let worker = job.role("worker").expect("it is there");
     assert_eq!(worker.input.as_deref(), Some("samples"));
+}
+
+#[test]
+fn every_key_of_a_fed_role_is_read() {
+    let job = valid(EVERYTHING);
+    let of = |name: &str| &job.role(name).expect("it is there").feeding;
+    let text = str::to_owned;
+    let expected = Feeding {
+        dealing: Dealing::Rounds {
+            rows: 256,
+            pad: Some(text("weight")),
+        },
+        passes: 3,
+        tensors: vec![
+            (
+                text("features"),
+                Tensor::Matrix(vec![text("dep delay"), text("distance")]),
+            ),
+            (text("label"), Tensor::Column(text("late"))),
+        ],
+        input_ring_bytes: 64 << 20,
+        ..Feeding::default()
+    };
+    assert_eq!(*of("worker"), expected);
+    let expected = Feeding {
+        dealing: Dealing::Key {
+            columns: vec![text("carrier"), text("origin")],
+            rows: 500,
+        },
+        output: vec![
+            (text("score"), text("float64")),
+            (text("arr delay"), text("Decimal128(10, 2)")),
+        ],
+        output_ring_bytes: 1 << 20,
+        ..Feeding::default()
+    };
+    assert_eq!(*of("scorer"), expected);
+    assert_eq!(of("reader").dealing, Dealing::Credit { rows: 64 });
+    let answering = job.roles.iter().filter(|role| role.has_output());
+    let answering: Vec<_> = answering.map(|role| role.name.as_str()).collect();
+    assert_eq!(answering, ["scorer"]);
+}
+
+/// How a role of these keys is fed.
+fn fed(keys: &str) -> Feeding {
+    let text = format!(
+        "name = \"a\"\nsources.rows.path = \"a.csv\"\n[roles.a]\ncommand = [\"a\"]\ninput = \"rows\"\n{keys}"
+    );
+    valid(&text).roles.remove(0).feeding
+}
+
+#[test]
+fn defaults_of_a_fed_role() {
+    let expected = Feeding {
+        dealing: Dealing::Credit { rows: 1024 },
+        passes: 1,
+        tensors: Vec::new(),
+        output: Vec::new(),
+        input_ring_bytes: 16 << 20,
+        output_ring_bytes: 4 << 20,
+    };
+    assert_eq!(fed(""), expected);
+    assert_eq!(Feeding::default(), expected);
+    let dealing = Dealing::Key {
+        columns: vec!["carrier".to_owned()],
+        rows: 1024,
+    };
+    assert_eq!(fed("dealing.key = \"carrier\"").dealing, dealing);
+    let dealing = Dealing::Rounds { rows: 2, pad: None };
+    assert_eq!(fed("dealing.rounds = 2").dealing, dealing);
+}
+
+#[test]
+fn rings_are_whole_pages() {
+    for (text, bytes) in [
+        ("16 KiB", 16_384),
+        ("16385 B", 20_480),
+        ("1 MB", 1_003_520),
+        ("4 GiB", 4 << 30),
+    ] {
+        let feeding = fed(&format!(
+            "output.a = \"b\"\ninput_ring = \"{text}\"\noutput_ring = \"{text}\""
+        ));
+        assert_eq!(
+            (feeding.input_ring_bytes, feeding.output_ring_bytes),
+            (bytes, bytes),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_job_of_before_is_read_with_the_defaults() {
+    let mut job = valid(EVERYTHING);
+    let mut json = serde_json::to_value(&job).expect("a job is JSON");
+    for role in json["roles"].as_array_mut().expect("it is a list") {
+        role.as_object_mut()
+            .expect("it is a table")
+            .remove("feeding");
+    }
+    for role in &mut job.roles {
+        role.feeding = Feeding::default();
+    }
+    assert_eq!(
+        serde_json::from_value::<forebay_job::Job>(json).expect("it is a job"),
+        job
+    );
 }
 
 #[test]

@@ -297,7 +297,42 @@ const WRONG: &[&str] = &[
     "name = \"a\"\n[roles.a]\ncommand = [\"a\"]\nmemory = \"1 MIB\"",
     "name = \"a\"\n[roles.a]\ncommand = [\"a\"]\nlimits.stop_grace = \"1\"",
     "name = \"a\"\n[roles.a]\ncommand = [\"a\"]\nenvironment.FOREBAY_A = \"1\"",
-    "name = \"a\"\n[roles.a]\ncommand = [\"a\"]\ndealing = {}",
+    "name = \"a\"\n[roles.a]\ncommand = [\"a\"]\ndealing = { rounds = 2 }",
+    "name = \"a\"\n[roles.a]\ncommand = [\"a\"]\npasses = 1",
+    "name = \"a\"\n[roles.a]\ncommand = [\"a\"]\ntensors.a = \"a\"",
+    "name = \"a\"\n[roles.a]\ncommand = [\"a\"]\noutput.a = \"int8\"",
+    "name = \"a\"\n[roles.a]\ncommand = [\"a\"]\ninput_ring = \"1 MiB\"",
+    "name = \"a\"\n[roles.a]\ncommand = [\"a\"]\noutput_ring = \"1 MiB\"",
+];
+
+/// Keys of a fed role that are wrong, in a job that is right otherwise.
+const WRONG_FEEDINGS: &[&str] = &[
+    "dealing = {}",
+    "dealing = 256",
+    "dealing = { rounds = 2, credit = 2 }",
+    "dealing = { rounds = 2, key = \"a\" }",
+    "dealing = { rounds = 2, rows = 2 }",
+    "dealing = { rounds = 2, pad = \"\" }",
+    "dealing = { credit = 2, pad = \"a\" }",
+    "dealing = { key = \"\" }",
+    "dealing = { key = [] }",
+    "dealing = { key = [\"a\", \" \"] }",
+    "dealing = { key = 1 }",
+    "dealing = { rows = 1 }",
+    "dealing = { other = 1 }",
+    "passes = 0",
+    "passes = 2\noutput.a = \"int8\"",
+    "tensors = {}",
+    "tensors = [\"a\"]",
+    "tensors.a = []",
+    "tensors.a = \"\"",
+    "tensors.a = 1",
+    "tensors.\" \" = \"a\"",
+    "output = {}",
+    "output.a = \"\"",
+    "output.a = 1",
+    "input_ring = 1",
+    "output_ring = \"1\"\noutput.a = \"int8\"",
 ];
 
 /// Keys of a source that are wrong, in a job that is right otherwise.
@@ -376,6 +411,17 @@ const WRONG_SINKS: &[&str] = &[
     "input = \"rows\"\npath = \"a.csv\"\ncompression = \"gzip\"",
 ];
 
+/// Job files with one thing wrong in how a role is fed.
+fn wrong_feedings() -> impl Iterator<Item = String> {
+    let job = |keys: &str| {
+        format!(
+            "name = \"a\"\nsources.rows.path = \"a\"\n[roles.a]\ncommand = [\"a\"]\ninput = \"rows\"\n{keys}\n"
+        )
+    };
+    assert_eq!(complaints(&job("")), Vec::<String>::new());
+    WRONG_FEEDINGS.iter().map(move |wrong| job(wrong))
+}
+
 /// Job files with one thing wrong in one table of the dataflow.
 fn wrong_dataflows() -> impl Iterator<Item = String> {
     let job = |source: &str, transform: &str, sink: &str| {
@@ -400,7 +446,7 @@ fn wrong_dataflows() -> impl Iterator<Item = String> {
 #[test]
 fn what_is_wrong_does_not_fit_it() {
     let wrong = WRONG.iter().map(|text| (*text).to_owned());
-    for text in wrong.chain(wrong_dataflows()) {
+    for text in wrong.chain(wrong_feedings()).chain(wrong_dataflows()) {
         let checked = Document::parse(text.as_str(), "job.toml", "/jobs").check();
         assert!(checked.into_job().is_err(), "the code takes {text}");
         assert!(!complaints(&text).is_empty(), "the schema takes {text}");
