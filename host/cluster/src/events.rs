@@ -256,6 +256,37 @@ pub struct ProgressEvent {
     pub running_ms: u64,
     /// Each operator, from the sources on.
     pub operators: Vec<OperatorProgress>,
+    /// Each node that is fed.
+    #[serde(default)]
+    pub feeds: Vec<FeedCounts>,
+}
+
+/// What has gone through the channel of one node since the attempt of the dataflow began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FeedCounts {
+    /// `worker:0`
+    pub node: String,
+    /// Rows that were written for it, all passes together.
+    pub rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Rows that it has answered.
+    pub answered: u64,
+    /// The pass over the data that it is fed, from 1.
+    pub pass: u32,
+    /// Bytes of the ring to it.
+    pub ring_bytes: u64,
+    /// Bytes of the ring that wait for it, or that it holds.
+    pub occupied_bytes: u64,
+    /// Bytes of the ring that it has read and holds.
+    pub held_bytes: u64,
+    /// How long the dataflow has waited for room in the ring.
+    pub dataflow_waited_ms: u64,
+    /// How long the node has waited for rows.
+    pub node_waited_ms: u64,
+    /// It has read all, or has closed its feed.
+    pub ended: bool,
 }
 
 /// What an operator of the dataflow has done since its attempt began, all its tasks together.
@@ -293,6 +324,8 @@ pub enum OperatorPart {
     Source,
     /// It gives rows away.
     Sink,
+    /// It feeds nodes, and takes their answers.
+    Role,
 }
 
 /// An operator of the running dataflow.
@@ -371,6 +404,9 @@ pub struct DataflowSummary {
     pub running_ms: u64,
     /// What each operator did in the last one.
     pub operators: Vec<OperatorSummary>,
+    /// What each fed node got in the last one.
+    #[serde(default)]
+    pub feeds: Vec<FeedCounts>,
     /// Where sinks have written; empty unless the last one ended or was drained.
     #[serde(default)]
     pub outputs: Vec<SinkOutput>,
@@ -413,6 +449,7 @@ impl DataflowSummary {
             phase,
             running_ms,
             operators: operators.into_iter().map(summary).collect(),
+            feeds: Vec::new(),
             outputs: Vec::new(),
         }
     }

@@ -376,7 +376,7 @@ fn role_spec(role: &Role) -> RoleSpec {
         nodes_max: role.nodes_max,
         has_program: role.program != Program::Plugin,
         has_input: role.input.is_some(),
-        has_output: false,
+        has_output: role.has_output(),
         gpus_per_node: role.resources.gpus,
         policy: None,
         properties: properties.into_iter().collect(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
@@ -9,7 +10,7 @@ use arrow_schema::{Schema, SchemaRef};
 use crate::Watermark;
 use crate::error::{Cause, Error};
 use crate::exchange::Fan;
-use crate::operator::{Operator, Reads};
+use crate::operator::{Cut, Operator, Reads};
 use crate::progress::Counters;
 
 /// Who a thing belongs to.
@@ -143,6 +144,31 @@ impl Link {
         processed.map_err(|cause| self.owner.blame(cause))
     }
 
+    async fn work(&mut self, rest: &mut [Link], fan: &mut Fan) -> Result<Option<i64>, Error> {
+        let mut output = Output {
+            owner: &self.owner,
+            rest,
+            fan,
+        };
+        let worked = self.operator.work(&mut output).await;
+        worked.map_err(|cause| self.owner.blame(cause))
+    }
+
+    async fn barrier(
+        &mut self,
+        barrier: u64,
+        rest: &mut [Link],
+        fan: &mut Fan,
+    ) -> Result<Cut, Error> {
+        let mut output = Output {
+            owner: &self.owner,
+            rest,
+            fan,
+        };
+        let cut = self.operator.barrier(barrier, &mut output).await;
+        cut.map_err(|cause| self.owner.blame(cause))
+    }
+
     async fn watermark(&mut self, at: i64, rest: &mut [Link], fan: &mut Fan) -> Result<i64, Error> {
         let mut output = Output {
             owner: &self.owner,
@@ -190,14 +216,59 @@ impl Chain {
             .map_err(|cause| source.blame(cause))
     }
 
-    pub(crate) async fn watermark(&mut self, mut watermark: Watermark) -> Result<(), Error> {
+    /// The first operator that has something to do by itself.
+    pub(crate) fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<usize> {
+        let mut links = self.links.iter_mut();
+        match links.position(|link| link.operator.poll_work(context).is_ready()) {
+            Some(link) => Poll::Ready(link),
+            None => Poll::Pending,
+        }
+    }
+
+    pub(crate) async fn work(&mut self, link: usize) -> Result<(), Error> {
+        let (first, rest) = self.links[link..]
+            .split_first_mut()
+            .expect("it is in bounds");
+        match first.work(rest, &mut self.fan).await? {
+            Some(at) => self.watermark_behind(link + 1, Watermark::At(at)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Each operator finishes what was before the barrier, before the next one does.
+    pub(crate) async fn barrier(&mut self, barrier: u64) -> Result<Cut, Error> {
+        let mut cut = Cut::Clean;
         for index in 0..self.links.len() {
+            let (first, rest) = self.links[index..]
+                .split_first_mut()
+                .expect("it is in bounds");
+            if first.barrier(barrier, rest, &mut self.fan).await? == Cut::GivenUp {
+                cut = Cut::GivenUp;
+            }
+        }
+        Ok(cut)
+    }
+
+    pub(crate) async fn watermark(&mut self, watermark: Watermark) -> Result<(), Error> {
+        self.watermark_behind(0, watermark).await
+    }
+
+    /// Tells the operators from this one on.
+    async fn watermark_behind(
+        &mut self,
+        link: usize,
+        mut watermark: Watermark,
+    ) -> Result<(), Error> {
+        for index in link..self.links.len() {
             let (first, rest) = self.links[index..]
                 .split_first_mut()
                 .expect("it is in bounds");
             match &mut watermark {
                 Watermark::At(at) => *at = first.watermark(*at, rest, &mut self.fan).await?,
                 Watermark::Idle => first.owner.counters.note(watermark),
+            }
+            if watermark == Watermark::START {
+                return Ok(());
             }
         }
         self.fan.watermark(watermark);

@@ -16,6 +16,8 @@ pub enum Part {
     Transform,
     /// It gives rows away.
     Sink,
+    /// It hands rows to somebody else, and takes answers.
+    Role,
 }
 
 /// One operator.

@@ -58,12 +58,14 @@ pub(crate) struct Node {
     pub(crate) inputs: Vec<Input>,
     /// The input that it reads to the end before the others.
     pub(crate) table: Option<usize>,
+    pub(crate) is_role: bool,
     pub(crate) kind: Kind,
 }
 
 impl Node {
     pub(crate) fn part(&self) -> Part {
         match (&self.kind, &self.schema) {
+            _ if self.is_role => Part::Role,
             (Kind::Source { .. }, _) => Part::Source,
             (Kind::Operator { .. }, Some(_)) => Part::Transform,
             (Kind::Operator { .. }, None) => Part::Sink,
@@ -122,6 +124,7 @@ impl Graph {
             schema: Some(schema.clone()),
             inputs: Vec::new(),
             table: None,
+            is_role: false,
             kind: Kind::Source { make, event_time },
         })
         .map(|operator| Stream {
@@ -139,6 +142,7 @@ impl Graph {
             parallelism,
             inputs: Vec::new(),
             table: None,
+            is_role: false,
         }
     }
 
@@ -250,9 +254,18 @@ pub struct Building<'a> {
     parallelism: usize,
     inputs: Vec<Input>,
     table: Option<usize>,
+    is_role: bool,
 }
 
 impl Building<'_> {
+    /// It hands rows to somebody else, and takes answers: it is shown as that.
+    pub fn role(self) -> Self {
+        Self {
+            is_role: true,
+            ..self
+        }
+    }
+
     /// Its next input.
     pub fn input(mut self, stream: &Stream, exchange: Exchange) -> Self {
         self.inputs.push(Input {
@@ -311,6 +324,7 @@ impl Building<'_> {
             parallelism,
             inputs,
             table,
+            is_role,
         } = self;
         if inputs.is_empty() {
             return Err(GraphError::NoInput(name));
@@ -333,6 +347,7 @@ impl Building<'_> {
             schema,
             inputs,
             table,
+            is_role,
             kind: Kind::Operator { make },
         })
     }
@@ -359,7 +374,9 @@ fn check_exchange(
         Exchange::Hash(columns) => columns.iter().try_for_each(|column| {
             typed_column(&from.name, schema, column, "a key", key::is_hashable).map(|_| ())
         }),
-        Exchange::Rounds { rows: 0, .. } => Err(GraphError::EmptyRounds(to.to_owned())),
+        Exchange::Rounds { rows: 0, .. } | Exchange::Credit { rows: 0 } => {
+            Err(GraphError::EmptyRounds(to.to_owned()))
+        }
         Exchange::Rounds {
             rest: Rest::Pad { weight },
             ..
@@ -367,6 +384,7 @@ fn check_exchange(
         Exchange::Forward
         | Exchange::Broadcast
         | Exchange::RoundRobin
+        | Exchange::Credit { .. }
         | Exchange::Rounds { .. } => Ok(()),
     }
 }

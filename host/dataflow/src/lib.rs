@@ -69,7 +69,7 @@ pub use self::error::{Cause, Error, GraphError};
 pub use self::exchange::{Bounds, Exchange, Rest};
 pub use self::executor::Clock;
 pub use self::graph::{Building, Graph, Stream};
-pub use self::operator::{EventTime, Operator, Reads, Source, TaskContext};
+pub use self::operator::{Cut, EventTime, Operator, Reads, Source, TaskContext};
 pub use self::progress::{Counters, Progress};
 pub use self::running::{Handle, Options, Running, Simulation};
 pub use self::state::{batch_bytes, batch_of_bytes};

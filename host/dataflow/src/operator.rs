@@ -116,6 +116,33 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// Ready when it has something to do although no rows have come: an answer from elsewhere is there, say. Polled while the task waits for
+    /// its inputs; pending: the context's waker is called when there is something.
+    fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let _ = context;
+        Poll::Pending
+    }
+
+    /// Does what [`poll_work`](Self::poll_work) was ready for. Answers how far event time has come behind the operator by it; `None`: no further.
+    ///
+    /// # Errors
+    ///
+    /// The whole dataflow ends with it.
+    async fn work(&mut self, output: &mut Output<'_>) -> Result<Option<i64>, Cause> {
+        let _ = output;
+        Ok(None)
+    }
+
+    /// A barrier has come on all inputs. What it emits here belongs before the barrier; its [`snapshot`](Self::snapshot) is taken next.
+    ///
+    /// # Errors
+    ///
+    /// The whole dataflow ends with it.
+    async fn barrier(&mut self, barrier: u64, output: &mut Output<'_>) -> Result<Cut, Cause> {
+        let _ = (barrier, output);
+        Ok(Cut::Clean)
+    }
+
     /// Which inputs it wants to read now. Barriers come first: a task that waits for one on some inputs reads the others, whatever
     /// this says, and gives the operator what comes.
     fn reads(&self) -> Reads {
@@ -176,6 +203,18 @@ impl<O: Operator + ?Sized> Operator for Box<O> {
         self.as_mut().end(output).await
     }
 
+    fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.as_mut().poll_work(context)
+    }
+
+    async fn work(&mut self, output: &mut Output<'_>) -> Result<Option<i64>, Cause> {
+        self.as_mut().work(output).await
+    }
+
+    async fn barrier(&mut self, barrier: u64, output: &mut Output<'_>) -> Result<Cut, Cause> {
+        self.as_mut().barrier(barrier, output).await
+    }
+
     fn reads(&self) -> Reads {
         self.as_ref().reads()
     }
@@ -195,6 +234,15 @@ impl<O: Operator + ?Sized> Operator for Box<O> {
     fn restore(&mut self, state: &[u8]) -> Result<(), Cause> {
         self.as_mut().restore(state)
     }
+}
+
+/// What came of a barrier at one operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// Everything before it has been worked in.
+    Clean,
+    /// That cannot be said, or not in time: the barrier goes on, and its checkpoint is given up.
+    GivenUp,
 }
 
 /// Which inputs a task reads.

@@ -442,10 +442,8 @@ impl<'a> Assembly<'a> {
             let input = &self.graph.nodes[behind].inputs[input];
             if input.from == last {
                 let targets = wires.senders.remove(&task).unwrap_or_default();
-                edges.push(Edge {
-                    deal: deal(&input.exchange, &owner, targets.len()),
-                    targets,
-                });
+                let deal = deal(&input.exchange, &owner, targets.len());
+                edges.push(Edge::new(task, deal, targets));
             }
         }
         Fan::new(owner, edges)
@@ -482,6 +480,8 @@ fn deal(exchange: &Exchange, owner: &Owner, targets: usize) -> Deal {
             rest.clone(),
             owner.counters.clone(),
         )),
+        // Also of one target: parts are as large as they are wanted.
+        Exchange::Credit { rows } => Deal::Credit { rows: *rows },
         _ if targets == 1 => Deal::One,
         Exchange::Forward => Deal::One,
         Exchange::Hash(columns) => {

@@ -16,7 +16,7 @@ use crate::error::{Cause, Error};
 use crate::event_time::Stamps;
 use crate::executor::{Clock, Meter, Waiting, give_way};
 use crate::inputs::{Arrival, Inputs};
-use crate::operator::Source;
+use crate::operator::{Cut, Source};
 
 /// What both kinds of tasks have.
 pub(crate) struct Common {
@@ -70,6 +70,24 @@ impl Common {
         })
     }
 
+    /// Takes part in a checkpoint, and sends its barrier on.
+    async fn cut(
+        &mut self,
+        barrier: u64,
+        source: Option<Vec<u8>>,
+        watermarks: Vec<Watermark>,
+    ) -> Result<(), Error> {
+        match self.chain.barrier(barrier).await? {
+            Cut::Clean => {
+                let state = self.state(source, watermarks)?;
+                self.coordinator.report(barrier, self.id.clone(), state);
+            }
+            Cut::GivenUp => self.coordinator.give_up(barrier),
+        }
+        self.chain.fan.barrier(barrier);
+        Ok(())
+    }
+
     fn restore(&mut self, states: &[Vec<u8>], exchanges: &[Vec<u8>]) -> Result<(), Cause> {
         if states.len() != self.chain.links.len() {
             return Err(format!(
@@ -100,20 +118,18 @@ impl OperatorTask {
 
     pub(crate) async fn run(mut self) -> Result<(), Error> {
         while !self.common.chain.has_enough() {
-            let arrival = self.next().await;
+            let event = self.next().await;
             let chain = &mut self.common.chain;
-            match arrival {
-                Arrival::Batch(input, batch) => chain.process(input, batch).await?,
-                Arrival::Watermark(watermark) => chain.watermark(watermark).await?,
-                Arrival::InputEnded(input) => chain.input_ended(input).await?,
-                Arrival::Barrier(barrier) => {
-                    let state = self.common.state(None, self.inputs.watermarks())?;
-                    self.common
-                        .coordinator
-                        .report(barrier, self.common.id.clone(), state);
-                    self.common.chain.fan.barrier(barrier);
+            match event {
+                Event::Work(link) => chain.work(link).await?,
+                Event::Arrival(Arrival::Batch(input, batch)) => chain.process(input, batch).await?,
+                Event::Arrival(Arrival::Watermark(watermark)) => chain.watermark(watermark).await?,
+                Event::Arrival(Arrival::InputEnded(input)) => chain.input_ended(input).await?,
+                Event::Arrival(Arrival::Barrier(barrier)) => {
+                    let watermarks = self.inputs.watermarks();
+                    self.common.cut(barrier, None, watermarks).await?;
                 }
-                Arrival::End => break,
+                Event::Arrival(Arrival::End) => break,
             }
             self.common.turn().await;
         }
@@ -124,13 +140,25 @@ impl OperatorTask {
         Ok(())
     }
 
-    async fn next(&mut self) -> Arrival {
-        let reads = self.common.chain.reads();
-        let arrival = poll_fn(|context| self.inputs.poll_next(reads, context)).await;
+    async fn next(&mut self) -> Event {
+        let Self { common, inputs } = self;
+        let reads = common.chain.reads();
+        let event = poll_fn(|context| match common.chain.poll_work(context) {
+            Poll::Ready(link) => Poll::Ready(Event::Work(link)),
+            Poll::Pending => inputs.poll_next(reads, context).map(Event::Arrival),
+        });
+        let event = event.await;
         // If it cannot go on now, then because of what is behind it.
-        self.common.meter.waits(Waiting::Output);
-        arrival
+        common.meter.waits(Waiting::Output);
+        event
     }
+}
+
+/// What happens to a task that is fed by others.
+enum Event {
+    Arrival(Arrival),
+    /// This operator of its chain has something to do by itself.
+    Work(usize),
 }
 
 /// A task that begins with a source.
@@ -171,11 +199,8 @@ impl SourceTask {
         while !self.common.chain.has_enough() {
             match self.next().await? {
                 Step::Order(Order::Barrier(barrier)) => {
-                    let state = self.state()?;
-                    self.common
-                        .coordinator
-                        .report(barrier, self.common.id.clone(), state);
-                    self.common.chain.fan.barrier(barrier);
+                    let (source, watermarks) = self.state()?;
+                    self.common.cut(barrier, Some(source), watermarks).await?;
                 }
                 Step::Order(Order::End) | Step::Rows(None) => break,
                 Step::Rows(Some(batch)) => self.emit(batch).await?,
@@ -189,12 +214,14 @@ impl SourceTask {
         self.owner.counters.note(Watermark::ALL);
         self.common.meter.waits(Waiting::Output);
         self.common.chain.end().await?;
-        let last = self.state()?;
+        let (source, watermarks) = self.state()?;
+        let last = self.common.state(Some(source), watermarks)?;
         self.common.coordinator.report_end(self.common.id, last);
         Ok(())
     }
 
-    fn state(&mut self) -> Result<TaskState, Error> {
+    /// Where the source stands, and how far its event time is.
+    fn state(&mut self) -> Result<(Vec<u8>, Vec<Watermark>), Error> {
         let source = self
             .source
             .snapshot()
@@ -203,8 +230,7 @@ impl SourceTask {
             .stamps
             .as_ref()
             .map(|stamps| Watermark::At(stamps.watermark()));
-        self.common
-            .state(Some(source), watermark.into_iter().collect())
+        Ok((source, watermark.into_iter().collect()))
     }
 
     async fn next(&mut self) -> Result<Step, Error> {

@@ -15,8 +15,9 @@ pub struct Unsupported {
 /// Why this host cannot carry out a valid action, if it cannot.
 pub const fn unsupported(action: &Action) -> Option<Unsupported> {
     let why = match action {
-        Action::Rewind(_) => "it has no checkpoints to go back to",
-        Action::EndInput(_) => "its dataflow does not feed roles",
+        Action::Rewind(nodes) if !nodes.is_empty() => {
+            "live nodes cannot go back: it stops them, names none, and starts them again"
+        }
         Action::Resize(_) => "a running job keeps its size",
         _ => return None,
     };

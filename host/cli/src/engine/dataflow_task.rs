@@ -3,13 +3,15 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use forebay_cluster::agent::{
-    DataflowEnd, DataflowExecutor, DataflowFault, DataflowNote, DataflowTeller, DataflowWay, HowFar,
+    DataflowEnd, DataflowExecutor, DataflowFault, DataflowNote, DataflowTeller, DataflowWay,
+    FedAttempt, HowFar,
 };
 use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::wire::cluster::{OperatorPart, OperatorProgress};
@@ -156,6 +158,16 @@ impl DataflowExecutor for Executor {
             control.steer();
         }
     }
+
+    fn feed(&self, fed: &FedAttempt) -> Result<Vec<OwnedFd>, String> {
+        Err(format!("the dataflow does not feed `{}`", fed.node))
+    }
+
+    fn feed_ended(&self, _: &FedAttempt) -> bool {
+        false
+    }
+
+    fn end_input(&self, _: u64, _: &[String]) {}
 }
 
 impl DataflowTask {
@@ -258,6 +270,7 @@ fn how_far(began: Instant, handle: &Handle) -> HowFar {
     HowFar {
         running: began.elapsed(),
         operators: handle.progress().iter().map(operator).collect(),
+        feeds: Vec::new(),
     }
 }
 
@@ -272,6 +285,7 @@ fn operator(progress: &Progress) -> OperatorProgress {
             Part::Source => OperatorPart::Source,
             Part::Transform => OperatorPart::Transform,
             Part::Sink => OperatorPart::Sink,
+            Part::Role => OperatorPart::Role,
         }
         .into(),
         tasks: small(progress.tasks),

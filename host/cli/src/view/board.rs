@@ -254,6 +254,7 @@ pub(super) mod tests {
             attempt: 1,
             running_ms: 1_000,
             operators: operators.collect(),
+            feeds: Vec::new(),
         }));
         insta::assert_snapshot!(shown(&board), @r"
         digits: running, 15 of 16 nodes ready, dataflow running

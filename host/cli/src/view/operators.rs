@@ -206,11 +206,14 @@ fn outputs(summary: &DataflowSummary) -> Vec<String> {
     lines
 }
 
-/// A sink emits none.
+/// A sink emits none, nor does a role that answers nothing.
 fn rows_out(counts: &OperatorCounts) -> String {
     match counts.part {
         OperatorPart::Sink => String::new(),
-        OperatorPart::Source | OperatorPart::Transform => grouped(counts.rows_out),
+        OperatorPart::Role if counts.rows_out == 0 => String::new(),
+        OperatorPart::Source | OperatorPart::Transform | OperatorPart::Role => {
+            grouped(counts.rows_out)
+        }
     }
 }
 
@@ -338,6 +341,7 @@ pub(super) mod tests {
             attempt: 1,
             running_ms: 10_000,
             operators: vec![operator("flights", 12_000), operator("joined\u{7}", 6_000)],
+            feeds: Vec::new(),
         };
         event.operators[1].counts.late = 3;
         event.operators.push(operator("filtered", 6_000));

@@ -4,22 +4,25 @@
 //! An attempt acts once: an order for one that was there already, or for an older one, changes nothing. There are never two at once.
 
 use std::fmt::{self, Debug, Formatter};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use forebay_plugin::NodeId;
 use tokio::sync::mpsc;
 
 use super::uplink::Uplink;
 use crate::wire::cluster::outbox_entry::Event as Outgoing;
 use crate::wire::cluster::{
     DataflowEnded, DataflowFailed, DataflowNoted, DataflowProgress, DataflowStarted,
-    DataflowStopped, HeldDataflow, OperatorProgress, RunDataflow, StopDataflow,
+    DataflowStopped, EndInput, FeedProgress, HeldDataflow, InputEnded, OperatorProgress,
+    RunDataflow, StopDataflow,
 };
 
 /// The application manager is told once a second how far the dataflow is, by the clock of the executor, which need not be this one.
 const PROGRESS_EVERY_LEAST: Duration = Duration::from_millis(900);
 
-/// Runs the dataflow of a job.
+/// Runs the dataflow of a job, and feeds nodes of its agent.
 pub trait DataflowExecutor: Debug + Send + Sync {
     /// Begins an attempt and returns at once. `teller` is told what becomes of it, its end at last. `checkpoint`: where it goes on;
     /// absent: it begins the input. Never called before the attempt before has told its end.
@@ -27,6 +30,30 @@ pub trait DataflowExecutor: Debug + Send + Sync {
 
     /// Ends this attempt and returns at once; one that has not begun yet does not begin. May be called again with another way.
     fn stop(&self, attempt: u64, way: DataflowWay);
+
+    /// An attempt of a node begins: what its process inherits to be fed. May take some milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be fed, for people.
+    fn feed(&self, fed: &FedAttempt) -> Result<Vec<OwnedFd>, String>;
+
+    /// The attempt of the node is over: whether it has left input unread without having closed its feed.
+    fn feed_ended(&self, fed: &FedAttempt) -> bool;
+
+    /// The nodes of these roles get the end of their input behind what is on its way to them; returns at once.
+    fn end_input(&self, attempt: u64, roles: &[String]);
+}
+
+/// An attempt of a node, and what feeds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FedAttempt {
+    /// The node.
+    pub node: NodeId,
+    /// Of the node.
+    pub attempt: u32,
+    /// The attempt of the dataflow.
+    pub fed_by: u64,
 }
 
 /// How an attempt is ended.
@@ -45,6 +72,8 @@ pub struct HowFar {
     pub running: Duration,
     /// Each operator, all its tasks together.
     pub operators: Vec<OperatorProgress>,
+    /// Each node that is fed.
+    pub feeds: Vec<FeedProgress>,
 }
 
 /// How an attempt ended.
@@ -90,6 +119,8 @@ pub enum DataflowTold {
     Started,
     /// See [`DataflowTeller::note`].
     Noted(DataflowNote),
+    /// See [`DataflowTeller::input_ended`].
+    InputEnded(String),
     /// See [`DataflowTeller::progress`].
     Progress(HowFar),
     /// See [`DataflowTeller::ended`].
@@ -119,6 +150,11 @@ impl DataflowTeller {
     /// A person should know it. Each is kept until the application manager has it: executors tell few.
     pub fn note(&self, note: DataflowNote) {
         (self.tell)(DataflowTold::Noted(note));
+    }
+
+    /// Every node of this role has been sent the end of its input.
+    pub fn input_ended(&self, role: String) {
+        (self.tell)(DataflowTold::InputEnded(role));
     }
 
     /// How far it is. Told as often as you like: what the application manager has no use for is left out.
@@ -255,6 +291,16 @@ impl Desk {
         }
     }
 
+    pub(super) fn end_input(&self, order: &EndInput) {
+        if let Some(executor) = self
+            .executor
+            .as_ref()
+            .filter(|_| self.running == Some(order.attempt))
+        {
+            executor.end_input(order.attempt, &order.roles);
+        }
+    }
+
     /// The agent ends: nothing begins any more.
     pub(super) fn close(&mut self, uplink: &mut Uplink) {
         self.leave_out_next(uplink);
@@ -318,6 +364,10 @@ impl Desk {
                     message: note.message,
                 }));
             }
+            DataflowTold::InputEnded(role) => {
+                let ended = InputEnded { attempt, role };
+                uplink.outbox.push(Outgoing::InputEnded(ended));
+            }
             DataflowTold::Progress(how_far) => self.pass_on(now, attempt, how_far, uplink),
             DataflowTold::Ended(end, how_far) => {
                 self.running = None;
@@ -340,6 +390,7 @@ impl Desk {
                 attempt,
                 running_us: microseconds(how_far.running),
                 operators: how_far.operators,
+                feeds: how_far.feeds,
             }));
         }
     }
@@ -350,19 +401,25 @@ fn never_ran(attempt: u64) -> Outgoing {
 }
 
 fn outgoing(attempt: u64, end: DataflowEnd, how_far: HowFar) -> Outgoing {
-    let operators = how_far.operators;
-    let running_us = microseconds(how_far.running);
+    let HowFar {
+        operators,
+        feeds,
+        running,
+    } = how_far;
+    let running_us = microseconds(running);
     match end {
         DataflowEnd::Ended { drained } => Outgoing::DataflowEnded(DataflowEnded {
             attempt,
             operators,
             drained,
             running_us,
+            feeds,
         }),
         DataflowEnd::Stopped => Outgoing::DataflowStopped(DataflowStopped {
             attempt,
             operators,
             running_us,
+            feeds,
         }),
         DataflowEnd::Failed(fault) => Outgoing::DataflowFailed(DataflowFailed {
             attempt,
@@ -372,6 +429,7 @@ fn outgoing(attempt: u64, end: DataflowEnd, how_far: HowFar) -> Outgoing {
             engine_failed: fault.engine_failed,
             operators,
             running_us,
+            feeds,
         }),
     }
 }

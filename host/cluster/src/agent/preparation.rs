@@ -43,6 +43,8 @@ pub(super) enum Unstarted {
     StillAlive(u32),
     #[error("`node-exec` could not be started: {0}")]
     Launcher(io::Error),
+    #[error("it cannot be fed: {0}")]
+    Feed(String),
     #[error("{0}")]
     Spawn(String),
     #[error("it was stopped before it ran")]
@@ -61,6 +63,7 @@ impl Unstarted {
             Self::NoPlace | Self::StillAlive(_) | Self::Launcher(_) | Self::Spawn(_) => {
                 "spawn-failed"
             }
+            Self::Feed(_) => "feed-failed",
             Self::Stopped => "stopped",
         }
     }

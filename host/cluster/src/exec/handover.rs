@@ -1,4 +1,4 @@
-//! How plan and control socket get from an agent to `node-exec`: as two descriptors with one byte, so that neither
+//! How plan, control socket and channel get from an agent to `node-exec`: as descriptors with one byte, so that neither
 //! arguments nor environment ever hold them (both can be read by others), and nothing can arrive half.
 
 use std::fs::File;
@@ -15,17 +15,31 @@ use rustix::net::{
 use super::Plan;
 
 /// Plan and control socket.
-const DESCRIPTORS: usize = 2;
+const ALWAYS: usize = 2;
+/// With all of a channel.
+const DESCRIPTORS_MAX: usize = 16;
 /// Longest plan; an environment holds a few MiB at most.
 const PLAN_BYTES_MAX: u64 = 64 << 20;
 
-/// Sends both; the receiver need not have started yet.
-pub(crate) fn send(channel: &impl AsFd, plan: &Plan, control: &impl AsFd) -> io::Result<()> {
+/// What a node has from its agent, beside its plan.
+#[derive(Debug)]
+pub(crate) struct Inheritance {
+    pub(crate) control: OwnedFd,
+    /// Of what feeds it; empty: nobody does.
+    pub(crate) feed: Vec<OwnedFd>,
+}
+
+/// Sends all of it; the receiver need not have started yet.
+pub(crate) fn send(channel: &impl AsFd, plan: &Plan, inheritance: &Inheritance) -> io::Result<()> {
     let mut file = File::from(memfd_create("forebay-plan", MemfdFlags::CLOEXEC)?);
     file.write_all(&serde_json::to_vec(plan)?)?;
     file.rewind()?;
-    let descriptors = [file.as_fd(), control.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut descriptors = vec![file.as_fd(), inheritance.control.as_fd()];
+    descriptors.extend(inheritance.feed.iter().map(AsFd::as_fd));
+    if descriptors.len() > DESCRIPTORS_MAX {
+        return Err(io::Error::other("a node has too many descriptors"));
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
     sendmsg(
@@ -37,9 +51,9 @@ pub(crate) fn send(channel: &impl AsFd, plan: &Plan, control: &impl AsFd) -> io:
     Ok(())
 }
 
-/// Blocks until both have come; an error when the agent is gone.
-pub(super) fn receive(channel: &impl AsFd) -> io::Result<(Plan, OwnedFd)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+/// Blocks until all of it has come; an error when the agent is gone.
+pub(super) fn receive(channel: &impl AsFd) -> io::Result<(Plan, Inheritance)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
     let flags = RecvFlags::CMSG_CLOEXEC;
@@ -51,8 +65,9 @@ pub(super) fn receive(channel: &impl AsFd) -> io::Result<(Plan, OwnedFd)> {
             flags,
         )
     })?;
-    let mut descriptors = ancillary.drain().filter_map(rights).flatten();
-    let (Some(plan), Some(control)) = (descriptors.next(), descriptors.next()) else {
+    let mut descriptors: Vec<OwnedFd> = ancillary.drain().filter_map(rights).flatten().collect();
+    let feed = descriptors.split_off(ALWAYS.min(descriptors.len()));
+    let Ok([plan, control]) = <[OwnedFd; ALWAYS]>::try_from(descriptors) else {
         return Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
             "no plan has come",
@@ -62,7 +77,8 @@ pub(super) fn receive(channel: &impl AsFd) -> io::Result<(Plan, OwnedFd)> {
     File::from(plan)
         .take(PLAN_BYTES_MAX)
         .read_to_end(&mut text)?;
-    Ok((serde_json::from_slice(&text)?, control))
+    let inheritance = Inheritance { control, feed };
+    Ok((serde_json::from_slice(&text)?, inheritance))
 }
 
 fn rights(message: RecvAncillaryMessage<'_>) -> Option<impl Iterator<Item = OwnedFd> + '_> {

@@ -13,7 +13,7 @@ mod supervisor;
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -26,11 +26,13 @@ use rustix::process::{
 use serde::{Deserialize, Serialize};
 
 pub(crate) use children::{children, reap};
-pub(crate) use handover::send;
+pub(crate) use handover::{Inheritance, send};
 use supervisor::{Signals, Supervisor};
 
 /// Name of the variable that tells a node the number of its control socket.
 const NODE_FD: &str = "FOREBAY_NODE_FD";
+/// Name of the variable that tells a node the numbers of what feeds it.
+const CHANNEL: &str = "FOREBAY_CHANNEL";
 
 /// How long a program that was just written may look busy, and how often it is tried again.
 const BUSY_FOR: Duration = Duration::from_secs(1);
@@ -46,7 +48,7 @@ pub(crate) struct Plan {
     /// The program's name for itself.
     pub(crate) name: OsString,
     pub(crate) arguments: Vec<OsString>,
-    /// All of it; only `FOREBAY_NODE_FD` is added.
+    /// All of it; only `FOREBAY_NODE_FD` and `FOREBAY_CHANNEL` are added.
     pub(crate) environment: Vec<(OsString, OsString)>,
     /// Working folder.
     pub(crate) folder: OsString,
@@ -126,11 +128,12 @@ async fn supervise() -> Result<(), ExecError> {
     set_parent_process_death_signal(Some(Signal::TERM))
         .map_err(|error| ExecError::new("watch its agent")(error.into()))?;
     let channel = own_input().map_err(ExecError::new("use its standard input"))?;
-    let (plan, control) = handover::receive(&channel).map_err(ExecError::new("read its plan"))?;
+    let (plan, inheritance) =
+        handover::receive(&channel).map_err(ExecError::new("read its plan"))?;
     if !is_parent(plan.agent) {
         return Ok(());
     }
-    let spawned = spawn(&plan, control);
+    let spawned = spawn(&plan, inheritance);
     let supervisor =
         Supervisor::new(channel, signals).map_err(ExecError::new("use its standard input"))?;
     match spawned {
@@ -154,21 +157,24 @@ fn own_input() -> io::Result<UnixStream> {
         .map(UnixStream::from)
 }
 
-/// Starts the node in a process group of its own. The control socket keeps its number: a chosen one could be in use by
+/// Starts the node in a process group of its own. What it inherits keeps its numbers: a chosen one could be in use by
 /// the standard library's own bookkeeping between fork and exec.
-fn spawn(plan: &Plan, control: OwnedFd) -> io::Result<Child> {
-    let number = control.as_raw_fd();
+fn spawn(plan: &Plan, inheritance: Inheritance) -> io::Result<Child> {
+    let Inheritance { control, feed } = inheritance;
+    let numbers: Vec<String> = feed.iter().map(|one| one.as_raw_fd().to_string()).collect();
+    let channel = (!numbers.is_empty()).then(|| (CHANNEL, numbers.join(",")));
     let mut command = Command::new(&plan.program);
     command
         .arg0(&plan.name)
         .args(&plan.arguments)
         .env_clear()
         .envs(plan.environment.iter().map(|(name, value)| (name, value)))
-        .env(NODE_FD, number.to_string())
+        .env(NODE_FD, control.as_raw_fd().to_string())
+        .envs(channel)
         .current_dir(&plan.folder)
         .stdin(Stdio::null())
         .process_group(0)
-        .preserved_fds(vec![control]);
+        .preserved_fds(std::iter::once(control).chain(feed).collect());
     let busy_until = Instant::now() + BUSY_FOR;
     loop {
         match command.spawn() {

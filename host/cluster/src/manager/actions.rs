@@ -49,8 +49,11 @@ impl Core {
                 });
             }
             Action::Finish(end) => self.finish(end.clone()),
-            // Refused before the decision was accepted.
-            Action::Rewind(_) | Action::EndInput(_) | Action::Resize(_) | Action::Custom(_) => {}
+            // Live nodes that are to go back are refused before the decision is accepted.
+            Action::Rewind(_) => self.rewind(),
+            Action::EndInput(roles) => self.end_input(roles),
+            // As above.
+            Action::Resize(_) | Action::Custom(_) => {}
         }
     }
 

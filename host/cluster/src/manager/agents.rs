@@ -366,6 +366,7 @@ impl Core {
             Some(Told::DataflowEnded(ended)) => self.dataflow_ended(agent, &ended),
             Some(Told::DataflowFailed(failed)) => self.dataflow_failed(agent, failed),
             Some(Told::DataflowNoted(noted)) => self.dataflow_noted(agent, &noted),
+            Some(Told::InputEnded(ended)) => self.input_ended(agent, ended),
             Some(Told::DataflowStopped(stopped)) => self.dataflow_stopped(agent, &stopped),
             // An exception comes again with the end of its attempt; hello is for people who read the agent's log; saved
             // and rolled back answer orders that this host does not give.

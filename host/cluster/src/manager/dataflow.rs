@@ -6,13 +6,14 @@ use serde_json::{Value as Json, json};
 
 use super::core::Core;
 use super::effect::Effect;
-use super::pace::counts;
-use super::tables::{DataflowFault, DataflowRecord, DataflowStop};
+use super::pace::{counts, feed_counts};
+use super::tables::{AgentState, DataflowFault, DataflowRecord, DataflowStop};
 use crate::events::{DataflowEvent, DataflowPhase, DataflowSummary, JobEvent, Outcome};
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::{
     DataflowEnded, DataflowFailed, DataflowNoted, DataflowProgress, DataflowStarted,
-    DataflowStopped, HeldDataflow, OperatorProgress, RunDataflow, StopDataflow,
+    DataflowStopped, EndInput, FeedProgress, HeldDataflow, InputEnded, OperatorProgress,
+    RunDataflow, StopDataflow,
 };
 
 /// Longest reason and hint of a failure.
@@ -34,9 +35,10 @@ impl DataflowRecord {
         };
     }
 
-    fn note(&mut self, running_us: u64, operators: &[OperatorProgress]) {
+    fn note(&mut self, running_us: u64, operators: &[OperatorProgress], feeds: &[FeedProgress]) {
         self.running_us = running_us;
         self.operators = operators.iter().map(counts).collect();
+        self.feeds = feeds.iter().map(feed_counts).collect();
     }
 
     fn running_ms(&self) -> u64 {
@@ -75,7 +77,10 @@ impl DataflowRecord {
 
     fn summary(&self) -> DataflowSummary {
         let operators = self.operators.iter().cloned();
-        DataflowSummary::new(self.attempt, self.phase, self.running_ms(), operators)
+        DataflowSummary {
+            feeds: self.feeds.clone(),
+            ..DataflowSummary::new(self.attempt, self.phase, self.running_ms(), operators)
+        }
     }
 }
 
@@ -101,6 +106,85 @@ impl Core {
         }
     }
 
+    /// The attempt of the dataflow that feeds a node which starts now.
+    pub(super) fn feeding_attempt(&self) -> u64 {
+        let dataflow = self.tables.dataflow.as_ref();
+        dataflow.map_or(0, |dataflow| match dataflow.phase {
+            DataflowPhase::Waiting => dataflow.attempt + 1,
+            _ => dataflow.attempt,
+        })
+    }
+
+    /// The dataflow begins its input again, in a new attempt; the one before ends where it is, and what its sinks have not completed is
+    /// discarded. All nodes with input are down. An agent that has an older attempt ends it before it begins this one.
+    pub(super) fn rewind(&mut self) {
+        if self.tables.end.is_some() || self.tables.dataflow.is_none() {
+            return;
+        }
+        if self.dataflow_runs() {
+            self.end_attempt("its input begins again");
+        }
+        if let Some(dataflow) = &mut self.tables.dataflow {
+            dataflow.phase = DataflowPhase::Waiting;
+        }
+        let mut agents = self.tables.agents.iter();
+        let engine = agents.position(|agent| agent.in_engine && agent.state != AgentState::Lost);
+        if let Some((dataflow, agent)) = self.tables.dataflow.as_mut().zip(engine) {
+            dataflow.begin(agent);
+            self.order_dataflow();
+        }
+    }
+
+    /// The input of these roles ends behind what is on its way to them. A stream is drained, so that its sinks are complete; what has
+    /// an end of its own goes on for others, as far as there are any.
+    pub(super) fn end_input(&mut self, roles: &[String]) {
+        let Some(dataflow) = &mut self.tables.dataflow else {
+            return;
+        };
+        dataflow.ending_inputs.extend(roles.iter().cloned());
+        let all = self
+            .prepared
+            .job
+            .roles
+            .iter()
+            .filter(|role| role.input.is_some());
+        let is_of_all = all
+            .map(|role| &role.name)
+            .all(|role| dataflow.ending_inputs.contains(role));
+        if is_of_all && self.may_drain() {
+            if self.note_dataflow_stop(DataflowStop::Drain) {
+                self.order_dataflow();
+            }
+        } else {
+            self.order_end_of_input();
+        }
+    }
+
+    /// Orders it of the agent that has the running attempt.
+    fn order_end_of_input(&mut self) {
+        let running = self
+            .tables
+            .dataflow
+            .as_ref()
+            .filter(|dataflow| dataflow.runs());
+        let Some(dataflow) = running.filter(|dataflow| !dataflow.ending_inputs.is_empty()) else {
+            return;
+        };
+        let order = EndInput {
+            attempt: dataflow.attempt,
+            roles: dataflow.ending_inputs.iter().cloned().collect(),
+        };
+        self.tell(dataflow.agent, ToAgent::EndInput(order));
+    }
+
+    /// Every node of a role has been sent the end of its input.
+    pub(super) fn input_ended(&mut self, agent: usize, ended: InputEnded) {
+        if let Some(dataflow) = self.running_dataflow(agent, ended.attempt) {
+            dataflow.ended_inputs.insert(ended.role);
+            self.changed();
+        }
+    }
+
     /// An agent is back: it hears again what it may have missed, and ends what nobody knows.
     pub(super) fn repeat_dataflow_order(&mut self, agent: usize, held: Option<HeldDataflow>) {
         let dataflow = self.tables.dataflow.as_ref();
@@ -108,6 +192,7 @@ impl Core {
         let known = known.map(|dataflow| dataflow.attempt);
         if known.is_some() {
             self.order_dataflow();
+            self.order_end_of_input();
         }
         if let Some(held) = held.filter(|held| held.running && Some(held.attempt) != known) {
             self.tell(
@@ -179,7 +264,7 @@ impl Core {
         let Some(dataflow) = self.running_dataflow(agent, progress.attempt) else {
             return;
         };
-        dataflow.note(progress.running_us, &progress.operators);
+        dataflow.note(progress.running_us, &progress.operators, &progress.feeds);
         if let Some(event) = self.pace.take(self.now_ms, progress) {
             let event = JobEvent::Progress(event);
             let is_kept = self.pace.is_kept(self.now_ms);
@@ -198,7 +283,7 @@ impl Core {
             DataflowPhase::Ended
         };
         if let Some(dataflow) = self.running_dataflow(agent, ended.attempt) {
-            dataflow.note(ended.running_us, &ended.operators);
+            dataflow.note(ended.running_us, &ended.operators, &ended.feeds);
             dataflow.phase = phase;
             self.show_dataflow(None);
             self.happened(Event::DataflowEnded);
@@ -209,7 +294,7 @@ impl Core {
         let Some(dataflow) = self.running_dataflow(agent, failed.attempt) else {
             return;
         };
-        dataflow.note(failed.running_us, &failed.operators);
+        dataflow.note(failed.running_us, &failed.operators, &failed.feeds);
         dataflow.phase = DataflowPhase::Failed;
         let was_draining = dataflow.stop == Some(DataflowStop::Drain);
         let reason = clipped(&failed.reason).to_owned();
@@ -242,7 +327,7 @@ impl Core {
     /// As ordered, or because its agent ends, which is then lost soon.
     pub(super) fn dataflow_stopped(&mut self, agent: usize, stopped: &DataflowStopped) {
         if let Some(dataflow) = self.running_dataflow(agent, stopped.attempt) {
-            dataflow.note(stopped.running_us, &stopped.operators);
+            dataflow.note(stopped.running_us, &stopped.operators, &stopped.feeds);
             self.leave_dataflow(None);
         }
     }
@@ -266,13 +351,16 @@ impl Core {
         }
     }
 
+    fn end_attempt<'a>(&mut self, why: impl Into<Option<&'a str>>) {
+        if let Some(dataflow) = &mut self.tables.dataflow {
+            dataflow.phase = DataflowPhase::Stopped;
+            self.show_dataflow(why.into());
+        }
+    }
+
     /// Nothing of the attempt is left. Another engine may begin the next, unless the job ends.
     fn leave_dataflow(&mut self, why: Option<&str>) {
-        let Some(dataflow) = &mut self.tables.dataflow else {
-            return;
-        };
-        dataflow.phase = DataflowPhase::Stopped;
-        self.show_dataflow(why);
+        self.end_attempt(why);
         if let Some(dataflow) = self
             .tables
             .dataflow

@@ -194,6 +194,7 @@ impl Core {
             restore_checkpoint: None,
             unset: plan.unset,
             cores: role.resources.cores.unwrap_or_default(),
+            fed_by: role.input.is_some().then(|| self.feeding_attempt()),
         }
     }
 

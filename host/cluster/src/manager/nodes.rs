@@ -378,7 +378,7 @@ fn exit_report(node: NodeId, ended: AttemptEnded) -> ExitReport {
         }),
         last_lines: ended.last_lines,
         was_ready: ended.was_ready,
-        input_left: false,
+        input_left: ended.input_left,
         ran_ms: ended.ran_ms,
     }
 }

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use crate::events::{OperatorCounts, OperatorPart, OperatorProgress, ProgressEvent, rate};
-use crate::wire::cluster::{DataflowProgress, OperatorPart as Part, OperatorProgress as Told};
+use crate::events::{
+    FeedCounts, OperatorCounts, OperatorPart, OperatorProgress, ProgressEvent, rate,
+};
+use crate::wire::cluster::{
+    DataflowProgress, FeedProgress, OperatorPart as Part, OperatorProgress as Told,
+};
+use crate::wire::node_id;
 
 /// How often progress goes to `events.jsonl`; it goes to those who watch whenever it comes.
 const KEPT_EVERY_MS: u64 = 10_000;
@@ -56,6 +61,7 @@ impl Pace {
             attempt: told.attempt,
             running_ms: told.running_us / 1_000,
             operators,
+            feeds: told.feeds.iter().map(feed_counts).collect(),
         })
     }
 
@@ -80,6 +86,7 @@ pub(super) fn counts(told: &Told) -> OperatorCounts {
             Part::Transform => OperatorPart::Transform,
             Part::Source => OperatorPart::Source,
             Part::Sink => OperatorPart::Sink,
+            Part::Role => OperatorPart::Role,
         },
         tasks: told.tasks,
         ended: told.ended,
@@ -88,6 +95,22 @@ pub(super) fn counts(told: &Told) -> OperatorCounts {
         late: told.late,
         malformed: told.malformed,
         dropped: told.dropped,
+    }
+}
+
+pub(super) fn feed_counts(told: &FeedProgress) -> FeedCounts {
+    FeedCounts {
+        node: node_id(told.node.as_ref()).to_string(),
+        rows: told.rows,
+        bytes: told.bytes,
+        answered: told.answered,
+        pass: told.pass,
+        ring_bytes: told.ring_bytes,
+        occupied_bytes: told.occupied_bytes,
+        held_bytes: told.held_bytes,
+        dataflow_waited_ms: told.dataflow_waited_us / 1_000,
+        node_waited_ms: told.node_waited_us / 1_000,
+        ended: told.ended,
     }
 }
 
@@ -132,6 +155,7 @@ mod tests {
             attempt: 1,
             operators: vec![operator],
             running_us,
+            feeds: Vec::new(),
         }
     }
 

@@ -15,6 +15,8 @@ pub(crate) struct Need {
     pub(crate) node: String,
     /// What it takes of its machine; one slot.
     pub(crate) takes: Room,
+    /// The dataflow feeds it through shared memory, so it runs where the dataflow does.
+    pub(crate) is_fed: bool,
 }
 
 /// A machine that may be used, with what it has left.
@@ -24,6 +26,14 @@ pub(crate) struct Candidate {
     pub(crate) name: String,
     /// Left for nodes.
     pub(crate) free: Room,
+    /// The dataflow runs there.
+    pub(crate) in_engine: bool,
+}
+
+impl Need {
+    fn may_use(&self, candidate: &Candidate) -> bool {
+        candidate.in_engine || !self.is_fed
+    }
 }
 
 impl Room {
@@ -53,7 +63,7 @@ pub(crate) fn assign(needs: &[Need], candidates: &[Candidate]) -> Result<Vec<usi
         let fitting = free
             .iter()
             .enumerate()
-            .filter(|(_, room)| room.holds(&need.takes));
+            .filter(|(index, room)| need.may_use(&candidates[*index]) && room.holds(&need.takes));
         let Some((best, _)) = fitting.min_by_key(|(index, room)| (Reverse(room.slots), *index))
         else {
             return Err(missing(need, chosen.len(), needs.len(), candidates, &free));
@@ -79,10 +89,15 @@ fn missing(
     if wanted > 1 {
         let _ = write!(text, " ({placed} of {wanted} nodes found room)");
     }
-    if candidates.is_empty() {
+    if need.is_fed {
+        text.push_str(" beside the dataflow, which feeds it");
+    }
+    let usable = candidates.iter().zip(free);
+    let usable: Vec<_> = usable.filter(|(one, _)| need.may_use(one)).collect();
+    if usable.is_empty() {
         text.push_str("; there is no agent to use");
     }
-    for (candidate, room) in candidates.iter().zip(free).take(AGENTS_NAMED_MAX) {
+    for (candidate, room) in usable.iter().take(AGENTS_NAMED_MAX) {
         let _ = write!(
             text,
             "; agent `{}` has {} left",
@@ -90,11 +105,11 @@ fn missing(
             describe(room)
         );
     }
-    if candidates.len() > AGENTS_NAMED_MAX {
+    if usable.len() > AGENTS_NAMED_MAX {
         let _ = write!(
             text,
             "; and {} more agents",
-            candidates.len() - AGENTS_NAMED_MAX
+            usable.len() - AGENTS_NAMED_MAX
         );
     }
     text
@@ -132,6 +147,7 @@ mod tests {
                 memory_bytes: 0,
                 gpus: 0,
             },
+            is_fed: false,
         }
     }
 
@@ -144,7 +160,25 @@ mod tests {
                 memory_bytes: 0,
                 gpus: 0,
             },
+            in_engine: false,
         }
+    }
+
+    #[test]
+    fn who_is_fed_runs_beside_the_dataflow() {
+        let fed = |node| Need {
+            is_fed: true,
+            ..need(node, 0)
+        };
+        let engine = |slots| Candidate {
+            in_engine: true,
+            ..candidate("engine", slots, 0)
+        };
+        let needs = [fed("worker:0"), need("ps:0", 0), fed("worker:1")];
+        let machines = [candidate("a", 64, 0), engine(2)];
+        assert_eq!(assign(&needs, &machines), Ok(vec![1, 0, 1]));
+        let text = assign(&needs, &[candidate("a", 64, 0), engine(1)]).unwrap_err();
+        insta::assert_snapshot!(text, @"");
     }
 
     #[test]

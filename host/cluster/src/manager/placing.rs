@@ -94,6 +94,7 @@ impl Core {
                     Candidate {
                         name: agent.name.clone(),
                         free: self.free(index),
+                        in_engine: agent.in_engine,
                     },
                 )
             })
@@ -106,6 +107,11 @@ impl Core {
             .fold(self.tables.agents[agent].room, |room, id| {
                 room.less(&self.takes(id))
             })
+    }
+
+    fn is_fed(&self, role: &str) -> bool {
+        let role = self.prepared.job.role(role);
+        role.is_some_and(|role| role.input.is_some())
     }
 
     fn takes(&self, id: &NodeId) -> Room {
@@ -133,6 +139,7 @@ impl Core {
             .map(|id| Need {
                 node: id.to_string(),
                 takes: self.takes(id),
+                is_fed: self.is_fed(&id.role),
             })
             .collect();
         let machines: Vec<Candidate> = candidates

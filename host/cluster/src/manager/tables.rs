@@ -9,7 +9,9 @@ use forebay_plugin::{
 use serde::{Deserialize, Serialize};
 
 use super::actions::action_id;
-use crate::events::{AttemptSummary, DataflowPhase, OperatorCounts, Outcome, TermSummary};
+use crate::events::{
+    AttemptSummary, DataflowPhase, FeedCounts, OperatorCounts, Outcome, TermSummary,
+};
 use crate::submission::SubmittedPlugin;
 use crate::wire::cluster::{Stop, StopNode};
 use crate::wire::to_wire;
@@ -229,6 +231,15 @@ pub(crate) struct DataflowRecord {
     /// What its operators have done, as far as that is known.
     pub(crate) operators: Vec<OperatorCounts>,
     pub(crate) failure: Option<DataflowFault>,
+    /// What went through the channels of fed nodes, as far as that is known.
+    #[serde(default)]
+    pub(crate) feeds: Vec<FeedCounts>,
+    /// Roles whose nodes have all been sent the end of their input.
+    #[serde(default)]
+    pub(crate) ended_inputs: BTreeSet<String>,
+    /// Roles whose input is to end.
+    #[serde(default)]
+    pub(crate) ending_inputs: BTreeSet<String>,
 }
 
 /// How the dataflow is ended; the later, the harsher.
@@ -345,7 +356,7 @@ impl Tables {
         let role = |role: &RoleRecord| RoleView {
             role: role.name.clone(),
             nodes: role.nodes.iter().map(NodeRecord::view).collect(),
-            input_ended: false,
+            input_ended: self.has_input_ended(&role.name),
         };
         JobView {
             dataflow: self.dataflow_view(),
@@ -354,6 +365,11 @@ impl Tables {
             roles: self.roles.iter().map(role).collect(),
             machines: self.agents.iter().map(|agent| agent.name.clone()).collect(),
         }
+    }
+
+    fn has_input_ended(&self, role: &str) -> bool {
+        let dataflow = self.dataflow.as_ref();
+        dataflow.is_some_and(|dataflow| dataflow.ended_inputs.contains(role))
     }
 
     fn dataflow_view(&self) -> DataflowView {

@@ -1,10 +1,12 @@
 //! The dataflow: what the agent of an engine does with the orders of a manager, and what it tells.
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forebay_cluster::agent::{
-    DataflowEnd, DataflowExecutor, DataflowFault, DataflowTeller, DataflowWay, HowFar, Stop,
+    DataflowEnd, DataflowExecutor, DataflowFault, DataflowTeller, DataflowWay, FedAttempt, HowFar,
+    Stop,
 };
 use forebay_cluster::wire::cluster::manager_message::Message;
 use forebay_cluster::wire::cluster::outbox_entry::Event;
@@ -34,6 +36,9 @@ tests![
 enum Call {
     Run(u64),
     Stop(u64, DataflowWay),
+    Feed(FedAttempt),
+    FeedEnded(FedAttempt),
+    EndInput(u64, Vec<String>),
 }
 
 /// Does what the test wants.
@@ -51,6 +56,22 @@ impl DataflowExecutor for Executor {
 
     fn stop(&self, attempt: u64, way: DataflowWay) {
         self.calls.send(Call::Stop(attempt, way)).unwrap();
+    }
+
+    fn feed(&self, fed: &FedAttempt) -> Result<Vec<OwnedFd>, String> {
+        self.calls.send(Call::Feed(fed.clone())).unwrap();
+        Ok(Vec::new())
+    }
+
+    fn feed_ended(&self, fed: &FedAttempt) -> bool {
+        self.calls.send(Call::FeedEnded(fed.clone())).unwrap();
+        false
+    }
+
+    fn end_input(&self, attempt: u64, roles: &[String]) {
+        self.calls
+            .send(Call::EndInput(attempt, roles.to_vec()))
+            .unwrap();
     }
 }
 
@@ -217,6 +238,7 @@ async fn progress_comes_once_a_second_at_most() {
             rows_in,
             ..OperatorProgress::default()
         }],
+        feeds: Vec::new(),
     };
     for rows in 1..100 {
         teller.progress(how_far(rows));

@@ -95,6 +95,16 @@ impl Sender {
         Poll::Pending
     }
 
+    /// Ready when nothing waits in it that has weight.
+    pub(crate) fn poll_empty(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.0.queue();
+        if queue.load == Weight::default() {
+            return Poll::Ready(());
+        }
+        keep_waker(&mut queue.writer, context);
+        Poll::Pending
+    }
+
     /// Whether nobody reads any more; then nothing that is pushed is kept.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.0.queue().is_abandoned

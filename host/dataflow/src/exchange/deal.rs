@@ -7,6 +7,14 @@ use super::rounds::Rounds;
 use crate::error::Cause;
 use crate::key;
 
+/// Where a batch goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    This(usize),
+    /// Whoever has nothing to do when it goes.
+    Idle,
+}
+
 /// The dealing of one exchange, at one task.
 #[derive(Debug)]
 pub(crate) enum Deal {
@@ -18,6 +26,9 @@ pub(crate) enum Deal {
         next: usize,
     },
     Rounds(Rounds),
+    Credit {
+        rows: usize,
+    },
 }
 
 impl Deal {
@@ -26,24 +37,32 @@ impl Deal {
         &mut self,
         batch: RecordBatch,
         targets: usize,
-    ) -> Result<Vec<(usize, RecordBatch)>, Cause> {
+    ) -> Result<Vec<(Target, RecordBatch)>, Cause> {
         Ok(match self {
-            Self::One => vec![(0, batch)],
-            Self::Broadcast => (0..targets).map(|target| (target, batch.clone())).collect(),
+            Self::One => vec![(Target::This(0), batch)],
+            Self::Broadcast => {
+                let copy = |target| (Target::This(target), batch.clone());
+                (0..targets).map(copy).collect()
+            }
             Self::RoundRobin { next } => {
                 let target = *next;
                 *next = (target + 1) % targets;
-                vec![(target, batch)]
+                vec![(Target::This(target), batch)]
             }
-            Self::Hash(columns) => by_key(&batch, columns, targets)?,
-            Self::Rounds(rounds) => rounds.deal(batch)?,
+            Self::Hash(columns) => these(by_key(&batch, columns, targets)?),
+            Self::Rounds(rounds) => these(rounds.deal(batch)?),
+            Self::Credit { rows } => {
+                let part = |start| batch.slice(start, (*rows).min(batch.num_rows() - start));
+                let parts = (0..batch.num_rows()).step_by(*rows).map(part);
+                parts.map(|part| (Target::Idle, part)).collect()
+            }
         })
     }
 
     /// What is left when the input has ended.
-    pub(crate) fn rest(&mut self) -> Result<Vec<(usize, RecordBatch)>, Cause> {
+    pub(crate) fn rest(&mut self) -> Result<Vec<(Target, RecordBatch)>, Cause> {
         match self {
-            Self::Rounds(rounds) => rounds.rest(),
+            Self::Rounds(rounds) => Ok(these(rounds.rest()?)),
             _ => Ok(Vec::new()),
         }
     }
@@ -60,7 +79,7 @@ impl Deal {
         match self {
             Self::RoundRobin { next } => Ok((*next as u64).to_le_bytes().to_vec()),
             Self::Rounds(rounds) => rounds.snapshot(),
-            Self::One | Self::Hash(_) | Self::Broadcast => Ok(Vec::new()),
+            Self::One | Self::Hash(_) | Self::Broadcast | Self::Credit { .. } => Ok(Vec::new()),
         }
     }
 
@@ -70,10 +89,15 @@ impl Deal {
                 *next = usize::try_from(u64::from_le_bytes(state.try_into()?))?;
             }
             Self::Rounds(rounds) => rounds.restore(state)?,
-            Self::One | Self::Hash(_) | Self::Broadcast => {}
+            Self::One | Self::Hash(_) | Self::Broadcast | Self::Credit { .. } => {}
         }
         Ok(())
     }
+}
+
+fn these(dealt: Vec<(usize, RecordBatch)>) -> Vec<(Target, RecordBatch)> {
+    let this = |(target, batch)| (Target::This(target), batch);
+    dealt.into_iter().map(this).collect()
 }
 
 fn by_key(

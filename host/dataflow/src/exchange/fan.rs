@@ -1,9 +1,11 @@
 //! The way out of a task: to every exchange that reads its last operator.
 
 use std::future::poll_fn;
+use std::task::{Context, Poll};
 
 use arrow_array::RecordBatch;
 
+use super::deal::Target;
 use super::{Deal, Rounds, Sender, Weight};
 use crate::chain::Owner;
 use crate::element::{Element, Told, Watermark};
@@ -12,8 +14,10 @@ use crate::error::{Cause, Error};
 /// One exchange, seen from the task before it.
 #[derive(Debug)]
 pub(crate) struct Edge {
-    pub(crate) deal: Deal,
-    pub(crate) targets: Vec<Sender>,
+    deal: Deal,
+    targets: Vec<Sender>,
+    /// Who is asked first, where who is idle gets the next batch.
+    next: usize,
 }
 
 /// All exchanges behind a task.
@@ -109,15 +113,52 @@ impl Fan {
 }
 
 impl Edge {
-    async fn send(&self, dealt: Vec<(usize, RecordBatch)>) {
+    /// Of the task with this number.
+    pub(crate) fn new(task: usize, deal: Deal, targets: Vec<Sender>) -> Self {
+        let next = task % targets.len().max(1);
+        Self {
+            deal,
+            targets,
+            next,
+        }
+    }
+
+    async fn send(&mut self, dealt: Vec<(Target, RecordBatch)>) {
         for (target, batch) in dealt {
             if batch.num_rows() == 0 {
                 continue;
             }
             let weight = Weight::of(&batch);
-            let target = &self.targets[target];
-            poll_fn(|context| target.poll_room(weight, context)).await;
-            target.push(weight, Element::Batch(batch));
+            let target = match target {
+                Target::This(target) => {
+                    let sender = &self.targets[target];
+                    poll_fn(|context| sender.poll_room(weight, context)).await;
+                    Some(target)
+                }
+                Target::Idle => poll_fn(|context| self.poll_idle(context)).await,
+            };
+            if let Some(target) = target {
+                self.targets[target].push(weight, Element::Batch(batch));
+            }
+        }
+    }
+
+    /// Whoever has nothing to do: each first in its turn. Who reads no more is left out; `None`: nobody reads any more.
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Option<usize>> {
+        let count = self.targets.len();
+        let turns = (0..count).map(|turn| (self.next + turn) % count);
+        let mut nobody_reads = true;
+        for target in turns.filter(|&target| !self.targets[target].is_abandoned()) {
+            nobody_reads = false;
+            if self.targets[target].poll_empty(context).is_ready() {
+                self.next = (target + 1) % count;
+                return Poll::Ready(Some(target));
+            }
+        }
+        if nobody_reads {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
         }
     }
 

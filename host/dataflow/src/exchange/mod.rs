@@ -22,6 +22,11 @@ pub enum Exchange {
     Broadcast,
     /// One batch to each task in turn.
     RoundRobin,
+    /// Batches of so many rows at most, each to a task that has none waiting: who is faster gets more.
+    Credit {
+        /// Rows of a batch, at least 1.
+        rows: usize,
+    },
     /// Batches of exactly so many rows, as many to every task: what synchronous training needs. Each task before the exchange deals
     /// rounds of its own. Rows wait here until there is a batch for everybody.
     Rounds {
@@ -51,6 +56,7 @@ impl std::fmt::Display for Exchange {
             Self::Hash(columns) => write!(f, "hash({})", columns.join(", ")),
             Self::Broadcast => f.write_str("broadcast"),
             Self::RoundRobin => f.write_str("round robin"),
+            Self::Credit { rows } => write!(f, "credit({rows})"),
             Self::Rounds {
                 rows,
                 rest: Rest::Drop,

@@ -284,6 +284,7 @@ fn operator(one: &Description, all: &[Description]) -> Operator {
             Part::Source => "source",
             Part::Transform => "transform",
             Part::Sink => "sink",
+            Part::Role => "role",
         },
         tasks: one.parallelism,
         chain: one.chain,
@@ -318,6 +319,7 @@ fn exchange_word(exchange: &Exchange) -> &'static str {
         Exchange::Hash(_) => "hash",
         Exchange::Broadcast => "broadcast",
         Exchange::RoundRobin => "round robin",
+        Exchange::Credit { .. } => "credit",
         Exchange::Rounds {
             rest: Rest::Drop, ..
         } => "rounds",

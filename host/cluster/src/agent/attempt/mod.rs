@@ -9,6 +9,7 @@ mod stacks;
 mod timers;
 mod watch;
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use forebay_plugin::NodeId;
 use tokio::sync::{Notify, mpsc};
 
 use super::control::Frame;
+use super::dataflow::{DataflowExecutor, FedAttempt};
 use super::environment::Variables;
 use super::launcher::Launcher;
 use super::logs::LogProgress;
@@ -42,6 +44,8 @@ pub(super) struct Workshop {
     pub(super) output: PathBuf,
     pub(super) spool: PathBuf,
     pub(super) logs_grew: Arc<Notify>,
+    /// What feeds nodes; absent: nobody does on this machine.
+    pub(super) dataflow: Option<Arc<dyn DataflowExecutor>>,
 }
 
 impl Workshop {
@@ -68,6 +72,17 @@ pub(super) struct Assignment {
     /// The newest that the agent knows.
     pub(super) cluster: Cluster,
     pub(super) log: Arc<LogProgress>,
+}
+
+impl Assignment {
+    /// Absent: the node is not fed.
+    fn fed(&self) -> Option<FedAttempt> {
+        Some(FedAttempt {
+            node: self.node.clone(),
+            attempt: self.start.attempt,
+            fed_by: self.start.fed_by?,
+        })
+    }
 }
 
 /// A cluster with its frame for node control, encoded once for all nodes.
@@ -134,13 +149,17 @@ pub(super) async fn live(
 ) {
     let log = assignment.log.clone();
     let (node, attempt) = (assignment.node.clone(), assignment.start.attempt);
-    let ended = match try_live(&workshop, assignment, &mut orders, &teller).await {
+    let fed = assignment.fed();
+    let mut ended = match try_live(&workshop, assignment, &mut orders, &teller).await {
         Ok(ended) => ended,
         Err(error) => {
             log.complete();
             never_ran(&node, attempt, &error)
         }
     };
+    if let Some((executor, fed)) = workshop.dataflow.as_ref().zip(fed) {
+        ended.input_left = executor.feed_ended(&fed);
+    }
     teller.tell(Told::Ended(Box::new(ended))).await;
 }
 
@@ -155,11 +174,24 @@ async fn try_live(
         plan = prepare(workshop, &assignment) => plan?,
         () = stop_order(orders, &mut early) => return Err(Unstarted::Stopped),
     };
-    let mut watch = watch::Watch::begin(workshop, &assignment, plan).await?;
+    let feed = feed_of(workshop, &assignment).await?;
+    let mut watch = watch::Watch::begin(workshop, &assignment, plan, feed).await?;
     for order in early {
         watch.take(life::Input::Order(order), teller).await;
     }
     watch.follow(orders, teller).await
+}
+
+/// What feeds the node; nothing where nobody does.
+async fn feed_of(workshop: &Workshop, assignment: &Assignment) -> Result<Vec<OwnedFd>, Unstarted> {
+    let Some(fed) = assignment.fed() else {
+        return Ok(Vec::new());
+    };
+    let executor = workshop.dataflow.clone();
+    let executor = executor.ok_or_else(|| Unstarted::Feed("the agent runs no dataflow".into()))?;
+    let made = tokio::task::spawn_blocking(move || executor.feed(&fed)).await;
+    made.unwrap_or_else(|error| Err(error.to_string()))
+        .map_err(Unstarted::Feed)
 }
 
 /// Returns with the first stop; other orders are kept for later.

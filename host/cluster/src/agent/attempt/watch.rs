@@ -1,6 +1,7 @@
 //! The process of an attempt and everything that is open for it.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 use std::process::Child;
@@ -24,7 +25,7 @@ use crate::agent::memory::OutOfMemoryKills;
 use crate::agent::node_program::install_hint;
 use crate::agent::preparation::{Unstarted, spawn_error};
 use crate::agent::readiness::is_listening;
-use crate::exec::{self, Plan};
+use crate::exec::{self, Inheritance, Plan};
 use crate::wire::cluster::outbox_entry::Event;
 use crate::wire::cluster::program::Kind;
 use crate::wire::cluster::{AttemptEnded, Start, attempt_ended};
@@ -65,13 +66,19 @@ impl Watch {
         workshop: &Workshop,
         assignment: &Assignment,
         plan: Plan,
+        feed: Vec<OwnedFd>,
     ) -> Result<Self, Unstarted> {
         let failed = Unstarted::Launcher;
         let (ours, channel) = StdUnixStream::pair().map_err(failed)?;
         let (control, control_of_node) = StdUnixStream::pair().map_err(failed)?;
         let (output, output_of_node) = io::pipe().map_err(failed)?;
-        exec::send(&ours, &plan, &control_of_node).map_err(failed)?;
-        drop(control_of_node);
+        let inheritance = Inheritance {
+            control: control_of_node.into(),
+            feed,
+        };
+        exec::send(&ours, &plan, &inheritance).map_err(failed)?;
+        // What the node has, this process must not: or nobody would see the node hang up.
+        drop(inheritance);
         let log = workshop.log_file(&assignment.node, assignment.start.attempt);
         let stacks = Stacks {
             log: log.clone(),

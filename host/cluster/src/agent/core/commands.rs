@@ -61,6 +61,7 @@ impl Agent {
             Message::Stop(stop) => self.stop_nodes(&stop),
             Message::RunDataflow(run) => self.dataflow.run(run, &mut self.uplink),
             Message::StopDataflow(stop) => self.dataflow.stop(&stop, &mut self.uplink),
+            Message::EndInput(order) => self.dataflow.end_input(&order),
             Message::Save(save) => {
                 let order = save.save.map(Order::Save);
                 self.order(save.node.as_ref(), save.attempt, order, save.action);

@@ -334,6 +334,7 @@ fn workshop(
         output: make_folder(options.output.clone())?,
         spool: make_folder(options.folder.join("spool"))?,
         logs_grew: Arc::new(Notify::new()),
+        dataflow: options.dataflow.clone(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! What runs the dataflow of a simulated job: attempts that take their time, and end by themselves, fail, or last for ever.
 
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use super::Scene;
 use super::script::{percent, short};
 use super::witness::FlowEnd;
 use crate::agent::dataflow::{
-    DataflowEnd, DataflowExecutor, DataflowFault, DataflowTeller, DataflowWay, HowFar,
+    DataflowEnd, DataflowExecutor, DataflowFault, DataflowTeller, DataflowWay, FedAttempt, HowFar,
 };
 
 const TELLS_EVERY_MS: u64 = 1_000;
@@ -52,6 +53,17 @@ impl DataflowExecutor for Flow {
     fn stop(&self, attempt: u64, way: DataflowWay) {
         self.state().orders.push(Order::Stop(attempt, way));
     }
+
+    /// Simulated processes inherit nothing.
+    fn feed(&self, _: &FedAttempt) -> Result<Vec<OwnedFd>, String> {
+        Ok(Vec::new())
+    }
+
+    fn feed_ended(&self, _: &FedAttempt) -> bool {
+        false
+    }
+
+    fn end_input(&self, _: u64, _: &[String]) {}
 }
 
 impl Flow {
@@ -147,7 +159,7 @@ impl Attempt {
         }
         let how_far = HowFar {
             running: Duration::from_millis(scene.now_ms - self.began_ms),
-            operators: Vec::new(),
+            ..HowFar::default()
         };
         if self.ends_ms <= scene.now_ms {
             scene.witness.dataflow_ended(self.number, self.end);

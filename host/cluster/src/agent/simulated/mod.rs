@@ -288,6 +288,7 @@ impl Agent {
             ToAgent::Stop(stop) => self.stop(&stop, scene),
             ToAgent::RunDataflow(run) => self.dataflow.run(run, &mut self.uplink),
             ToAgent::StopDataflow(stop) => self.dataflow.stop(&stop, &mut self.uplink),
+            ToAgent::EndInput(order) => self.dataflow.end_input(&order),
             ToAgent::Cluster(_) | ToAgent::Save(_) | ToAgent::RollBack(_) | ToAgent::Welcome(_) => {
             }
         }

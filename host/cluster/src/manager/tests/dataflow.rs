@@ -57,6 +57,7 @@ fn ended(attempt: u64, drained: bool) -> Told {
         drained,
         operators: vec![rows(100)],
         running_us: 2_000_000,
+        feeds: Vec::new(),
     })
 }
 
@@ -383,6 +384,7 @@ fn progress_goes_to_those_who_watch_and_now_and_then_to_all() {
             attempt: 1,
             operators: vec![rows(u64::from(second) * 50)],
             running_us: u64::from(second) * 1_000_000,
+            feeds: Vec::new(),
         };
         let message = FromAgent::Dataflow(progress);
         bench.input(Input::Agent { link: 1, message });
@@ -413,6 +415,7 @@ fn progress_of_an_attempt_that_is_over_is_stale() {
         attempt: 1,
         running_us: 9_000_000,
         operators: Vec::new(),
+        feeds: Vec::new(),
     });
     bench.input(Input::Agent { link: 1, message });
     assert!(bench.effects.is_empty(), "{:?}", bench.effects);
