@@ -112,10 +112,7 @@ fn check(
     let plugins = find_plugins(document, &draft, &mut found);
     ask_plugins(&host, &draft, &plugins, grants, &mut found)?;
     let earlier = match purpose {
-        Purpose::Run => {
-            found.extend(dataflow::unsupported(&draft));
-            EarlierOutput::Refused
-        }
+        Purpose::Run => EarlierOutput::Refused,
         Purpose::Draw => EarlierOutput::Left,
     };
     let mistaken = checked.mistaken();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use forebay_job::{Dataflow, Diagnostic, Document, Job, Location, Mistaken, code};
+use forebay_job::{Diagnostic, Document, Job, Location, Mistaken};
 use forebay_runtime::{Plan, Problem, Setting, Spot};
 use tokio::runtime::Handle;
 
@@ -63,21 +63,6 @@ pub(crate) async fn plan_again(
     planned.plan.map(Some).ok_or(errors)
 }
 
-/// Roles that are fed: they can be drawn, and not run yet. That an input is none was told by the job file.
-pub(crate) fn unsupported(job: &Job) -> Vec<Diagnostic> {
-    let fed = job.roles.iter().filter_map(|role| {
-        let input = role.input.as_ref().filter(|input| is_fed_by(job, input))?;
-        let message = format!(
-            "role `{}` is fed by `{input}`, which this version cannot do",
-            role.name
-        );
-        let key = format!("roles.{}.input", role.name);
-        let found = Diagnostic::error(code::NOT_SUPPORTED, key, message);
-        Some(found.with_hint("write the rows into files with a sink, and let the role read those"))
-    });
-    fed.collect()
-}
-
 /// What an error of this type has to say of a failure, if one is to blame: that of a connector, say.
 pub(crate) fn cause_of<E: std::error::Error + 'static>(
     error: &forebay_dataflow::Error,
@@ -90,16 +75,6 @@ pub(crate) fn cause_of<E: std::error::Error + 'static>(
         cause = of.source();
     }
     None
-}
-
-fn is_fed_by(job: &Job, input: &str) -> bool {
-    let Dataflow {
-        sources,
-        transforms,
-        ..
-    } = &job.dataflow;
-    sources.iter().any(|source| source.name == input)
-        || transforms.iter().any(|transform| transform.name == input)
 }
 
 fn located(document: &Document, problem: Problem) -> Diagnostic {

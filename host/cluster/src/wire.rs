@@ -33,7 +33,7 @@ pub(crate) fn node_id(id: Option<&node::NodeId>) -> forebay_plugin::NodeId {
 }
 
 /// A node for a message.
-pub(crate) fn to_wire(id: &forebay_plugin::NodeId) -> node::NodeId {
+pub fn to_wire(id: &forebay_plugin::NodeId) -> node::NodeId {
     node::NodeId {
         role: id.role.clone(),
         index: id.index,

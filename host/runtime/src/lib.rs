@@ -9,6 +9,7 @@ mod operator;
 mod order;
 mod plan;
 mod problem;
+mod role;
 mod sinks;
 mod sources;
 mod time;
@@ -16,3 +17,4 @@ mod transforms;
 
 pub use self::plan::{Plan, Planned, Setting, plan};
 pub use self::problem::{Problem, Spot, code};
+pub use self::role::{FeedError, FeedReading, Feeds};

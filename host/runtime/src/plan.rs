@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
 use forebay_connectors::{Access, MalformedRow, Origin, type_text};
 use forebay_dataflow::{Bounds, Cause, Graph, Stream};
-use forebay_job::{Diagnostic, Job, Mistaken, SqlText, Transform, TransformKind};
+use forebay_job::{Diagnostic, Job, Mistaken, Role, SqlText, Transform, TransformKind};
 use forebay_plugin::OperatorHost;
-use forebay_sql::{Relations, Resources};
+use forebay_sql::{Relation, Relations, Resources};
 use tokio::runtime::Handle;
 
 use crate::order::{Inputs, in_order, reached};
 use crate::problem::{Problem, code, problem, unreadable};
+use crate::role::{self, Around, Fed, FeedingAttempt, Feeds};
 use crate::sinks::{self, Sink, Writing};
 use crate::sources::{self, Shared, Source, count};
 use crate::transforms::{self, Planned as PlannedTransform, Sql, inputs_of};
@@ -61,11 +63,28 @@ pub struct Planned {
 pub struct Plan {
     job: Job,
     sources: Vec<Source>,
-    transforms: Vec<PlannedTransform>,
+    /// Transforms and fed roles, each behind what it reads.
+    steps: Vec<Step>,
     sinks: Vec<Sink>,
+    feeds: Feeds,
     components: BTreeMap<String, Vec<u8>>,
     resources: Resources,
     bounds: Bounds,
+}
+
+/// What is made of streams.
+enum Step {
+    Transform(Box<PlannedTransform>),
+    Role(Arc<Fed>),
+}
+
+impl Step {
+    fn name(&self) -> &String {
+        match self {
+            Self::Transform(transform) => &transform.name,
+            Self::Role(fed) => &fed.role,
+        }
+    }
 }
 
 impl Plan {
@@ -86,14 +105,19 @@ impl Plan {
         self
     }
 
-    /// A dataflow, from its beginning.
+    /// The channels of the nodes that its dataflows feed.
+    pub fn feeds(&self) -> &Feeds {
+        &self.feeds
+    }
+
+    /// A dataflow, from its beginning. Nodes that are fed by `attempt` get its rows; later attempts have higher numbers.
     ///
     /// # Errors
     ///
     /// What planning could not know: somebody has changed files since then.
-    pub fn graph(&self) -> Result<Graph, Cause> {
+    pub fn graph(&self, attempt: u64) -> Result<Graph, Cause> {
         let mut graph = Graph::new().with_bounds(self.bounds);
-        let streams = self.streams(&mut graph)?;
+        let streams = self.streams(&mut graph, attempt)?;
         for sink in &self.sinks {
             sink.add(&mut graph, &streams[&sink.input])?;
         }
@@ -113,23 +137,23 @@ impl Plan {
             .collect()
     }
 
-    fn streams(&self, graph: &mut Graph) -> Result<BTreeMap<String, Stream>, Cause> {
+    fn streams(&self, graph: &mut Graph, attempt: u64) -> Result<BTreeMap<String, Stream>, Cause> {
         let mut streams = BTreeMap::new();
         let shared = Shared {
             resources: self.resources.clone(),
             origin: Origin::default(),
         };
         for source in &self.sources {
-            let columns = self.columns_of(&source.name);
+            let columns = self.columns_of(source);
             let stream = source.add(graph, columns.as_ref(), &shared)?;
             streams.insert(source.name.clone(), stream);
         }
-        self.transform(graph, &mut streams)?;
+        self.transform(graph, &mut streams, attempt)?;
         Ok(streams)
     }
 
-    /// Adds the transforms to a graph, over these streams instead of the job's own sources. A simulation of them runs in memory, where
-    /// files would have it wait.
+    /// Adds transforms and roles to a graph, over these streams instead of the job's own sources. A simulation of transforms runs in
+    /// memory, where files would have it wait.
     ///
     /// # Errors
     ///
@@ -138,32 +162,45 @@ impl Plan {
         &self,
         graph: &mut Graph,
         streams: &mut BTreeMap<String, Stream>,
+        attempt: u64,
     ) -> Result<(), Cause> {
-        for transform in &self.transforms {
-            let stream = transform.add(graph, streams, &self.resources)?;
-            streams.insert(transform.name.clone(), stream);
+        let spill = self.resources.spill.clone();
+        let feeding = FeedingAttempt {
+            feeds: &self.feeds,
+            attempt,
+            spill: spill.unwrap_or_else(std::env::temp_dir),
+        };
+        for step in &self.steps {
+            let stream = match step {
+                Step::Transform(transform) => {
+                    Some(transform.add(graph, streams, &self.resources)?)
+                }
+                Step::Role(fed) => {
+                    let input = streams.get(&fed.input);
+                    let input = input.ok_or_else(|| format!("there is no `{}`", fed.input))?;
+                    fed.add(graph, input, &feeding)?
+                }
+            };
+            streams.extend(stream.map(|stream| (step.name().clone(), stream)));
         }
         Ok(())
     }
 
     /// The columns of a source that anybody reads; `None`: all.
-    fn columns_of(&self, source: &str) -> Option<BTreeSet<String>> {
-        let is_read_whole = self
-            .job
-            .dataflow
-            .sinks
-            .iter()
-            .any(|sink| sink.input == source)
-            || self
-                .job
-                .roles
-                .iter()
-                .any(|role| role.input.as_deref() == Some(source));
-        if is_read_whole {
+    fn columns_of(&self, source: &Source) -> Option<BTreeSet<String>> {
+        let name = &source.name;
+        let mut sinks = self.job.dataflow.sinks.iter();
+        let feeds_role = |step: &Step| matches!(step, Step::Role(fed) if fed.input == *name);
+        // A role knows its columns by their places.
+        if sinks.any(|sink| sink.input == *name) || self.steps.iter().any(feeds_role) {
             return None;
         }
-        let reads = self.transforms.iter().flat_map(PlannedTransform::reads);
-        let of_source = reads.filter(|(relation, _)| *relation == source);
+        let transforms = self.steps.iter().filter_map(|step| match step {
+            Step::Transform(transform) => Some(transform),
+            Step::Role(_) => None,
+        });
+        let reads = transforms.flat_map(|transform| transform.reads());
+        let of_source = reads.filter(|(relation, _)| *relation == name);
         let columns: Option<Vec<_>> = of_source.map(|(_, columns)| columns).collect();
         Some(columns?.into_iter().flatten().cloned().collect())
     }
@@ -215,18 +252,23 @@ impl Planner<'_> {
         self.read_queries();
         self.find_inputs();
         let order = self.order();
-        let transforms = self.transforms(&order);
+        let steps = self.steps(&order);
         let used = self.used();
+        let feds = steps.iter().filter_map(|step| match step {
+            Step::Role(fed) => Some((fed.role.clone(), fed.channel())),
+            Step::Transform(_) => None,
+        });
         let mut plan = Plan {
+            feeds: Feeds::new(feds.collect()),
             job: self.resolved(&sources),
             sources: kept(sources, &used, |source| &source.name),
-            transforms: kept(transforms, &used, |transform| &transform.name),
+            steps: kept(steps, &used, Step::name),
             sinks: Vec::new(),
             components: std::mem::take(&mut self.components),
             resources: self.resources(),
             bounds: self.bounds(),
         };
-        let streams = plan.streams(&mut Graph::new());
+        let streams = plan.streams(&mut Graph::new(), 0);
         plan.sinks = match &streams {
             Ok(streams) => self.sinks(streams).await,
             Err(error) => {
@@ -291,12 +333,20 @@ impl Planner<'_> {
             self.inputs
                 .insert(transform.name.clone(), inputs.into_iter().collect());
         }
+        for role in &self.job.roles {
+            if let Some(input) = &role.input {
+                let inputs = BTreeSet::from([input.clone()]);
+                self.inputs.insert(role.name.clone(), inputs);
+            }
+        }
     }
 
-    /// Transforms behind those that they read. Those that read each other in a circle are broken.
+    /// Transforms and roles behind those that they read. Those that read each other in a circle are broken.
     fn order(&mut self) -> Vec<String> {
-        let transforms = &self.job.dataflow.transforms;
-        let names: Vec<String> = transforms.iter().map(|one| one.name.clone()).collect();
+        let transforms = self.job.dataflow.transforms.iter().map(|one| &one.name);
+        let roles = self.job.roles.iter().filter(|role| role.input.is_some());
+        let names = transforms.chain(roles.map(|role| &role.name));
+        let names: Vec<String> = names.cloned().collect();
         // A name that nobody has may be one of a transform, mistyped: by then all others are known.
         let is_known = |name: &String| {
             let mut inputs = self.inputs[name].iter();
@@ -324,23 +374,25 @@ impl Planner<'_> {
             .skip(1)
             .map(|name| format!("`{name}`, which reads "))
             .collect();
+        let mut roles = self.job.roles.iter();
+        let (what, table) = if roles.any(|role| role.name == first) {
+            ("roles and transforms", "roles")
+        } else {
+            ("transforms", "transforms")
+        };
         let message = format!(
-            "transforms read each other in a circle: `{first}` reads {}`{first}`",
+            "{what} read each other in a circle: `{first}` reads {}`{first}`",
             way.concat()
         );
-        let found = Diagnostic::error(code::CYCLE, format!("transforms.{first}"), message)
+        let found = Diagnostic::error(code::CYCLE, format!("{table}.{first}"), message)
             .with_hint("let one of them read a source instead");
         self.problems.push(found.into());
     }
 
-    fn transforms(&mut self, order: &[String]) -> Vec<PlannedTransform> {
+    fn steps(&mut self, order: &[String]) -> Vec<Step> {
         let mut planned = Vec::new();
         let mut host = None;
-        let transforms = &self.job.dataflow.transforms;
         for name in order {
-            let Some(transform) = transforms.iter().find(|one| one.name == *name) else {
-                continue;
-            };
             let reads_broken = self.inputs[name]
                 .iter()
                 .any(|input| self.broken.contains(input));
@@ -348,10 +400,11 @@ impl Planner<'_> {
                 self.broken.insert(name.clone());
                 continue;
             }
-            match self.transform(transform, &mut host) {
-                Ok((transform, relation)) => {
-                    self.relations.insert(name.clone(), relation);
-                    planned.push(transform);
+            match self.step(name, &mut host) {
+                Ok((step, relation)) => {
+                    let relation = relation.map(|relation| (name.clone(), relation));
+                    self.relations.extend(relation);
+                    planned.push(step);
                 }
                 Err(problems) => self.is_broken(name, problems),
             }
@@ -359,11 +412,48 @@ impl Planner<'_> {
         planned
     }
 
+    fn step(
+        &mut self,
+        name: &str,
+        host: &mut Option<OperatorHost>,
+    ) -> Result<(Step, Option<Relation>), Vec<Problem>> {
+        let (transforms, roles) = (&self.job.dataflow.transforms, &self.job.roles);
+        if let Some(transform) = transforms.iter().find(|one| one.name == name) {
+            let (transform, relation) = self.transform(transform, host)?;
+            return Ok((Step::Transform(Box::new(transform)), Some(relation)));
+        }
+        let role = roles.iter().find(|role| role.name == name);
+        self.role(role.ok_or_else(Vec::new)?)
+    }
+
+    /// A role that is fed, and what it answers.
+    fn role(&mut self, role: &Role) -> Result<(Step, Option<Relation>), Vec<Problem>> {
+        let input = role.input.as_ref();
+        // An unknown input was told by the job file.
+        let input = input.and_then(|input| self.relations.get(input));
+        let input = input.ok_or_else(Vec::new)?;
+        let fed = role::prepare(
+            role,
+            &Around {
+                schema: &input.schema,
+                is_bounded: input.is_bounded,
+                runtime: self.setting.runtime.clone(),
+            },
+        )?;
+        let relation = fed.schema().map(|schema| Relation {
+            schema: schema.clone(),
+            lineage: input.lineage.clone(),
+            bytes: None,
+            ..input.clone()
+        });
+        Ok((Step::Role(Arc::new(fed)), relation))
+    }
+
     fn transform(
         &mut self,
         transform: &Transform,
         host: &mut Option<OperatorHost>,
-    ) -> Result<(PlannedTransform, forebay_sql::Relation), Vec<Problem>> {
+    ) -> Result<(PlannedTransform, Relation), Vec<Problem>> {
         let operator = match (&transform.kind, self.queries.get(&transform.name)) {
             (TransformKind::Sql(_), Some(sql)) => {
                 let problems = &mut self.problems;
@@ -408,7 +498,9 @@ impl Planner<'_> {
         let dataflow = &self.job.dataflow;
         let sinks = dataflow.sinks.iter().map(|sink| &sink.input);
         let roles = self.job.roles.iter().filter_map(|role| role.input.as_ref());
-        let used = reached(sinks.chain(roles), &self.inputs);
+        let fed = self.job.roles.iter().filter(|role| role.input.is_some());
+        let fed = fed.map(|role| &role.name);
+        let used = reached(sinks.chain(roles).chain(fed), &self.inputs);
         let sources = dataflow.sources.iter().map(|one| ("sources", &one.name));
         let transforms = dataflow.transforms.iter();
         let transforms = transforms.map(|one| ("transforms", &one.name));

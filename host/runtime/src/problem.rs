@@ -30,6 +30,8 @@ pub mod code {
     pub const OPERATOR_REFUSED: &str = "operator/refused";
     /// A sink whose place or columns cannot be written.
     pub const SINK: &str = "sink/unusable";
+    /// A role that cannot be fed so.
+    pub const ROLE: &str = "role/unusable";
     /// A source or transform that feeds nothing.
     pub const UNUSED: &str = "dataflow/unused";
 
@@ -45,6 +47,7 @@ pub mod code {
         OPERATOR,
         OPERATOR_REFUSED,
         SINK,
+        ROLE,
         UNUSED,
     ];
 }

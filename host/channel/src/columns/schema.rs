@@ -40,6 +40,14 @@ impl Columns {
         &self.dictionaries
     }
 
+    /// Whether these are the same, with the same dictionaries: in the same memory, or else of the same values.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let mut pairs = self.dictionaries.iter().zip(&other.dictionaries);
+        self.schema == other.schema
+            && self.dictionaries.len() == other.dictionaries.len()
+            && pairs.all(|(own, other)| own.ptr_eq(other) || own == other)
+    }
+
     /// Whether a batch is one of these. Dictionaries are the same where they are in the same memory, or else have the same values.
     pub fn fits(&self, batch: &RecordBatch) -> bool {
         self.check(batch).is_ok()
@@ -49,10 +57,7 @@ impl Columns {
         if *batch.schema_ref() != self.schema {
             return Err(ColumnsError::OtherColumns);
         }
-        let others = Self::of(batch).dictionaries;
-        let mut pairs = self.dictionaries.iter().zip(&others);
-        let are_same = self.dictionaries.len() == others.len()
-            && pairs.all(|(own, other)| own.ptr_eq(other) || own == other);
+        let are_same = self.is_same(&Self::of(batch));
         are_same.then_some(()).ok_or(ColumnsError::OtherDictionary)
     }
 

@@ -71,6 +71,11 @@ impl Writer {
         self.tally
     }
 
+    /// The end of the last record that was written, or of what fills the ring up behind it.
+    pub fn position(&self) -> u64 {
+        self.written
+    }
+
     /// Bytes that the peer has not released.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The dataflow of the job, inside the engine: the agent orders attempts, each makes the graph anew and runs it in threads of
 //! its own, and what becomes of it is told.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -14,10 +14,11 @@ use forebay_cluster::agent::{
     FedAttempt, HowFar,
 };
 use forebay_cluster::run_directory::RunDirectory;
-use forebay_cluster::wire::cluster::{OperatorPart, OperatorProgress};
+use forebay_cluster::wire::cluster::{FeedProgress, OperatorPart, OperatorProgress};
+use forebay_cluster::wire::to_wire;
 use forebay_dataflow::{Error, Graph, Handle, Options, Part, Progress, Running, Watermark};
-use forebay_plugin::OperatorError;
-use forebay_runtime::Plan;
+use forebay_plugin::{NodeId, OperatorError};
+use forebay_runtime::{FeedReading, Feeds, Plan};
 
 use crate::dataflow::cause_of;
 use crate::exit::Exit;
@@ -26,8 +27,8 @@ use crate::failure::Failure;
 /// How often the agent is told how far the dataflow is.
 const TELLS_EVERY: Duration = Duration::from_secs(1);
 
-/// Makes the graph of an attempt. It may take its time, and is in a thread that may wait; `tokio::runtime::Handle::current` works in it.
-pub(crate) type MakeGraph = dyn Fn() -> Result<Graph, Failure> + Send + Sync;
+/// Makes the graph of an attempt, by its number. It may take its time, and is in a thread that may wait; `tokio::runtime::Handle::current` works in it.
+pub(crate) type MakeGraph = dyn Fn(u64) -> Result<Graph, Failure> + Send + Sync;
 
 /// Everything that a person should know of the dataflows of a job so far; it only grows, and stays small.
 pub(crate) type Notes = dyn Fn() -> Vec<DataflowNote> + Send + Sync;
@@ -39,6 +40,8 @@ pub(crate) struct DataflowPlan {
     pub(crate) make: Arc<MakeGraph>,
     /// Told while it runs.
     pub(crate) notes: Arc<Notes>,
+    /// The channels of nodes that it feeds; absent: it feeds none.
+    pub(crate) feeds: Option<Feeds>,
     /// Worker threads; absent: as many as there are processors.
     pub(crate) threads: Option<usize>,
 }
@@ -49,9 +52,11 @@ impl DataflowPlan {
         let threads = plan.job().dataflow.settings.threads;
         let plan = Arc::new(plan.with_spill(run.spill()));
         let made = plan.clone();
+        let feeds = plan.feeds().clone();
         Self {
-            make: Arc::new(move || {
-                made.graph()
+            feeds: Some(feeds),
+            make: Arc::new(move |attempt| {
+                made.graph(attempt)
                     .map_err(|error| Failure::from_input(error.as_ref()))
             }),
             notes: Arc::new(move || notes_of(&plan)),
@@ -148,7 +153,7 @@ impl DataflowExecutor for Executor {
         };
         let task = self.0.clone();
         // One that panics drops its teller, which says so.
-        tokio::task::spawn_blocking(move || task.conduct(teller));
+        tokio::task::spawn_blocking(move || task.conduct(attempt, teller));
     }
 
     fn stop(&self, attempt: u64, way: DataflowWay) {
@@ -160,14 +165,25 @@ impl DataflowExecutor for Executor {
     }
 
     fn feed(&self, fed: &FedAttempt) -> Result<Vec<OwnedFd>, String> {
-        Err(format!("the dataflow does not feed `{}`", fed.node))
+        let NodeId { role, index } = &fed.node;
+        let feeds = self.0.plan.feeds.as_ref();
+        let feeds = feeds.ok_or("the dataflow feeds nobody")?;
+        let begun = feeds.begin(role, *index, fed.attempt, fed.fed_by);
+        let descriptors = begun.map_err(|error| error.to_string())?;
+        Ok(descriptors.0.into())
     }
 
-    fn feed_ended(&self, _: &FedAttempt) -> bool {
-        false
+    fn feed_ended(&self, fed: &FedAttempt) -> bool {
+        let NodeId { role, index } = &fed.node;
+        let feeds = self.0.plan.feeds.as_ref();
+        feeds.is_some_and(|feeds| feeds.has_left_input(role, *index, fed.attempt))
     }
 
-    fn end_input(&self, _: u64, _: &[String]) {}
+    fn end_input(&self, attempt: u64, roles: &[String]) {
+        if let Some(feeds) = &self.0.plan.feeds {
+            feeds.end_input(attempt, roles);
+        }
+    }
 }
 
 impl DataflowTask {
@@ -176,17 +192,17 @@ impl DataflowTask {
     }
 
     /// One attempt, from its first moment to its last.
-    fn conduct(&self, teller: DataflowTeller) {
-        match self.start() {
-            Ok(Some(running)) => self.see_through(running, teller),
+    fn conduct(&self, attempt: u64, teller: DataflowTeller) {
+        match self.start(attempt) {
+            Ok(Some(running)) => self.see_through(attempt, running, teller),
             Ok(None) => teller.ended(DataflowEnd::Stopped, HowFar::default()),
             Err(fault) => teller.ended(DataflowEnd::Failed(fault), HowFar::default()),
         }
     }
 
     /// Nothing where it was ended before it began.
-    fn start(&self) -> Result<Option<Running>, DataflowFault> {
-        let graph = (self.plan.make)().map_err(|failure| fault(&failure, None))?;
+    fn start(&self, attempt: u64) -> Result<Option<Running>, DataflowFault> {
+        let graph = (self.plan.make)(attempt).map_err(|failure| fault(&failure, None))?;
         if self.control().way.is_some() {
             return Ok(None);
         }
@@ -200,7 +216,7 @@ impl DataflowTask {
         Ok(Some(running))
     }
 
-    fn see_through(&self, running: Running, teller: DataflowTeller) {
+    fn see_through(&self, attempt: u64, running: Running, teller: DataflowTeller) {
         let handle = running.handle();
         let began = Instant::now();
         teller.started();
@@ -210,6 +226,7 @@ impl DataflowTask {
             let _ = sender.send(running.wait());
         });
         let mut noted = HashSet::new();
+        let mut ended_inputs = BTreeSet::new();
         let outcome = loop {
             let next = ended.recv_timeout(TELLS_EVERY);
             for note in (self.plan.notes)() {
@@ -217,17 +234,41 @@ impl DataflowTask {
                     teller.note(note);
                 }
             }
+            for role in self.ended_inputs(attempt) {
+                if ended_inputs.insert(role.clone()) {
+                    teller.input_ended(role);
+                }
+            }
             match next {
                 Ok(outcome) => break outcome,
-                Err(RecvTimeoutError::Timeout) => teller.progress(how_far(began, &handle)),
+                Err(RecvTimeoutError::Timeout) => {
+                    teller.progress(self.how_far(attempt, began, &handle));
+                }
                 // It has panicked: the teller says so.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         };
         let _it_has_ended = waiter.join();
-        let how_far = how_far(began, &handle);
+        let how_far = self.how_far(attempt, began, &handle);
         self.control().handle = None;
         teller.ended(self.end_of(outcome), how_far);
+    }
+
+    fn ended_inputs(&self, attempt: u64) -> BTreeSet<String> {
+        let feeds = self.plan.feeds.as_ref();
+        feeds
+            .map(|feeds| feeds.ended_inputs(attempt))
+            .unwrap_or_default()
+    }
+
+    fn how_far(&self, attempt: u64, began: Instant, handle: &Handle) -> HowFar {
+        let feeds = self.plan.feeds.iter();
+        let feeds = feeds.flat_map(|feeds| feeds.readings(attempt));
+        HowFar {
+            running: began.elapsed(),
+            operators: handle.progress().iter().map(operator).collect(),
+            feeds: feeds.map(feed).collect(),
+        }
     }
 
     fn end_of(&self, outcome: Result<Vec<Progress>, Error>) -> DataflowEnd {
@@ -266,11 +307,20 @@ fn operator_of(error: &Error) -> Option<String> {
     }
 }
 
-fn how_far(began: Instant, handle: &Handle) -> HowFar {
-    HowFar {
-        running: began.elapsed(),
-        operators: handle.progress().iter().map(operator).collect(),
-        feeds: Vec::new(),
+fn feed(reading: FeedReading) -> FeedProgress {
+    let channel = &reading.channel;
+    FeedProgress {
+        rows: reading.rows,
+        bytes: reading.bytes,
+        answered: reading.answered,
+        pass: reading.pass,
+        ring_bytes: channel.input_bytes,
+        occupied_bytes: channel.occupied,
+        held_bytes: channel.held,
+        dataflow_waited_us: microseconds(channel.host_waited),
+        node_waited_us: microseconds(channel.node_waited),
+        ended: reading.ended,
+        node: Some(to_wire(&NodeId::new(reading.role, reading.index))),
     }
 }
 
@@ -402,7 +452,8 @@ mod tests {
 
     fn executor(make: impl Fn() -> Result<Graph, Failure> + Send + Sync + 'static) -> Executor {
         Executor::new(DataflowPlan {
-            make: Arc::new(make),
+            make: Arc::new(move |_| make()),
+            feeds: None,
             notes: Arc::new(Vec::new),
             threads: Some(1),
         })
@@ -464,7 +515,8 @@ mod tests {
             then: Then::Wait,
         };
         let executor = Executor::new(DataflowPlan {
-            make: Arc::new(move || Ok(graph(&rows))),
+            make: Arc::new(move |_| Ok(graph(&rows))),
+            feeds: None,
             notes: Arc::new(move || notes.clone()),
             threads: Some(1),
         });

@@ -53,7 +53,7 @@ impl Plan {
         let Ok(drawn) = &drawn else {
             return written(shown).map(|_| checking::exit_of(found));
         };
-        let graph = drawn.dataflow.as_ref().map(forebay_runtime::Plan::graph);
+        let graph = drawn.dataflow.as_ref().map(|plan| plan.graph(0));
         let graph = graph
             .transpose()
             .map_err(|error| Failure::from_input(error.as_ref()))?;

@@ -53,7 +53,7 @@ fn streams(runtime: &Runtime) -> (TempDir, Plan) {
 }
 
 fn run(plan: &Plan) -> Vec<Progress> {
-    let graph = plan.graph().unwrap_or_else(|error| panic!("{error}"));
+    let graph = plan.graph(1).unwrap_or_else(|error| panic!("{error}"));
     let options = Options {
         threads: 2,
         ..Options::default()
@@ -139,7 +139,7 @@ fn nobody_reads_columns_that_nobody_wants() {
     let plan = planned(&job(&document(text, folder.path())), &runtime)
         .plan
         .expect("it is right");
-    let source = plan.graph().unwrap().describe().swap_remove(0);
+    let source = plan.graph(1).unwrap().describe().swap_remove(0);
     let schema = source.schema.expect("a source has columns");
     let names: Vec<_> = schema
         .fields()

@@ -145,7 +145,7 @@ fn simulated(plan: &Plan, rows: &[(&str, RecordBatch)], seed: u64) -> Vec<Vec<Re
         };
         streams.insert((*name).to_owned(), stream);
     }
-    plan.transform(&mut graph, &mut streams)
+    plan.transform(&mut graph, &mut streams, 1)
         .unwrap_or_else(|error| panic!("{error}"));
     let came = SINKS.map(|(input, _)| collected(&mut graph, &streams[input]));
     let simulation = graph.simulate(seed, None).expect("it starts");

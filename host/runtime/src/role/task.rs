@@ -1,0 +1,703 @@
+//! The task of one node.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::mem;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+use arrow_select::concat::concat_batches;
+use async_trait::async_trait;
+use forebay_channel::{
+    Body, Columns, FLAG_CONTINUES, FLAG_PADDING, Header, Kind, UntrustedRecord, read_body,
+};
+use forebay_dataflow::{Cause, Cut, Operator, Output, TaskContext};
+
+use super::fed::Fed;
+use super::feeds::Feeds;
+use super::node::{Event, Node};
+use super::pending::{Done, Pending, Written};
+use super::siblings::{Phase, Siblings};
+use super::spool::{Spool, Spooled};
+
+/// How long a barrier waits for the node to be done with what was before it.
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(60);
+/// How often a task at the end of its input looks whether its node has read all of it: reading rings no bell.
+const LOOKS_EVERY: Duration = Duration::from_millis(5);
+
+/// Why a node's answers are none, or its rows cannot be sent.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("`{node}` answers, but the job file names no `output` of role `{role}`")]
+    Uninvited { node: String, role: String },
+    #[error("`{node}` answers with other columns than the `output` of role `{role}`")]
+    OtherColumns { node: String, role: String },
+    #[error("`{node}` answers record {answers}, which waits for no answer")]
+    Unasked { node: String, answers: u64 },
+    #[error("`{node}` answers {answered} rows with {results}")]
+    OtherRows {
+        node: String,
+        answered: usize,
+        results: usize,
+    },
+    #[error("`{node}` has closed its feed and left {rows} rows without an answer")]
+    Unanswered { node: String, rows: usize },
+    #[error("`{node}` has written a record that only the host writes")]
+    Foreign { node: String },
+    #[error(
+        "{what} of {bytes} bytes for `{node}` is more than a quarter of its ring: raise `roles.{role}.input_ring` to {wanted} MiB"
+    )]
+    TooLarge {
+        what: &'static str,
+        node: String,
+        role: String,
+        bytes: usize,
+        wanted: usize,
+    },
+}
+
+/// What a task works on next.
+enum Work {
+    Event(Result<Event, Cause>),
+    /// Rows that another task has passed on.
+    Inbox(RecordBatch),
+    /// Only to look whether there is an end.
+    Nothing,
+}
+
+pub(crate) struct RoleTask {
+    fed: Arc<Fed>,
+    node: Node,
+    siblings: Arc<Siblings>,
+    context: TaskContext,
+    pending: Pending,
+    /// Rows that its node does not want any more, for others.
+    rest: VecDeque<RecordBatch>,
+    /// Rows of all passes but the last.
+    spool: Option<Spool>,
+    work: Option<Work>,
+    pass: u32,
+    rows: u64,
+    barrier: u64,
+    echoed: u64,
+    /// Event time that the node was not told yet.
+    watermark: Option<i64>,
+    /// Event time behind this operator, and as far as it was said.
+    passed: i64,
+    said: i64,
+    has_announced_results: bool,
+    is_ending: bool,
+    sent_end: bool,
+}
+
+impl RoleTask {
+    pub(crate) fn new(
+        fed: Arc<Fed>,
+        feeds: &Feeds,
+        siblings: Arc<Siblings>,
+        fed_by: u64,
+        spill: &Path,
+        context: TaskContext,
+    ) -> Result<Self, Cause> {
+        let seat = feeds.seat(&fed.role, context.task, fed_by);
+        let spool =
+            (fed.passes > 1).then(|| Spool::new(spill, fed.view.schema(), fed.runtime.clone()));
+        Ok(Self {
+            node: Node::new(seat, fed.runtime.clone()),
+            siblings,
+            pending: Pending::default(),
+            rest: VecDeque::new(),
+            spool: spool.transpose()?,
+            work: None,
+            pass: 0,
+            rows: 0,
+            barrier: 0,
+            echoed: 0,
+            watermark: None,
+            passed: i64::MIN,
+            said: i64::MIN,
+            has_announced_results: false,
+            is_ending: false,
+            sent_end: false,
+            fed,
+            context,
+        })
+    }
+
+    fn task(&self) -> usize {
+        self.context.task
+    }
+
+    fn answers(&self) -> bool {
+        self.fed.results.is_some()
+    }
+
+    fn name(&self) -> String {
+        self.node.seat.node()
+    }
+
+    fn drop_rows(&self, rows: usize) {
+        self.context
+            .counters
+            .dropped
+            .fetch_add(rows as u64, Relaxed);
+    }
+
+    // -------------------------------------------------------------------------------------------------------- to the node
+
+    /// Rows of the input, however many.
+    async fn feed(&mut self, batch: RecordBatch, output: &mut Output<'_>) -> Result<(), Cause> {
+        for start in (0..batch.num_rows()).step_by(self.fed.rows) {
+            let rows = self.fed.rows.min(batch.num_rows() - start);
+            let part = batch.slice(start, rows);
+            if self.node.has_ended() {
+                self.pass_on(part).await?;
+                continue;
+            }
+            let seen = self.fed.view.of(&part)?;
+            match &mut self.spool {
+                Some(spool) => {
+                    spool.keep(&seen).await?;
+                    self.write(&seen, None, output).await?;
+                }
+                None => self.write(&seen, Some(part), output).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// One batch as the node sees it; `batch` is what others get of it if the node does not.
+    async fn write(
+        &mut self,
+        seen: &RecordBatch,
+        batch: Option<RecordBatch>,
+        output: &mut Output<'_>,
+    ) -> Result<(), Cause> {
+        let sequences = self.write_parts(seen, output).await?;
+        let Some(sequences) = sequences.filter(|_| !self.node.has_ended()) else {
+            return self.keep_for_others(seen.num_rows(), batch);
+        };
+        self.pending.push(Written {
+            sequences,
+            position: self.node.position(),
+            batch,
+            rows: seen.num_rows(),
+            results: Vec::new(),
+            is_answered: false,
+        });
+        if !self.answers() {
+            self.pending.forget_read(self.node.read());
+        }
+        Ok(())
+    }
+
+    /// As few records as the ring takes. Their numbers; `None`: the node has ended before the last one.
+    async fn write_parts(
+        &mut self,
+        seen: &RecordBatch,
+        output: &mut Output<'_>,
+    ) -> Result<Option<RangeInclusive<u64>>, Cause> {
+        // Whatever size a body has, first there must be a channel.
+        if !self.room(0, output).await? {
+            return Ok(None);
+        }
+        self.announce(seen, output).await?;
+        self.tell_watermark(output).await?;
+        let mut rest = VecDeque::from([seen.clone()]);
+        let mut sequences = None;
+        while let Some(part) = rest.pop_front() {
+            let Some(columns) = self.node.columns().cloned() else {
+                return Ok(None);
+            };
+            let body = Body::new(&columns, &part)?;
+            if body.bytes() > self.node.body_bytes_max() && part.num_rows() > 1 {
+                let half = part.num_rows() / 2;
+                rest.push_front(part.slice(half, part.num_rows() - half));
+                rest.push_front(part.slice(0, half));
+                continue;
+            }
+            self.check_size("a row", body.bytes())?;
+            if !self.room(body.bytes(), output).await? {
+                return Ok(None);
+            }
+            self.rows += part.num_rows() as u64;
+            let header = self.header_of(&part);
+            let last = self.node.put_rows(header, &body, !rest.is_empty())?;
+            let first = sequences
+                .as_ref()
+                .map_or(last, |all: &RangeInclusive<u64>| *all.start());
+            sequences = Some(first..=last);
+            self.count(part.num_rows(), body.bytes());
+        }
+        Ok(sequences)
+    }
+
+    /// Tells the node of its columns, where they are new.
+    async fn announce(&mut self, seen: &RecordBatch, output: &mut Output<'_>) -> Result<(), Cause> {
+        let Some(columns) = self.node.new_columns(Columns::of(seen)) else {
+            return Ok(());
+        };
+        let body = columns.encode()?;
+        self.check_size("the schema with its dictionaries", body.len())?;
+        if self.room(body.len(), output).await? {
+            self.node.announce(columns, &body)?;
+        }
+        Ok(())
+    }
+
+    fn check_size(&mut self, what: &'static str, bytes: usize) -> Result<(), Cause> {
+        if bytes <= self.node.body_bytes_max() {
+            return Ok(());
+        }
+        Err(Fault::TooLarge {
+            what,
+            node: self.name(),
+            role: self.fed.role.clone(),
+            bytes,
+            wanted: (4 * bytes).div_ceil(1 << 20) + 1,
+        }
+        .into())
+    }
+
+    fn header_of(&self, part: &RecordBatch) -> Header {
+        let is_padded = self.fed.pads(part);
+        Header {
+            rows: u32::try_from(part.num_rows()).unwrap_or(u32::MAX),
+            pass: self.pass,
+            flags: if is_padded { FLAG_PADDING } else { 0 },
+            source_offset: self.rows,
+            checkpoint: self.barrier,
+            ..Header::new(Kind::Data)
+        }
+    }
+
+    fn count(&self, rows: usize, bytes: usize) {
+        let counts = &self.node.seat.counts;
+        counts.rows.fetch_add(rows as u64, Relaxed);
+        counts.bytes.fetch_add(bytes as u64, Relaxed);
+        counts.pass.store(self.pass, Relaxed);
+    }
+
+    async fn tell_watermark(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
+        let Some(at) = self
+            .watermark
+            .take()
+            .filter(|at| (i64::MIN + 1..i64::MAX).contains(at))
+        else {
+            return Ok(());
+        };
+        self.mark(Header::new(Kind::Watermark), &at.to_le_bytes(), output)
+            .await
+    }
+
+    /// Writes a record that has no rows, unless the node has ended.
+    async fn mark(
+        &mut self,
+        header: Header,
+        body: &[u8],
+        output: &mut Output<'_>,
+    ) -> Result<(), Cause> {
+        if self.room(body.len(), output).await? {
+            self.node
+                .put(header, body.len(), |room| room.copy_from_slice(body))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for room for such a body, and hears what the node says meanwhile; `false`: the node reads no more.
+    async fn room(&mut self, bytes: usize, output: &mut Output<'_>) -> Result<bool, Cause> {
+        while !self.node.has_ended() {
+            let node = &mut self.node;
+            match poll_fn(|context| node.poll(Some(bytes), context)).await? {
+                Event::Room => return Ok(true),
+                Event::Record(record) => self.hear(&record, output).await?,
+            }
+        }
+        Ok(false)
+    }
+
+    // ------------------------------------------------------------------------------------------------------ from the node
+
+    async fn hear(
+        &mut self,
+        record: &UntrustedRecord,
+        output: &mut Output<'_>,
+    ) -> Result<(), Cause> {
+        match record.header().kind {
+            Kind::Schema => self.hear_schema(record)?,
+            Kind::Data => self.hear_answer(record)?,
+            Kind::Barrier => self.echoed = self.echoed.max(record.header().checkpoint),
+            Kind::End => self.hear_end(record.header().answers)?,
+            // Why, its agent hears.
+            Kind::Error => {}
+            Kind::Pad | Kind::Watermark | Kind::PassEnd => {
+                return Err(Fault::Foreign { node: self.name() }.into());
+            }
+        }
+        self.emit_done(output).await
+    }
+
+    fn hear_schema(&mut self, record: &UntrustedRecord) -> Result<(), Cause> {
+        let (node, role) = (self.name(), self.fed.role.clone());
+        let Some(results) = &self.fed.results else {
+            return Err(Fault::Uninvited { node, role }.into());
+        };
+        if record.copied() != *results.encoded {
+            return Err(Fault::OtherColumns { node, role }.into());
+        }
+        self.has_announced_results = true;
+        Ok(())
+    }
+
+    fn hear_answer(&mut self, record: &UntrustedRecord) -> Result<(), Cause> {
+        let (node, role) = (self.name(), self.fed.role.clone());
+        let header = *record.header();
+        let results = self
+            .fed
+            .results
+            .as_ref()
+            .filter(|_| self.has_announced_results);
+        let Some(results) = results else {
+            return Err(Fault::Uninvited { node, role }.into());
+        };
+        let answers = header.answers;
+        let Some(written) = self.pending.unanswered(answers) else {
+            return Err(Fault::Unasked { node, answers }.into());
+        };
+        let rows = written.answered_rows() + header.rows as usize;
+        let continues = header.flags & FLAG_CONTINUES != 0;
+        if rows > written.rows || !continues && rows < written.rows {
+            return Err(Fault::OtherRows {
+                node,
+                answered: written.rows,
+                results: rows,
+            }
+            .into());
+        }
+        let batch = read_body(
+            &results.columns,
+            header.rows as usize,
+            &record.copied_buffer(),
+        )?;
+        written.results.push(batch);
+        if continues {
+            return Ok(());
+        }
+        written.is_answered = true;
+        let sequences = written.sequences.clone();
+        self.node
+            .seat
+            .counts
+            .answered
+            .fetch_add(rows as u64, Relaxed);
+        self.node.answered(sequences)
+    }
+
+    /// The node reads no more: it was sent the end and has read all, or it has closed its feed.
+    fn hear_end(&mut self, delivered: u64) -> Result<(), Cause> {
+        self.node.end();
+        self.node.seat.counts.ended.store(true, Relaxed);
+        let mut unanswered = 0;
+        for written in mem::take(&mut self.pending).take_rows() {
+            if *written.sequences.end() > delivered {
+                self.keep_for_others(written.rows, written.batch)?;
+            } else if self.answers() && !written.is_answered {
+                unanswered += written.rows;
+            }
+        }
+        if unanswered > 0 {
+            return Err(Fault::Unanswered {
+                node: self.name(),
+                rows: unanswered,
+            }
+            .into());
+        }
+        if !self.sent_end {
+            self.siblings.enter(self.task(), Phase::Closed);
+        }
+        Ok(())
+    }
+
+    fn keep_for_others(&mut self, rows: usize, batch: Option<RecordBatch>) -> Result<(), Cause> {
+        match batch.filter(|_| self.siblings.passes_rows_on() && !self.sent_end) {
+            Some(batch) => self.rest.push_back(batch),
+            None => self.drop_rows(rows),
+        }
+        Ok(())
+    }
+
+    async fn emit_done(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
+        while let Some(done) = self.pending.pop_done() {
+            match done {
+                Done::Watermark(at) => self.passed = at,
+                Done::Rows(written) => {
+                    if let Some(rows) = self.fed.joined(written.batch, &written.results)? {
+                        output.emit(rows).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // ---------------------------------------------------------------------------------------------------- among its siblings
+
+    async fn pass_on(&mut self, batch: RecordBatch) -> Result<(), Cause> {
+        let (siblings, task) = (self.siblings.clone(), self.task());
+        let passed = poll_fn(|context| siblings.poll_pass_on(task, &batch, context)).await?;
+        if passed.is_none() {
+            self.drop_rows(batch.num_rows());
+        }
+        Ok(())
+    }
+
+    async fn pass_on_rest(&mut self) -> Result<(), Cause> {
+        while let Some(batch) = self.rest.pop_front() {
+            self.pass_on(batch).await?;
+        }
+        Ok(())
+    }
+
+    fn poll_task(&mut self, context: &mut Context<'_>) -> Poll<Work> {
+        if let Poll::Ready(event) = self.node.poll(None, context) {
+            return Poll::Ready(Work::Event(event));
+        }
+        let is_over = !self.siblings.passes_rows_on() && self.siblings.is_over();
+        let wakes = self.siblings.poll_inbox(self.task(), context);
+        if let Poll::Ready(batch) = wakes {
+            return Poll::Ready(Work::Inbox(batch));
+        }
+        if !self.is_ending && (is_over || self.node.seat.is_ending(context)) {
+            self.is_ending = true;
+            return Poll::Ready(Work::Nothing);
+        }
+        if !self.rest.is_empty() || self.passed > self.said {
+            return Poll::Ready(Work::Nothing);
+        }
+        Poll::Pending
+    }
+
+    async fn perform(&mut self, work: Work, output: &mut Output<'_>) -> Result<(), Cause> {
+        match work {
+            Work::Event(event) => {
+                if let Event::Record(record) = event? {
+                    self.hear(&record, output).await?;
+                }
+            }
+            Work::Inbox(batch) => {
+                self.siblings.enter(self.task(), self.phase());
+                self.feed(batch, output).await?;
+            }
+            Work::Nothing => {}
+        }
+        self.pass_on_rest().await
+    }
+
+    fn phase(&self) -> Phase {
+        if self.node.has_ended() {
+            Phase::Closed
+        } else {
+            Phase::Feeding
+        }
+    }
+
+    /// Works on what comes until this is so. It is looked at anew from time to time.
+    async fn until(
+        &mut self,
+        output: &mut Output<'_>,
+        mut is_so: impl FnMut(&mut Self) -> bool,
+    ) -> Result<(), Cause> {
+        let clock = self.context.clock.clone();
+        while !is_so(self) {
+            let look_at = clock.now() + LOOKS_EVERY;
+            let work = poll_fn(|context| match self.poll_task(context) {
+                Poll::Ready(work) => Poll::Ready(work),
+                Poll::Pending => clock.poll_at(look_at, context).map(|()| Work::Nothing),
+            });
+            let work = work.await;
+            self.perform(work, output).await?;
+        }
+        Ok(())
+    }
+
+    /// Until nobody has rows that this node might get.
+    async fn drain(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
+        self.until(output, |task| {
+            let phase = if task.node.has_ended() {
+                Phase::Gone
+            } else if task.node.has_read_all() {
+                Phase::Drained
+            } else {
+                Phase::Feeding
+            };
+            task.siblings.enter(task.task(), phase);
+            task.siblings.are_drained()
+        })
+        .await
+    }
+
+    // ------------------------------------------------------------------------------------------------------------ the end
+
+    async fn end_pass(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
+        let header = Header {
+            pass: self.pass,
+            ..Header::new(Kind::PassEnd)
+        };
+        self.mark(header, &[], output).await
+    }
+
+    async fn next_passes(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
+        let Some(spool) = self.spool.take() else {
+            return Ok(());
+        };
+        let mut kept = spool.complete().await?;
+        while self.pass + 1 < self.fed.passes && !self.node.has_ended() && !self.is_ending {
+            self.pass += 1;
+            self.feed_again(&mut kept, output).await?;
+            self.end_pass(output).await?;
+            kept.begin_again().await?;
+        }
+        Ok(())
+    }
+
+    async fn feed_again(
+        &mut self,
+        kept: &mut Spooled,
+        output: &mut Output<'_>,
+    ) -> Result<(), Cause> {
+        while let Some(seen) = kept.next().await? {
+            if self.node.has_ended() {
+                self.drop_rows(seen.num_rows());
+                continue;
+            }
+            self.write(&seen, None, output).await?;
+        }
+        Ok(())
+    }
+
+    /// The end goes to the node, and comes back when it is done with everything.
+    async fn send_end(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
+        if !self.node.has_ended() && self.room(24, output).await? {
+            self.sent_end = true;
+            let said = self.node.tally();
+            self.node.put(Header::new(Kind::End), said.len(), |room| {
+                room.copy_from_slice(&said);
+            })?;
+        }
+        let phase = if self.sent_end {
+            Phase::Ended
+        } else {
+            Phase::Gone
+        };
+        self.siblings.enter(self.task(), phase);
+        if self.siblings.have_ended() {
+            self.node.seat.input_has_ended();
+        }
+        while !self.node.has_ended() {
+            let node = &mut self.node;
+            if let Event::Record(record) = poll_fn(|context| node.poll(None, context)).await? {
+                self.hear(&record, output).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Operator for RoleTask {
+    async fn process(
+        &mut self,
+        _: usize,
+        batch: RecordBatch,
+        output: &mut Output<'_>,
+    ) -> Result<(), Cause> {
+        self.pass_on_rest().await?;
+        self.feed(batch, output).await
+    }
+
+    async fn watermark(&mut self, at: i64, _: &mut Output<'_>) -> Result<i64, Cause> {
+        self.watermark = Some(at);
+        if !self.answers() || self.pending.is_empty() {
+            self.passed = self.passed.max(at);
+        } else {
+            self.pending.push_watermark(at);
+        }
+        self.said = self.passed;
+        Ok(self.passed)
+    }
+
+    fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.poll_task(context).map(|work| self.work = Some(work))
+    }
+
+    async fn work(&mut self, output: &mut Output<'_>) -> Result<Option<i64>, Cause> {
+        if let Some(work) = self.work.take() {
+            self.perform(work, output).await?;
+        }
+        let is_news = self.passed > self.said;
+        self.said = self.passed;
+        Ok(is_news.then_some(self.passed))
+    }
+
+    /// The node has finished everything before the barrier when it sends it back.
+    async fn barrier(&mut self, barrier: u64, output: &mut Output<'_>) -> Result<Cut, Cause> {
+        let clock = self.context.clock.clone();
+        let give_up_at = clock.now() + ACKNOWLEDGE_WITHIN;
+        self.barrier = barrier;
+        self.siblings.reach(self.task(), barrier);
+        self.until(output, |task| {
+            task.siblings.have_reached(barrier) || task.context.clock.now() >= give_up_at
+        })
+        .await?;
+        let header = Header {
+            checkpoint: barrier,
+            ..Header::new(Kind::Barrier)
+        };
+        self.until(output, |task| {
+            task.node.has_channel() || task.context.clock.now() >= give_up_at
+        })
+        .await?;
+        if !self.node.has_channel() {
+            return Ok(Cut::GivenUp);
+        }
+        self.mark(header, &[], output).await?;
+        self.until(output, |task| {
+            let is_done = task.echoed >= barrier || task.node.has_ended();
+            is_done || task.context.clock.now() >= give_up_at
+        })
+        .await?;
+        let is_clean = self.echoed >= barrier || self.node.has_ended() && self.rest.is_empty();
+        Ok(if is_clean { Cut::Clean } else { Cut::GivenUp })
+    }
+
+    fn has_enough(&self) -> bool {
+        self.is_ending || self.node.has_ended() && self.siblings.is_over()
+    }
+
+    async fn end(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
+        self.pass_on_rest().await?;
+        self.tell_watermark(output).await?;
+        if self.siblings.passes_rows_on() && self.fed.passes == 1 && !self.is_ending {
+            self.drain(output).await?;
+        }
+        if !self.node.has_ended() {
+            self.end_pass(output).await?;
+        }
+        self.next_passes(output).await?;
+        self.send_end(output).await
+    }
+}
+
+/// The rows of a batch with what a node has answered, side by side.
+pub(crate) fn in_one(results: &[RecordBatch]) -> Result<Option<RecordBatch>, Cause> {
+    Ok(match results {
+        [] => None,
+        [one] => Some(one.clone()),
+        [first, ..] => Some(concat_batches(&first.schema(), results)?),
+    })
+}
