@@ -36,18 +36,45 @@ def python_of(environment: str | None) -> str:
     return str(pathlib.Path(folder) / environment / "bin" / "python")
 
 
+PRELUDE = """
+import pathlib, sys, threading, time
+import forebay
+
+node = forebay.node()
+feed = node.feed
+folder = pathlib.Path({folder!r})
+
+def shared(address):
+    '''Whether it lies in memory that the host shares.'''
+    for line in open("/proc/self/maps"):
+        begin, end = (int(part, 16) for part in line.split()[0].split("-"))
+        if begin <= address < end:
+            return "/memfd:" in line
+
+def until(condition):
+    limit = time.monotonic() + 50
+    while not condition():
+        assert time.monotonic() < limit, "it never was"
+        time.sleep(0.005)
+"""
+
+
 class Fed(Agent):
-    """Starts a script as a node that is fed with these steps: see `plan.rs` of the feeder. The script has `node`, `feed` and `folder`."""
+    """Starts a script as a node that is fed with these steps: see `plan.rs` of the feeder. The script has what the prelude gives it."""
 
     def __init__(self, script: str, *steps: dict, environment: str | None = None, parameters: dict[str, str] | None = None, **plan):
         self._temporary = tempfile.TemporaryDirectory()
         self.folder = pathlib.Path(self._temporary.name)
         self._report = self.folder / "report.json"
-        plan = {"report": str(self._report), "steps": steps, **plan}
-        begin = f"import forebay\nnode = forebay.node()\nfeed = node.feed\nfolder = {str(self.folder)!r}\n"
-        arguments = [program(), json.dumps(plan), python_of(environment), "-W", "default::RuntimeWarning", "-c"]
+        plan = {"report": str(self._report), "steps": [self._placed(step) for step in steps], **plan}
+        begin = PRELUDE.format(folder=str(self.folder))
+        arguments = [program(), json.dumps(plan), python_of(environment), "-c"]
         super().__init__(begin + textwrap.dedent(script), arguments=arguments)
         self.pid = self.welcome(parameters=parameters or {})[2][0]
+
+    def _placed(self, step: dict) -> dict:
+        """Files are in the folder of the test."""
+        return {key: str(self.folder / value) if key == "wait_for_file" else value for key, value in step.items()}
 
     def __exit__(self, *arguments):
         super().__exit__(*arguments)

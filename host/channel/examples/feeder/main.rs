@@ -104,7 +104,7 @@ impl Feeder {
             paused: None,
             is_over: false,
             report: json!({
-                "sent": [], "came": [], "answers": [], "barriers": [], "end": null, "error": null, "fault": null, "code": null,
+                "sent": [], "came": [], "answers": [], "barriers": [], "end": null, "error": null, "fault": null, "code": null, "gone": false,
             }),
         }
     }
@@ -115,6 +115,7 @@ impl Feeder {
             if let Some(status) = child.try_wait()? {
                 self.exchange();
                 self.report["code"] = json!(status.code());
+                self.report["gone"] = json!(self.is_gone());
                 return Ok(());
             }
             self.exchange();
@@ -124,6 +125,20 @@ impl Feeder {
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         }
+    }
+
+    /// Whether the node has hung up. What is in the socket comes first.
+    fn is_gone(&self) -> bool {
+        let Some(host) = &self.host else {
+            return false;
+        };
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(5) {
+            if host.link.wait(POLL).is_err() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Writes and reads what can be.
@@ -314,6 +329,9 @@ impl Feeder {
 
     fn make_data(&mut self, data: &Data) -> Result<()> {
         let columns = Arc::new(self.columns.clone().ok_or("data without a schema")?);
+        if data.rows == 0 {
+            return self.make_parts(&columns, &[(0, 0)], data.pass);
+        }
         let mut left = data.rows;
         while left > 0 {
             let rows = left.min(data.batch);
