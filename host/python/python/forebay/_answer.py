@@ -75,6 +75,8 @@ class _Wanted:
         numpy, dtype = self._numpy, self._dtype
         if array.size == 0 or (valid is not None and not valid.any()):
             return numpy.zeros(array.shape, dtype)
+        if array.dtype == object:
+            return self._cast_objects(array)
         if array.dtype.kind in "iu" and dtype.kind in "iu":
             limits = numpy.iinfo(dtype)
             if int(array.min()) < limits.min or int(array.max()) > limits.max:
@@ -85,6 +87,15 @@ class _Wanted:
         elif not numpy.can_cast(array.dtype, dtype, "same_kind"):
             raise self.refusal(array, f"dtype {dtype}")
         return array.astype(dtype)
+
+    def _cast_objects(self, array: Any) -> Any:
+        """Dates and spans of Python are objects to numpy; other objects are nothing that is wanted."""
+        if self._dtype.kind not in "mM":
+            raise self.refusal(array, f"dtype {self._dtype}")
+        try:
+            return array.astype(self._dtype)
+        except (TypeError, ValueError):
+            raise self.refusal(array, f"dtype {self._dtype}") from None
 
     def refusal(self, array: Any, wanted: str) -> ValueError:
         return ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,9 +69,16 @@ def tf_dataset(batches: Any, choice: Choice) -> Any:
 
     def elements() -> Iterator[Any]:
         for batch in batches:
-            yield choice.element(batch, batch.numpy, _weights)
+            yield choice.element(batch, functools.partial(_without_nulls, batch), _weights)
 
     return tensorflow.data.Dataset.from_generator(elements, output_signature=spec)
+
+
+def _without_nulls(batch: Batch, name: str) -> Any:
+    array = batch.numpy(name)
+    if array.dtype == object and None in array:
+        raise ValueError(f"the column `{name}` has nulls, which TensorFlow does not have: fill it in SQL, COALESCE({name}, ...)")
+    return array
 
 
 def _spec(tensorflow: Any, name: str, layouts: dict[str, Any]) -> Any:
