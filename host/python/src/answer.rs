@@ -56,6 +56,7 @@ impl Results {
 
     /// A column of plain elements: their memory, and for each a byte that is 0 where it is null.
     #[pyo3(signature = (index, elements, valid))]
+    #[expect(clippy::needless_pass_by_value, reason = "pyo3 wants it so")]
     fn plain(
         &self,
         py: Python<'_>,
@@ -135,6 +136,7 @@ impl Results {
 
     /// Raises where the names of an answer are not those of the results.
     #[pyo3(name = "check_names")]
+    #[expect(clippy::needless_pass_by_value, reason = "pyo3 wants it so")]
     fn check_names_(&self, given: Vec<String>) -> PyResult<()> {
         let given: Vec<_> = given.iter().map(String::as_str).collect();
         check_names(&self.schema, &given)
@@ -157,13 +159,25 @@ impl Results {
 }
 
 fn check_names(schema: &SchemaRef, given: &[&str]) -> PyResult<()> {
-    let wanted: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let wanted: Vec<_> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
     let named = |names: &[&str]| {
         let names = names.iter().map(|name| format!("`{name}`"));
         names.collect::<Vec<_>>().join(", ")
     };
-    let missing: Vec<_> = wanted.iter().copied().filter(|name| !given.contains(name)).collect();
-    let surplus: Vec<_> = given.iter().copied().filter(|name| !wanted.contains(name)).collect();
+    let missing: Vec<_> = wanted
+        .iter()
+        .copied()
+        .filter(|name| !given.contains(name))
+        .collect();
+    let surplus: Vec<_> = given
+        .iter()
+        .copied()
+        .filter(|name| !wanted.contains(name))
+        .collect();
     if missing.is_empty() && surplus.is_empty() {
         return Ok(());
     }
@@ -198,7 +212,8 @@ fn plain(field: &Field, elements: Vec<u8>, valid: Option<&[u8]>) -> Result<Array
     let rows = elements.len() / layout.width / layout.elements().max(1);
     let valid = valid.map(layout::bits);
     let data = nested(field.data_type(), rows, &Elements { elements, valid });
-    data.map(make_array).map_err(|error| format!("the column `{}`: {error}", field.name()))
+    data.map(make_array)
+        .map_err(|error| format!("the column `{}`: {error}", field.name()))
 }
 
 struct Elements {
@@ -208,24 +223,22 @@ struct Elements {
 
 fn nested(kind: &DataType, rows: usize, elements: &Elements) -> Result<ArrayData, String> {
     let builder = ArrayDataBuilder::new(kind.clone()).len(rows);
-    let builder = match kind {
-        DataType::FixedSizeList(field, length) => {
-            let length = usize::try_from(*length).unwrap_or(0);
-            let inner = nested(field.data_type(), rows * length, elements)?;
-            if !field.is_nullable() && inner.null_count() > 0 {
-                return Err(format!("it has {} nulls, and there may be none", inner.null_count()));
-            }
-            builder.add_child_data(inner)
+    let builder = if let DataType::FixedSizeList(field, length) = kind {
+        let length = usize::try_from(*length).unwrap_or(0);
+        let inner = nested(field.data_type(), rows * length, elements)?;
+        let nulls = inner.null_count();
+        if !field.is_nullable() && nulls > 0 {
+            return Err(format!("it has {nulls} nulls, and there may be none"));
         }
-        _ => {
-            let valid = elements.valid.clone().map(NullBuffer::new);
-            let values = match kind {
-                DataType::Boolean => layout::bits(&elements.elements).into_inner(),
-                _ => Buffer::from_slice_ref(&elements.elements),
-            };
-            let nulls = valid.filter(|valid| valid.null_count() > 0);
-            builder.add_buffer(values).nulls(nulls)
-        }
+        builder.add_child_data(inner)
+    } else {
+        let values = match kind {
+            DataType::Boolean => layout::bits(&elements.elements).into_inner(),
+            _ => Buffer::from_slice_ref(&elements.elements),
+        };
+        let nulls = elements.valid.clone().map(NullBuffer::new);
+        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
+        builder.add_buffer(values).nulls(nulls)
     };
     builder.build().map_err(|error| error.to_string())
 }
@@ -240,11 +253,15 @@ fn recast(data: ArrayData, field: &Field) -> Option<ArrayData> {
     let inner: Vec<&Field> = match (wanted, data.data_type()) {
         (wanted, found) if wanted == found => return Some(data),
         (FixedSizeList(field, wanted), FixedSizeList(_, found)) if wanted == found => vec![field],
-        (List(field), List(_)) | (LargeList(field), LargeList(_)) => vec![field],
-        (Map(field, _), Map(_, _)) => vec![field],
+        (List(field), List(_)) | (LargeList(field), LargeList(_)) | (Map(field, _), Map(_, _)) => {
+            vec![field]
+        }
         (Struct(fields), Struct(found)) if fields.len() == found.len() => {
             let names = fields.iter().zip(found);
-            if names.clone().any(|(wanted, found)| wanted.name() != found.name()) {
+            if names
+                .clone()
+                .any(|(wanted, found)| wanted.name() != found.name())
+            {
                 return None;
             }
             fields.iter().map(AsRef::as_ref).collect()

@@ -45,6 +45,7 @@ pub(crate) fn taken(
     Ok(data)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is a step of `map_err`")]
 fn refused(error: ArrowError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }

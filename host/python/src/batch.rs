@@ -14,7 +14,7 @@ use crate::{arrow, objects};
 /// Rows from the host. They lie in the ring for as long as anything looks at them, unless they came in parts.
 #[pyclass(frozen)]
 pub(crate) struct Batch {
-    batch: RecordBatch,
+    rows: RecordBatch,
     #[pyo3(get)]
     sequence: u64,
     #[pyo3(get)]
@@ -26,7 +26,7 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn new(rows: Rows) -> Self {
         Self {
-            batch: rows.batch,
+            rows: rows.batch,
             sequence: rows.sequence,
             pass_number: rows.pass,
             padding: rows.padding,
@@ -37,31 +37,31 @@ impl Batch {
 #[pymethods]
 impl Batch {
     fn __len__(&self) -> usize {
-        self.batch.num_rows()
+        self.rows.num_rows()
     }
 
     /// Names and types.
     fn columns(&self) -> Vec<(String, String)> {
-        names_and_types(self.batch.schema_ref())
+        names_and_types(self.rows.schema_ref())
     }
 
     fn column(&self, index: usize) -> PyResult<Column> {
-        let schema = self.batch.schema_ref();
+        let schema = self.rows.schema_ref();
         if index >= schema.fields().len() {
             return Err(PyIndexError::new_err("there is no such column"));
         }
         Ok(Column {
             name: schema.field(index).name().clone(),
-            array: self.batch.column(index).clone(),
+            array: self.rows.column(index).clone(),
         })
     }
 
     fn arrow_schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        arrow::schema(py, self.batch.schema_ref())
+        arrow::schema(py, self.rows.schema_ref())
     }
 
     fn arrow_array<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        arrow::array(py, &self.batch)
+        arrow::array(py, &self.rows)
     }
 }
 
@@ -109,7 +109,8 @@ impl Column {
     /// All elements as they lie in the ring; truths as bytes, copied.
     fn view(&self, py: Python<'_>) -> PyResult<View> {
         let layout = Layout::of(self.array.data_type());
-        let layout = layout.ok_or_else(|| PyTypeError::new_err("it has no elements of one width"))?;
+        let layout =
+            layout.ok_or_else(|| PyTypeError::new_err("it has no elements of one width"))?;
         let elements = py.detach(|| layout::elements(&self.array.to_data()));
         Ok(View::new(elements, layout.dtype, self.shape()))
     }

@@ -17,14 +17,18 @@ use crate::answer::Results;
 use crate::batch::{Batch, Column};
 use crate::failure::Failure;
 use crate::fork;
-use crate::layout::Layout;
 use crate::intake::{Event, Intake, Rows};
+use crate::layout::Layout;
 use crate::lease::Held;
 use crate::ledger::{Ledger, Refusal};
 use crate::outgoing::Outgoing;
 use crate::waiting::{Deadline, Lent, Turn, wait};
 
-type NameKindLayout = (String, String, Option<(&'static str, &'static str, Vec<usize>)>);
+type NameKindLayout = (
+    String,
+    String,
+    Option<(&'static str, &'static str, Vec<usize>)>,
+);
 
 /// The node's end of a channel.
 #[pyclass(frozen)]
@@ -76,7 +80,11 @@ impl Channel {
 
     /// The next batch, the number of a pass that is over, or `None` at the end.
     #[pyo3(signature = (timeout))]
-    fn next<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn next<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let deadline = Deadline::after(timeout)?;
         let mut intake = self.intake(py, deadline)?;
         if let Some(pass) = self.kept_back().pop_front() {
@@ -122,10 +130,18 @@ impl Channel {
 
     /// Answers a batch, by default the oldest one without an answer: one column for each of the results.
     #[pyo3(signature = (columns, of))]
-    fn emit(&self, py: Python<'_>, columns: Vec<PyRef<'_, Column>>, of: Option<u64>) -> PyResult<()> {
+    #[expect(clippy::needless_pass_by_value, reason = "pyo3 wants it so")]
+    fn emit(
+        &self,
+        py: Python<'_>,
+        columns: Vec<PyRef<'_, Column>>,
+        of: Option<u64>,
+    ) -> PyResult<()> {
         check_process()?;
         let Some(results) = self.outgoing.columns() else {
-            return Err(PyRuntimeError::new_err("nobody takes answers from this node"));
+            return Err(PyRuntimeError::new_err(
+                "nobody takes answers from this node",
+            ));
         };
         self.outgoing.flush(py, Deadline::NEVER)?;
         let claimed = self.outgoing.ledger().claim(of);
@@ -193,11 +209,18 @@ impl Channel {
     }
 
     fn kept_back(&self) -> std::sync::MutexGuard<'_, VecDeque<u32>> {
-        self.kept_back.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept_back
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What comes next, while the script asks for more: what it owes because of that goes out first.
-    fn next_event(&self, py: Python<'_>, intake: &mut Intake, deadline: Deadline) -> PyResult<Event> {
+    fn next_event(
+        &self,
+        py: Python<'_>,
+        intake: &mut Intake,
+        deadline: Deadline,
+    ) -> PyResult<Event> {
         self.outgoing.flush(py, deadline)?;
         if !self.outgoing.ledger().reads() {
             return Ok(Event::End);

@@ -22,7 +22,10 @@ pub(crate) enum Event {
     /// From now on batches have other columns.
     Schema,
     /// A barrier of this checkpoint, and its sequence.
-    Barrier { checkpoint: u64, sequence: u64 },
+    Barrier {
+        checkpoint: u64,
+        sequence: u64,
+    },
     /// The pass of this number is over.
     PassEnd(u32),
     /// Nothing comes any more.
@@ -71,11 +74,9 @@ enum Over {
 
 impl Intake {
     /// With the schema that is in force at the beginning, if there is one.
-    pub(crate) fn new(
-        input: NodeInput,
-        schema: Option<(u32, Vec<u8>)>,
-    ) -> Result<Self, Failure> {
-        let columns = schema.map(|(number, body)| Ok::<_, Failure>((number, Columns::decode(&body)?)));
+    pub(crate) fn new(input: NodeInput, schema: Option<(u32, Vec<u8>)>) -> Result<Self, Failure> {
+        let columns =
+            schema.map(|(number, body)| Ok::<_, Failure>((number, Columns::decode(&body)?)));
         Ok(Self {
             input: Kept::new(input),
             columns: columns.transpose()?,
@@ -200,7 +201,9 @@ impl Parts {
             return Ok(batch);
         }
         let parts = self.batches.into_iter();
-        let parts: Vec<_> = parts.map(|part| StructArray::from(part).to_data()).collect();
+        let parts: Vec<_> = parts
+            .map(|part| StructArray::from(part).to_data())
+            .collect();
         let rows = parts.iter().map(ArrayData::len).sum();
         let mut joined = MutableArrayData::new(parts.iter().collect(), false, rows);
         for (index, part) in parts.iter().enumerate() {

@@ -108,7 +108,10 @@ pub(crate) fn elements(data: &ArrayData) -> Buffer {
 pub(crate) fn nulls(data: &ArrayData) -> usize {
     match data.data_type() {
         DataType::FixedSizeList(_, _) if data.null_count() == 0 && nulls_within(data) == 0 => 0,
-        DataType::FixedSizeList(_, _) => valid(data).iter().filter(|valid| **valid == 0).count(),
+        DataType::FixedSizeList(_, _) => {
+            let valid = bits(&valid(data));
+            valid.len() - valid.count_set_bits()
+        }
         _ => data.null_count(),
     }
 }
@@ -119,7 +122,9 @@ fn nulls_within(data: &ArrayData) -> usize {
 
 /// For each element a byte: 1 where it is there.
 pub(crate) fn valid(data: &ArrayData) -> Buffer {
-    let own: Vec<u8> = (0..data.len()).map(|row| u8::from(data.is_valid(row))).collect();
+    let own: Vec<u8> = (0..data.len())
+        .map(|row| u8::from(data.is_valid(row)))
+        .collect();
     let DataType::FixedSizeList(_, length) = data.data_type() else {
         return Buffer::from_vec(own);
     };

@@ -25,13 +25,21 @@ pub(crate) fn of(py: Python<'_>, array: &ArrayRef, name: &str) -> PyResult<Objec
     match array.data_type() {
         DataType::Null => Ok((0..array.len()).map(|_| py.None()).collect()),
         DataType::Boolean => each(py, array.as_boolean().iter(), |truth| truth.into_py_any(py)),
-        DataType::Utf8 => each(py, array.as_string::<i32>().iter(), |text| text.into_py_any(py)),
-        DataType::LargeUtf8 => each(py, array.as_string::<i64>().iter(), |text| text.into_py_any(py)),
-        DataType::Binary => each(py, array.as_binary::<i32>().iter(), |bytes| bytes_of(py, bytes)),
-        DataType::LargeBinary => each(py, array.as_binary::<i64>().iter(), |bytes| bytes_of(py, bytes)),
-        DataType::FixedSizeBinary(_) => {
-            each(py, array.as_fixed_size_binary().iter(), |bytes| bytes_of(py, bytes))
-        }
+        DataType::Utf8 => each(py, array.as_string::<i32>().iter(), |text| {
+            text.into_py_any(py)
+        }),
+        DataType::LargeUtf8 => each(py, array.as_string::<i64>().iter(), |text| {
+            text.into_py_any(py)
+        }),
+        DataType::Binary => each(py, array.as_binary::<i32>().iter(), |bytes| {
+            bytes_of(py, bytes)
+        }),
+        DataType::LargeBinary => each(py, array.as_binary::<i64>().iter(), |bytes| {
+            bytes_of(py, bytes)
+        }),
+        DataType::FixedSizeBinary(_) => each(py, array.as_fixed_size_binary().iter(), |bytes| {
+            bytes_of(py, bytes)
+        }),
         DataType::List(_) => lists::<i32>(py, array, name),
         DataType::LargeList(_) => lists::<i64>(py, array, name),
         DataType::FixedSizeList(_, length) => {
@@ -44,7 +52,12 @@ pub(crate) fn of(py: Python<'_>, array: &ArrayRef, name: &str) -> PyResult<Objec
         DataType::Map(_, _) => {
             let map = array.as_map();
             let entries: ArrayRef = std::sync::Arc::new(map.entries().clone());
-            sliced(py, array, &of(py, &entries, name)?, ranges_of(map.value_offsets()))
+            sliced(
+                py,
+                array,
+                &of(py, &entries, name)?,
+                ranges_of(map.value_offsets()),
+            )
         }
         DataType::Dictionary(_, _) => dictionary(py, array, name),
         kind if kind.is_decimal() => decimals(py, array),
@@ -57,11 +70,12 @@ fn each<T>(
     rows: impl Iterator<Item = Option<T>>,
     object: impl Fn(T) -> PyResult<Py<PyAny>>,
 ) -> PyResult<Objects> {
-    rows.map(|row| row.map_or_else(|| Ok(py.None()), &object)).collect()
+    rows.map(|row| row.map_or_else(|| Ok(py.None()), &object))
+        .collect()
 }
 
 fn bytes_of(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
-    Ok(PyBytes::new(py, bytes).into_any().unbind())
+    PyBytes::new(py, bytes).into_py_any(py)
 }
 
 fn numbers(py: Python<'_>, array: &dyn Array, name: &str) -> PyResult<Objects> {
@@ -90,15 +104,23 @@ fn primitives<T: ArrowPrimitiveType>(py: Python<'_>, array: &dyn Array) -> PyRes
 where
     T::Native: for<'a> IntoPyObject<'a>,
 {
-    each(py, array.as_primitive::<T>().iter(), |value| value.into_py_any(py))
+    each(py, array.as_primitive::<T>().iter(), |value| {
+        value.into_py_any(py)
+    })
 }
 
 fn decimals(py: Python<'_>, array: &dyn Array) -> PyResult<Objects> {
     let decimal = py.import("decimal")?.getattr("Decimal")?;
     match array.data_type() {
-        DataType::Decimal32(_, _) => decimals_of(py, array.as_primitive::<Decimal32Type>(), &decimal),
-        DataType::Decimal64(_, _) => decimals_of(py, array.as_primitive::<Decimal64Type>(), &decimal),
-        DataType::Decimal128(_, _) => decimals_of(py, array.as_primitive::<Decimal128Type>(), &decimal),
+        DataType::Decimal32(_, _) => {
+            decimals_of(py, array.as_primitive::<Decimal32Type>(), &decimal)
+        }
+        DataType::Decimal64(_, _) => {
+            decimals_of(py, array.as_primitive::<Decimal64Type>(), &decimal)
+        }
+        DataType::Decimal128(_, _) => {
+            decimals_of(py, array.as_primitive::<Decimal128Type>(), &decimal)
+        }
         _ => decimals_of(py, array.as_primitive::<Decimal256Type>(), &decimal),
     }
 }
@@ -109,7 +131,9 @@ fn decimals_of<T: DecimalType + ArrowPrimitiveType>(
     decimal: &Bound<'_, PyAny>,
 ) -> PyResult<Objects> {
     let rows = (0..array.len()).map(|row| array.is_valid(row).then_some(row));
-    each(py, rows, |row| Ok(decimal.call1((array.value_as_string(row),))?.unbind()))
+    each(py, rows, |row| {
+        Ok(decimal.call1((array.value_as_string(row),))?.unbind())
+    })
 }
 
 fn lists<O: OffsetSizeTrait>(py: Python<'_>, array: &dyn Array, name: &str) -> PyResult<Objects> {
@@ -120,7 +144,9 @@ fn lists<O: OffsetSizeTrait>(py: Python<'_>, array: &dyn Array, name: &str) -> P
 
 /// Where each row begins, and how many values it has.
 fn ranges_of<O: OffsetSizeTrait>(offsets: &[O]) -> impl Iterator<Item = (usize, usize)> {
-    offsets.windows(2).map(|pair| (pair[0].as_usize(), (pair[1] - pair[0]).as_usize()))
+    offsets
+        .windows(2)
+        .map(|pair| (pair[0].as_usize(), (pair[1] - pair[0]).as_usize()))
 }
 
 fn sliced(
@@ -132,7 +158,9 @@ fn sliced(
     let rows = ranges.enumerate();
     let rows = rows.map(|(row, range)| array.is_valid(row).then_some(range));
     each(py, rows, |(start, length)| {
-        let row = values[start..start + length].iter().map(|value| value.bind(py));
+        let row = values[start..start + length]
+            .iter()
+            .map(|value| value.bind(py));
         PyList::new(py, row)?.into_py_any(py)
     })
 }

@@ -52,11 +52,7 @@ impl Outgoing {
         wait(py, deadline, |longest| self.write_all(&mut output, longest))
     }
 
-    fn write_all(
-        &self,
-        output: &mut NodeOutput,
-        longest: Duration,
-    ) -> Result<Option<()>, Failure> {
+    fn write_all(&self, output: &mut NodeOutput, longest: Duration) -> Result<Option<()>, Failure> {
         loop {
             let Some(message) = self.ledger().next_message() else {
                 return Ok(Some(()));

@@ -1,4 +1,4 @@
-//! Memory of a column, for libraries of arrays: by the buffer protocol and by DLPack. Whoever looks at it keeps it.
+//! Memory of a column, for libraries of arrays: by the buffer protocol and by `DLPack`. Whoever looks at it keeps it.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
@@ -13,11 +13,11 @@ use pyo3::prelude::*;
 pub(crate) struct View {
     buffer: Buffer,
     shape: Vec<usize>,
-    /// `None`: DLPack has no such elements.
+    /// `None`: `DLPack` has no such elements.
     element: Option<Element>,
 }
 
-/// As DLPack says it.
+/// As `DLPack` says it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct Element {
@@ -66,24 +66,22 @@ impl View {
         self.buffer.as_ptr() as usize
     }
 
+    #[expect(clippy::unused_self, reason = "the protocol asks an object")]
     fn __dlpack_device__(&self) -> (c_int, c_int) {
         (CPU, 0)
     }
 
     /// A capsule without version, which all libraries take.
     #[pyo3(signature = (**_wishes))]
-    fn __dlpack__(
-        &self,
-        py: Python<'_>,
-        _wishes: Option<Bound<'_, PyAny>>,
-    ) -> PyResult<Py<PyAny>> {
+    fn __dlpack__(&self, py: Python<'_>, _wishes: Option<Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         let element = self.element.ok_or_else(|| {
             PyTypeError::new_err("times are no elements of a tensor: CAST them to BIGINT in SQL")
         })?;
-        capsule(py, Tensor::new(self, element))
+        capsule(py, Box::new(Tensor::new(self, element)))
     }
 
     #[expect(unsafe_code, reason = "Python's buffer protocol")]
+    #[expect(clippy::needless_pass_by_value, reason = "pyo3 wants it so")]
     unsafe fn __getbuffer__(
         slf: Bound<'_, Self>,
         view: *mut ffi::Py_buffer,
@@ -94,9 +92,8 @@ impl View {
         let place = slf.get().buffer.as_ptr().cast_mut().cast::<c_void>();
         let readonly = 1;
         // SAFETY: Python gives a view to fill; the memory lives as long as this object, which the view keeps; nobody may write it.
-        let filled = unsafe {
-            ffi::PyBuffer_FillInfo(view, slf.as_ptr(), place, length, readonly, flags)
-        };
+        let filled =
+            unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), place, length, readonly, flags) };
         if filled == 0 {
             Ok(())
         } else {
@@ -107,7 +104,7 @@ impl View {
 
 const NAME: &CStr = c"dltensor";
 
-/// `DLManagedTensor` of DLPack, and behind it what it points to.
+/// `DLManagedTensor` of `DLPack`, and behind it what it points to.
 #[repr(C)]
 struct Tensor {
     data: *const c_void,
@@ -125,13 +122,15 @@ struct Tensor {
 }
 
 impl Tensor {
-    fn new(view: &View, element: Element) -> Box<Self> {
-        let shape = view.shape.iter().map(|length| *length as i64);
+    fn new(view: &View, element: Element) -> Self {
+        let length = |length: &usize| i64::try_from(*length).unwrap_or(i64::MAX);
+        let shape = view.shape.iter().map(length);
         let owned_shape: Box<[i64]> = shape.collect();
-        Box::new(Self {
+        let dimensions = owned_shape.iter().map(|_| 1).sum();
+        Self {
             data: view.buffer.as_ptr().cast(),
             device: [CPU, 0],
-            dimensions: owned_shape.len() as c_int,
+            dimensions,
             element,
             shape: owned_shape.as_ptr(),
             strides: ptr::null(),
@@ -140,7 +139,7 @@ impl Tensor {
             deleter: Some(give_up),
             owned_shape,
             _owner: view.buffer.clone(),
-        })
+        }
     }
 }
 

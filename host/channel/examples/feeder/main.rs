@@ -15,8 +15,8 @@ use std::{env, fs};
 
 use arrow_array::RecordBatch;
 use forebay_channel::{
-    Body, Channel, Columns, Descriptors, FLAG_CONTINUES, FLAG_PADDING, Header, HostEnd,
-    Kind, Setting, UntrustedRecord, read_body,
+    Body, Channel, Columns, Descriptors, FLAG_CONTINUES, FLAG_PADDING, Header, HostEnd, Kind,
+    Setting, UntrustedRecord, read_body,
 };
 use rustix::fd::AsRawFd;
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -55,7 +55,10 @@ fn main() -> Result<()> {
 
 /// The program has the descriptors under the numbers that they have here.
 fn start(mut command: Command, descriptors: &Descriptors) -> Result<Child> {
-    let numbers = descriptors.0.each_ref().map(|one| one.as_raw_fd().to_string());
+    let numbers = descriptors
+        .0
+        .each_ref()
+        .map(|one| one.as_raw_fd().to_string());
     for descriptor in &descriptors.0 {
         fcntl_setfd(descriptor, FdFlags::empty())?;
     }
@@ -162,13 +165,11 @@ impl Feeder {
         let Some(host) = self.host.as_mut().filter(|_| !holds) else {
             return Ok(wrote);
         };
-        match host.output.take()? {
-            Some(record) => self.take(&record).map(|()| true),
-            None => {
-                host.output.sleeps()?;
-                Ok(wrote)
-            }
+        if let Some(record) = host.output.take()? {
+            return self.take(&record).map(|()| true);
         }
+        host.output.sleeps()?;
+        Ok(wrote)
     }
 
     fn write(&mut self) -> Result<bool> {
@@ -318,7 +319,10 @@ impl Feeder {
             Step::End => self.records.push_back((mark(Kind::End), Bytes::Tally)),
             Step::Error(text) => self.push(mark(Kind::Error), text.into_bytes()),
             Step::HangUp => self.host = None,
-            Step::Pause(_) | Step::HoldOutput(_) | Step::WaitForFile(_) | Step::WaitForBarrier(_) => {}
+            Step::Pause(_)
+            | Step::HoldOutput(_)
+            | Step::WaitForFile(_)
+            | Step::WaitForBarrier(_) => {}
         }
         Ok(())
     }
@@ -358,7 +362,11 @@ impl Feeder {
             let body = Body::new(columns, &batch)?;
             let mut bytes = vec![0; body.bytes()];
             body.write(&mut bytes);
-            let continues = if index + 1 < parts.len() { FLAG_CONTINUES } else { 0 };
+            let continues = if index + 1 < parts.len() {
+                FLAG_CONTINUES
+            } else {
+                0
+            };
             let header = Header {
                 flags: flag | continues,
                 rows: u32::try_from(*rows)?,
@@ -377,4 +385,3 @@ fn push(list: &mut Value, value: Value) {
         list.push(value);
     }
 }
-

@@ -63,7 +63,10 @@ impl Plan {
         let bytes = |key: &str| plan[key].as_u64().unwrap_or(RING_BYTES_MIN);
         let steps = plan["steps"].as_array().ok_or("the plan has no steps")?;
         Ok(Self {
-            report: plan["report"].as_str().ok_or("the plan has no report")?.to_owned(),
+            report: plan["report"]
+                .as_str()
+                .ok_or("the plan has no report")?
+                .to_owned(),
             input_bytes: bytes("input_bytes"),
             output_bytes: bytes("output_bytes"),
             retention: if plan["emitted"] == true {
@@ -106,7 +109,11 @@ fn step(step: &Value) -> crate::Result<Step> {
 }
 
 fn data(value: &Value) -> crate::Result<Data> {
-    let number = |key: &str| value[key].as_u64().and_then(|number| usize::try_from(number).ok());
+    let number = |key: &str| {
+        value[key]
+            .as_u64()
+            .and_then(|number| usize::try_from(number).ok())
+    };
     let rows = number("rows").ok_or("data without rows")?;
     let batch = number("batch").unwrap_or(rows).max(1);
     Ok(Data {

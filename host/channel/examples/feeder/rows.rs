@@ -1,4 +1,12 @@
-//! Columns whose values follow from the number of the row, so that both sides know them. `test_feed.py` has the same.
+//! Columns whose values follow from the number of the row, so that both sides know them.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "rows of tests are few, or their numbers are to wrap around"
+)]
 
 use std::sync::Arc;
 
@@ -24,7 +32,8 @@ pub(crate) fn columns(names: &[String]) -> Columns {
     let arrays = names.iter().map(|name| array(name, 0, 0));
     let arrays: Vec<_> = arrays.collect();
     let fields = names.iter().zip(&arrays);
-    let fields = fields.map(|(name, array)| Field::new(name, array.data_type().clone(), is_nullable(name)));
+    let fields =
+        fields.map(|(name, array)| Field::new(name, array.data_type().clone(), is_nullable(name)));
     let schema = Schema::new(fields.collect::<Vec<_>>());
     Columns::of(&RecordBatch::try_new(schema.into(), arrays).expect("they are of their types"))
 }
@@ -32,12 +41,14 @@ pub(crate) fn columns(names: &[String]) -> Columns {
 /// Rows from a number on.
 pub(crate) fn batch(columns: &Columns, first: usize, rows: usize) -> RecordBatch {
     let fields = columns.schema().fields().iter();
-    let arrays = fields.map(|field| array(field.name(), first, rows)).collect();
+    let arrays = fields
+        .map(|field| array(field.name(), first, rows))
+        .collect();
     RecordBatch::try_new(columns.schema().clone(), arrays).expect("they are of their types")
 }
 
 fn is_nullable(name: &str) -> bool {
-    matches!(name, "name" | "gap" | "count" | "maybe" | "when" | "label?" | "gaps")
+    matches!(name, "name" | "gap" | "count" | "maybe" | "when" | "gaps")
 }
 
 fn array(name: &str, first: usize, rows: usize) -> ArrayRef {
@@ -49,19 +60,45 @@ fn array(name: &str, first: usize, rows: usize) -> ArrayRef {
         "x" | "score" | "label" => Arc::new(Float32Array::from_iter_values(floats)),
         "wide" => Arc::new(Float64Array::from_iter_values(floats.map(f64::from))),
         "half" => Arc::new(Float16Array::from_iter_values(floats.map(Half::from_f32))),
-        "small" => Arc::new(Int8Array::from_iter_values(numbers.map(|row| (row % 100) as i8))),
+        "small" => Arc::new(Int8Array::from_iter_values(
+            numbers.map(|row| (row % 100) as i8),
+        )),
         "int" => Arc::new(Int32Array::from_iter_values(numbers.map(|row| row as i32))),
         "byte" => Arc::new(UInt8Array::from_iter_values(numbers.map(|row| row as u8))),
         "word" => Arc::new(UInt16Array::from_iter_values(numbers.map(|row| row as u16))),
-        "flag" => Arc::new(numbers.map(|row| Some(row % 3 == 0)).collect::<BooleanArray>()),
-        "maybe" => Arc::new(numbers.map(|row| present(row).map(|row| row % 3 == 0)).collect::<BooleanArray>()),
-        "name" => Arc::new(numbers.map(|row| present(row).map(|row| format!("name {row}"))).collect::<StringArray>()),
-        "gap" => Arc::new(numbers.map(|row| present(row).map(|row| row as f32)).collect::<Float32Array>()),
-        "count" => Arc::new(numbers.map(|row| present(row).map(|row| row as i32)).collect::<Int32Array>()),
-        "at" => Arc::new(TimestampMicrosecondArray::from_iter_values(numbers.map(|row| row * 1_000_000))),
+        "flag" => Arc::new(
+            numbers
+                .map(|row| Some(row % 3 == 0))
+                .collect::<BooleanArray>(),
+        ),
+        "maybe" => Arc::new(
+            numbers
+                .map(|row| present(row).map(|row| row % 3 == 0))
+                .collect::<BooleanArray>(),
+        ),
+        "name" => Arc::new(
+            numbers
+                .map(|row| present(row).map(|row| format!("name {row}")))
+                .collect::<StringArray>(),
+        ),
+        "gap" => Arc::new(
+            numbers
+                .map(|row| present(row).map(|row| row as f32))
+                .collect::<Float32Array>(),
+        ),
+        "count" => Arc::new(
+            numbers
+                .map(|row| present(row).map(|row| row as i32))
+                .collect::<Int32Array>(),
+        ),
+        "at" => Arc::new(TimestampMicrosecondArray::from_iter_values(
+            numbers.map(|row| row * 1_000_000),
+        )),
         "when" => Arc::new(numbers.map(present).collect::<TimestampMicrosecondArray>()),
         "day" => Arc::new(Date32Array::from_iter_values(numbers.map(|row| row as i32))),
-        "clock" => Arc::new(Time32SecondArray::from_iter_values(numbers.map(|row| row as i32 % 86400))),
+        "clock" => Arc::new(Time32SecondArray::from_iter_values(
+            numbers.map(|row| row as i32 % 86400),
+        )),
         "span" => Arc::new(DurationSecondArray::from_iter_values(numbers)),
         "price" => {
             let prices = Decimal128Array::from_iter_values(numbers.map(i128::from));
@@ -77,7 +114,9 @@ fn nested(name: &str, first: usize, rows: usize) -> ArrayRef {
         "features" => matrix(first, rows, 4, false),
         "gaps" => matrix(first, rows, 2, true),
         "huge" => matrix(first, rows, 8192, false),
-        "blob" => Arc::new(LargeBinaryArray::from_iter_values(numbers.map(i64::to_le_bytes))),
+        "blob" => Arc::new(LargeBinaryArray::from_iter_values(
+            numbers.map(i64::to_le_bytes),
+        )),
         "code" => {
             let codes: Vec<_> = numbers.map(|row| row as u16).collect();
             Arc::new(FixedSizeBinaryArray::new(2, codes.into(), None))
@@ -88,13 +127,19 @@ fn nested(name: &str, first: usize, rows: usize) -> ArrayRef {
             Arc::new(DictionaryArray::new(keys, Arc::new(values)))
         }
         "tags" => {
-            let lists = numbers.map(|row| Some((0..row % 3).map(|tag| Some(tag as i32)).collect::<Vec<_>>()));
+            let lists = numbers
+                .map(|row| Some((0..row % 3).map(|tag| Some(tag as i32)).collect::<Vec<_>>()));
             Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists))
         }
         "point" => {
             let [a, b] = ["id", "x"].map(|name| array(name, first, rows));
-            let field = |name: &str, array: &ArrayRef| Arc::new(Field::new(name, array.data_type().clone(), false));
-            Arc::new(StructArray::from(vec![(field("a", &a), a), (field("b", &b), b)]))
+            let field = |name: &str, array: &ArrayRef| {
+                Arc::new(Field::new(name, array.data_type().clone(), false))
+            };
+            Arc::new(StructArray::from(vec![
+                (field("a", &a), a),
+                (field("b", &b), b),
+            ]))
         }
         _ => panic!("nobody knows the column `{name}`"),
     }
@@ -103,13 +148,20 @@ fn nested(name: &str, first: usize, rows: usize) -> ArrayRef {
 fn matrix(first: usize, rows: usize, width: usize, has_gaps: bool) -> ArrayRef {
     let values = (first * width..(first + rows) * width).map(|at| at as f32);
     let values: Float32Array = if has_gaps {
-        values.map(|value| (value % 5.0 != 4.0).then_some(value)).collect()
+        values
+            .map(|value| (value % 5.0 < 4.0).then_some(value))
+            .collect()
     } else {
         Float32Array::from_iter_values(values)
     };
     let field = Field::new("item", DataType::Float32, has_gaps);
     let width = i32::try_from(width).expect("it is narrow");
-    Arc::new(FixedSizeListArray::new(field.into(), width, Arc::new(values), None))
+    Arc::new(FixedSizeListArray::new(
+        field.into(),
+        width,
+        Arc::new(values),
+        None,
+    ))
 }
 
 /// As JSON, by name.
@@ -130,7 +182,11 @@ fn list(array: &ArrayRef) -> Value {
             DataType::Float64 => json!(array.as_primitive::<Float64Type>().value(row)),
             DataType::Int32 => json!(array.as_primitive::<Int32Type>().value(row)),
             DataType::Int64 => json!(array.as_primitive::<Int64Type>().value(row)),
-            DataType::Date32 => json!(array.as_primitive::<arrow_array::types::Date32Type>().value(row)),
+            DataType::Date32 => json!(
+                array
+                    .as_primitive::<arrow_array::types::Date32Type>()
+                    .value(row)
+            ),
             DataType::Utf8 => json!(array.as_string::<i32>().value(row)),
             DataType::FixedSizeList(_, _) => list(&array.as_fixed_size_list().value(row)),
             kind => json!(kind.to_string()),
