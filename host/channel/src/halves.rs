@@ -3,13 +3,14 @@
 //! A socket wakes one sleeper, and both wait for it. So one of them sleeps on the socket, the leader, and the other one beside it until the
 //! leader leaves: because it was rung, or because its time is over, and then the other one leads.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::channel::NodeEnd;
 use crate::error::Error;
 use crate::link::{HangUp, Link, Waited};
 use crate::ring::{Reader, Record, Slot, Writer};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wait::{self, Limit, Outcome, Patience, Sleep};
 
 /// What a node reads, and waits for.
@@ -106,7 +107,7 @@ impl<S> Sleepers<S> {
     fn new(bed: S) -> Self {
         Self {
             bed,
-            state: Mutex::default(),
+            state: Mutex::new(State::default()),
             left: Condvar::new(),
         }
     }
@@ -163,7 +164,7 @@ impl<S: Sleep> Sleep for Sleepers<S> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use std::thread;
     use std::time::Instant;
@@ -270,5 +271,78 @@ mod tests {
         assert_eq!(host.link.wait(moment).unwrap(), Waited::TimedOut);
         drop(output);
         assert!(matches!(host.link.wait(WATCHDOG), Err(Error::PeerGone)));
+    }
+}
+
+#[cfg(all(test, feature = "loom"))]
+mod every_order {
+    use loom::sync::atomic::{AtomicBool, Ordering};
+    use loom::thread;
+
+    use super::*;
+
+    /// What stands for the socket.
+    #[derive(Debug)]
+    struct Bed {
+        rung: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    impl Bed {
+        fn ring(&self) {
+            *self.rung.lock().unwrap() = true;
+            self.changed.notify_one();
+        }
+    }
+
+    impl Sleep for Bed {
+        fn ticket(&self) -> u64 {
+            0
+        }
+
+        fn sleep(&self, _ticket: u64, _longest: Option<Duration>) -> Result<Waited, Error> {
+            let mut rung = self.rung.lock().unwrap();
+            while !*rung {
+                rung = self.changed.wait(rung).unwrap();
+            }
+            *rung = false;
+            Ok(Waited::Rung)
+        }
+    }
+
+    fn wait_for(sleepers: &Sleepers<Bed>, wish: &AtomicBool) {
+        loop {
+            let ticket = sleepers.ticket();
+            if wish.load(Ordering::SeqCst) {
+                return;
+            }
+            sleepers.sleep(ticket, None).unwrap();
+        }
+    }
+
+    /// Each of two waits for something of its own, one bell rings for both, and nobody sleeps for ever.
+    #[test]
+    fn two_sleepers_and_one_bell_in_every_order() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let bed = Bed {
+                rung: Mutex::new(false),
+                changed: Condvar::new(),
+            };
+            let sleepers = Arc::new(Sleepers::new(bed));
+            let wishes = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+            let threads = wishes.clone().map(|wish| {
+                let sleepers = sleepers.clone();
+                thread::spawn(move || wait_for(&sleepers, &wish))
+            });
+            for wish in wishes {
+                wish.store(true, Ordering::SeqCst);
+                sleepers.bed.ring();
+            }
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
     }
 }
