@@ -17,7 +17,7 @@ use crate::answer::Results;
 use crate::batch::{Batch, Column};
 use crate::failure::Failure;
 use crate::fork;
-use crate::intake::{Event, Intake, Rows};
+use crate::intake::{Event, Intake, Known, Rows};
 use crate::layout::Layout;
 use crate::lease::Held;
 use crate::ledger::{Ledger, Refusal};
@@ -36,6 +36,7 @@ pub(crate) struct Channel {
     intake: Turn<Intake>,
     outgoing: Outgoing,
     held: Arc<Held>,
+    known: Arc<Known>,
     /// What the script has not asked for yet.
     kept_back: Mutex<VecDeque<u32>>,
     counts: Counts,
@@ -69,6 +70,7 @@ impl Channel {
         let intake = Intake::new(input, schema)?;
         Ok(Self {
             held: intake.held.clone(),
+            known: intake.known.clone(),
             capacity: intake.capacity(),
             intake: Turn::new(intake),
             outgoing: Outgoing::new(output, Ledger::new(results), columns),
@@ -102,12 +104,18 @@ impl Channel {
 
     /// Name, type and, where elements are of one width, layout of each column. Waits until they are known; empty when the input ends before.
     fn schema(&self, py: Python<'_>) -> PyResult<Vec<NameKindLayout>> {
-        let mut intake = self.intake(py, Deadline::NEVER)?;
+        check_process()?;
         loop {
-            if let Some(columns) = intake.columns() {
+            let intake = wait(py, Deadline::NEVER, |longest| {
+                let is_known = self.known.columns().is_some();
+                let intake = || self.intake.take_within(longest).map(Some);
+                Ok::<_, PyErr>(if is_known { Some(None) } else { intake() })
+            })?;
+            if let Some(columns) = self.known.columns() {
                 let fields = columns.schema().fields().iter();
                 return Ok(fields.map(|field| described(field)).collect());
             }
+            let Some(mut intake) = intake else { continue };
             match self.next_event(py, &mut intake, Deadline::NEVER)? {
                 Event::PassEnd(pass) => self.kept_back().push_back(pass),
                 Event::End => return Ok(Vec::new()),
@@ -118,8 +126,8 @@ impl Channel {
     }
 
     /// Microseconds since 1970.
-    fn watermark(&self, py: Python<'_>) -> PyResult<Option<i64>> {
-        Ok(self.intake(py, Deadline::NEVER)?.watermark())
+    fn watermark(&self) -> Option<i64> {
+        self.known.watermark()
     }
 
     /// What answers look like; `None`: there are none.
@@ -197,8 +205,9 @@ impl Channel {
     }
 
     /// Whether what is held fills more than half of the ring.
-    fn is_crowded(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.intake(py, Deadline::NEVER)?.held_bytes() > self.capacity / 2)
+    fn is_crowded(&self) -> bool {
+        let intake = self.intake.try_take();
+        intake.is_some_and(|intake| intake.held_bytes() > self.capacity / 2)
     }
 }
 
@@ -228,7 +237,15 @@ impl Channel {
         // Nothing is taken while a signal waits, or it would be lost.
         py.check_signals()?;
         let begun = Instant::now();
-        let event = wait(py, deadline, |longest| intake.next(longest));
+        let event = wait(py, deadline, |longest| {
+            // Another thread may close the feed meanwhile.
+            let reads = self.outgoing.ledger().reads();
+            if reads {
+                intake.next(longest)
+            } else {
+                Ok(Some(Event::End))
+            }
+        });
         let waited = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.counts.waited_us.fetch_add(waited, Ordering::Relaxed);
         let event = event?;

@@ -1,6 +1,6 @@
 //! What comes from the host: records become batches, and marks between them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arrow_array::{Array, RecordBatch, StructArray};
@@ -51,12 +51,34 @@ pub(crate) struct Intake {
     input: Kept<NodeInput>,
     /// Number and columns of the schema in force.
     columns: Option<(u32, Columns)>,
+    pub(crate) known: Arc<Known>,
     /// What has come of a batch that is more than one record.
     parts: Parts,
-    /// Microseconds since 1970.
-    watermark: Option<i64>,
     over: Option<Over>,
     pub(crate) held: Arc<Held>,
+}
+
+/// What other threads may ask for while one waits.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    columns: Mutex<Option<Columns>>,
+    /// Microseconds since 1970.
+    watermark: Mutex<Option<i64>>,
+}
+
+impl Known {
+    /// As announced last.
+    pub(crate) fn columns(&self) -> Option<Columns> {
+        lock(&self.columns).clone()
+    }
+
+    pub(crate) fn watermark(&self) -> Option<i64> {
+        *lock(&self.watermark)
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Default)]
@@ -75,24 +97,25 @@ enum Over {
 impl Intake {
     /// With the schema that is in force at the beginning, if there is one.
     pub(crate) fn new(input: NodeInput, schema: Option<(u32, Vec<u8>)>) -> Result<Self, Failure> {
-        let columns =
-            schema.map(|(number, body)| Ok::<_, Failure>((number, Columns::decode(&body)?)));
-        Ok(Self {
+        let mut intake = Self {
             input: Kept::new(input),
-            columns: columns.transpose()?,
+            columns: None,
+            known: Arc::default(),
             parts: Parts::default(),
-            watermark: None,
             over: None,
             held: Arc::default(),
-        })
+        };
+        if let Some((number, body)) = schema {
+            intake.announce(number, &body)?;
+        }
+        Ok(intake)
     }
 
-    pub(crate) fn columns(&self) -> Option<&Columns> {
-        self.columns.as_ref().map(|(_, columns)| columns)
-    }
-
-    pub(crate) fn watermark(&self) -> Option<i64> {
-        self.watermark
+    fn announce(&mut self, number: u32, body: &[u8]) -> Result<(), Failure> {
+        let columns = Columns::decode(body)?;
+        *lock(&self.known.columns) = Some(columns.clone());
+        self.columns = Some((number, columns));
+        Ok(())
     }
 
     /// Bytes of the ring.
@@ -125,7 +148,7 @@ impl Intake {
         Ok(match header.kind {
             Kind::Data => return self.take_data(header, record),
             Kind::Schema => {
-                self.columns = Some((header.schema, Columns::decode(record.body())?));
+                self.announce(header.schema, record.body())?;
                 Event::Schema
             }
             Kind::Barrier => Event::Barrier {
@@ -133,7 +156,8 @@ impl Intake {
                 sequence: header.sequence,
             },
             Kind::Watermark => {
-                self.watermark = record.body().try_into().ok().map(i64::from_le_bytes);
+                let time = record.body().try_into().ok().map(i64::from_le_bytes);
+                *lock(&self.known.watermark) = time;
                 Event::Nothing
             }
             Kind::PassEnd => Event::PassEnd(header.pass),

@@ -75,12 +75,17 @@ impl<T: Send> Turn<T> {
 
     pub(crate) fn take(&self, py: Python<'_>, deadline: Deadline) -> PyResult<Lent<'_, T>> {
         wait(py, deadline, |longest| {
-            let lent = self
-                .back
-                .wait_timeout_while(self.value(), longest, |value| value.is_none());
-            let value = lent.unwrap_or_else(PoisonError::into_inner).0.take();
-            Ok::<_, PyErr>(value.map(|value| self.lend(value)))
+            Ok::<_, PyErr>(self.take_within(longest))
         })
+    }
+
+    /// `None`: another thread has it all this time.
+    pub(crate) fn take_within(&self, longest: Duration) -> Option<Lent<'_, T>> {
+        let waited = self
+            .back
+            .wait_timeout_while(self.value(), longest, |value| value.is_none());
+        let value = waited.unwrap_or_else(PoisonError::into_inner).0.take();
+        value.map(|value| self.lend(value))
     }
 
     /// `None`: another thread has it.

@@ -22,7 +22,8 @@ def program() -> str:
     named = os.environ.get("FOREBAY_FEEDER")
     if named:
         return named
-    command = ["cargo", "build", "--package", "forebay-channel", "--example", "feeder", "--message-format", "json"]
+    # Of the whole workspace: then its dependencies are those that are built already.
+    command = ["cargo", "build", "--quiet", "--workspace", "--example", "feeder", "--message-format", "json"]
     built = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
     made = [json.loads(line).get("executable") for line in built.stdout.splitlines()]
     return [path for path in made if path][-1]

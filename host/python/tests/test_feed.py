@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 import unittest
 
@@ -339,6 +340,20 @@ class Threads(unittest.TestCase):
         self.assertEqual(lines, [f"{sum(range(20_000))} []"])
 
 
+    def test_others_may_ask_and_close_while_one_waits(self):
+        script = """
+            reading = threading.Thread(target=lambda: print(sum(len(batch) for batch in feed)))
+            reading.start()
+            until(lambda: feed.watermark is not None)
+            print(feed.schema, feed.metrics()["batches"], reading.is_alive(), flush=True)
+            feed.close()
+            reading.join()
+        """
+        lines, report, stderr = fed(script, SCHEMA, rows(2), {"watermark": 5})
+        self.assertEqual(lines, ["{'id': 'Int64', 'x': 'Float32'} 1 True", "2"], stderr)
+        self.assertEqual((report["came"], report["end"]), (["end"], 1))
+
+
 class Children(unittest.TestCase):
     def test_a_forked_child_has_no_feed_and_may_drop_what_it_has(self):
         script = """
@@ -437,11 +452,33 @@ class Unfed(unittest.TestCase):
                 text = "forebay.NotFed: the role `worker` is not fed: give it an `input` in the job file"
                 self.assertIn(text, agent.ended()[1])
 
-    def test_descriptors_that_are_no_channel_are_named(self):
-        for text in ["", "3", "9999,1,2,3,4", "x"]:
-            with Agent(f"import os\nos.environ['FOREBAY_CHANNEL'] = {text!r}\nimport forebay\nforebay.node().feed") as agent:
-                agent.welcome()
-                self.assertIn("forebay.NotFed", agent.ended()[1])
+    def test_descriptors_that_are_no_channel_are_passed_over(self):
+        for text in ["", "3", "0,1,2,0,1", "9999,1,2,3,4", "x", "-1,-1,-1,-1,-1", "9" * 30]:
+            with self.subTest(text):
+                arguments = ["/usr/bin/env", f"FOREBAY_CHANNEL={text}", sys.executable, "-c"]
+                with Agent("import forebay\nprint('fine')\nforebay.node().feed", arguments=arguments) as agent:
+                    agent.welcome()
+                    self.assertEqual(agent.line(), "fine")
+                    self.assertIn("forebay.NotFed", agent.ended()[1])
+
+    def test_memory_that_is_no_channel_is_named_at_each_call(self):
+        script = """
+            import os, socket, sys
+            files = [os.memfd_create("x", 0) for _ in range(4)]
+            ends = socket.socketpair()
+            descriptors = [*files, ends[0].fileno()]
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, True)
+            os.environ["FOREBAY_CHANNEL"] = ",".join(map(str, descriptors))
+            look = [
+                "import forebay", "for _ in range(2):", "  try: forebay.node().feed", "  except ConnectionError as error: print(error, flush=True)",
+            ]
+            os.execl(sys.executable, sys.executable, "-c", chr(10).join(look))
+        """
+        with Agent(script, arguments=[sys.executable, "-S", "-c"]) as agent:
+            agent.welcome()
+            for _ in range(2):
+                self.assertRegex(agent.line(), "^the feed is over: ")
 
 
 if __name__ == "__main__":

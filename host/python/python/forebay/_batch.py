@@ -188,7 +188,6 @@ class Batch:
             array = array.astype("<i8", copy=False).view(dtype)
         if column.nulls:
             array = _with_gaps(numpy, column, array)
-        array.flags.writeable = False
         return array
 
     def _tensor(

@@ -26,6 +26,7 @@ _absence = (
 
 _channel: Channel | None = None
 _descriptors: list[int] = []
+_broken: str | None = None
 _opening = threading.Lock()
 
 
@@ -83,15 +84,26 @@ def channel(role: str) -> Channel:
         NotFed: the role has no input.
         ConnectionError: the channel is none of this version.
     """
-    global _channel, _descriptors
     conversation()
     with _opening:
         if _channel is None:
-            if not _descriptors:
-                raise NotFed(f"the role `{role}` is not fed: give it an `input` in the job file, the name of a source or a transform")
-            descriptors, _descriptors = _descriptors, []
-            _channel = Channel(descriptors)
+            _open_channel(role)
         return _channel
+
+
+def _open_channel(role: str) -> None:
+    """Once: whatever comes of it, the descriptors are used up."""
+    global _channel, _descriptors, _broken
+    if _broken is not None:
+        raise ConnectionError(_broken)
+    if not _descriptors:
+        raise NotFed(f"the role `{role}` is not fed: give it an `input` in the job file, the name of a source or a transform")
+    descriptors, _descriptors = _descriptors, []
+    try:
+        _channel = Channel(descriptors)
+    except ConnectionError as error:
+        _broken = str(error)
+        raise
 
 
 def current_channel() -> Channel | None:
@@ -103,6 +115,9 @@ def _kept_from_children(text: str) -> list[int]:
     """The descriptors of a channel; empty where there is none."""
     try:
         descriptors = [int(part) for part in text.split(",")]
+        kinds = [stat.S_IFMT(os.fstat(descriptor).st_mode) for descriptor in descriptors]
+        if kinds != [stat.S_IFREG] * 4 + [stat.S_IFSOCK]:
+            return []
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
     except (ValueError, OverflowError, OSError):
