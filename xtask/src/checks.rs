@@ -137,9 +137,11 @@ fn loom(workspace: &Workspace) -> Command {
     ])
 }
 
-/// With numpy beside it, for the test of its numbers; the end-to-end tests use the wheel alone.
+/// With numpy beside it, for the test of its numbers; the end-to-end tests use the wheel alone. The tests of the feed start the other
+/// environments themselves, and build a host for them.
 fn python_tests(workspace: &Workspace) -> Command {
     let mut unittest = workspace.command(Environment::Pytorch.program(workspace, "python"));
+    unittest.env("FOREBAY_ENVIRONMENTS", workspace.environments());
     unittest.args([
         "-m",
         "unittest",

@@ -16,9 +16,10 @@ use crate::workspace::Workspace;
 const STEPS_BEFORE_ENVIRONMENTS: usize = 4;
 
 /// What the wheel is made from.
-const WHEEL_SOURCES: [&str; 5] = [
+const WHEEL_SOURCES: [&str; 6] = [
     "Cargo.lock",
     "Cargo.toml",
+    "host/channel",
     "host/protocol",
     "host/python",
     "proto/forebay/node",

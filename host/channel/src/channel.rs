@@ -102,7 +102,7 @@ pub struct NodeEnd {
     /// Wakes, and tells when the host is gone. One thread sleeps on it at a time, for both directions.
     pub link: Link,
     pub(crate) patience: Patience,
-    _hang_up: HangUp,
+    pub(crate) hang_up: HangUp,
 }
 
 impl Channel {
@@ -288,7 +288,7 @@ impl NodeEnd {
             output: Writer::new(output, pages, link.bell(), attempt, None),
             schema: start.schema,
             results,
-            _hang_up: HangUp(link.clone()),
+            hang_up: HangUp(link.clone()),
             link,
             patience: Patience::default(),
         })

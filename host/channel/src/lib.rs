@@ -3,7 +3,7 @@
 //!
 //! The host makes a [`Channel`], and for each attempt of the node both ends ([`Channel::begin`]): its own, and [`Descriptors`] that the process
 //! of the node opens ([`NodeEnd::open`]). [`Writer::reserve`] and [`Reader::take`] never wait: they say that there is nothing yet. A node may
-//! wait in its thread ([`NodeEnd::wait_for_record`]), a host is polled ([`PolledHost`]).
+//! wait in its thread ([`NodeEnd::wait_for_record`]) or in two ([`NodeEnd::split`]), a host is polled ([`PolledHost`]).
 
 #![expect(unsafe_code, reason = "memory that another process maps too")]
 
@@ -12,6 +12,7 @@ mod channel;
 mod columns;
 mod error;
 mod gauge;
+mod halves;
 mod layout;
 mod link;
 mod memory;
@@ -32,6 +33,7 @@ pub use self::channel::{
 pub use self::columns::{Body, Columns, ColumnsError, read_body};
 pub use self::error::{Error, Fault, HeaderFault};
 pub use self::gauge::{Gauge, Reading};
+pub use self::halves::{NodeInput, NodeOutput};
 pub use self::link::{Link, Waited};
 #[cfg(feature = "polled")]
 pub use self::polled::PolledHost;

@@ -7,7 +7,7 @@ use crate::channel::NodeEnd;
 use crate::error::Error;
 use crate::link::{Link, Waited};
 use crate::page::Word;
-use crate::ring::{Record, Room, Slot};
+use crate::ring::{Reader, Record, Room, Slot, Writer};
 
 /// Most looks before a sleep; together they take about as long as a sleep and a wake-up.
 const LOOKS_MAX: u32 = 4_000;
@@ -65,13 +65,13 @@ impl Patience {
 const WAKE_UP: Duration = Duration::from_micros(100);
 
 /// How long a wait may take. It begins with the first sleep: where nobody sleeps, nobody looks at a clock.
-struct Limit {
+pub(crate) struct Limit {
     longest: Option<Duration>,
     begun: Option<Instant>,
 }
 
 impl Limit {
-    fn new(longest: Option<Duration>) -> Self {
+    pub(crate) fn new(longest: Option<Duration>) -> Self {
         Self {
             longest,
             begun: None,
@@ -79,11 +79,11 @@ impl Limit {
     }
 
     /// Somebody who rings without end does not make it longer.
-    fn is_over(&mut self) -> bool {
+    pub(crate) fn is_over(&mut self) -> bool {
         self.left() == Some(Duration::ZERO)
     }
 
-    fn left(&mut self) -> Option<Duration> {
+    pub(crate) fn left(&mut self) -> Option<Duration> {
         let begun = *self.begun.get_or_insert_with(Instant::now);
         let longest = self.longest?;
         Some(longest.saturating_sub(begun.elapsed()))
@@ -101,6 +101,30 @@ pub enum Outcome<T> {
     Interrupted,
 }
 
+/// What a thread sleeps on until the peer rings.
+pub(crate) trait Sleep {
+    /// Taken before the last look in front of a sleep: what rings from then on ends it.
+    fn ticket(&self) -> u64;
+
+    /// Sleeps until the peer rings.
+    ///
+    /// # Errors
+    ///
+    /// The peer is gone.
+    fn sleep(&self, ticket: u64, longest: Option<Duration>) -> Result<Waited, Error>;
+}
+
+/// Whoever sleeps alone misses nothing: what has rung stays in the socket.
+impl Sleep for Link {
+    fn ticket(&self) -> u64 {
+        0
+    }
+
+    fn sleep(&self, _ticket: u64, longest: Option<Duration>) -> Result<Waited, Error> {
+        self.wait(longest)
+    }
+}
+
 impl NodeEnd {
     /// The next record, which may take its time.
     ///
@@ -108,30 +132,7 @@ impl NodeEnd {
     ///
     /// The host is gone and all that it has written was read, or it has broken the rules.
     pub fn wait_for_record(&mut self, longest: Option<Duration>) -> Result<Outcome<Record>, Error> {
-        let mut limit = Limit::new(longest);
-        loop {
-            let input = &mut self.input;
-            if let Some(record) = self.patience.look(|| input.take())? {
-                return Ok(Outcome::Came(record));
-            }
-            if !input.sleeps()? {
-                continue;
-            }
-            let slept = sleep(&self.link, limit.left(), input.waited());
-            input.wakes();
-            match slept {
-                Ok((Waited::Rung, time)) => {
-                    self.patience.slept(time);
-                    if limit.is_over() {
-                        return Ok(self.input.take()?.map_or(Outcome::TimedOut, Outcome::Came));
-                    }
-                }
-                Ok((Waited::TimedOut, _)) => return Ok(Outcome::TimedOut),
-                Ok((Waited::Interrupted, _)) => return Ok(Outcome::Interrupted),
-                // What it wrote last is still there.
-                Err(error) => return input.take()?.map(Outcome::Came).ok_or(error),
-            }
-        }
+        wait_for_record(&mut self.input, &mut self.patience, &self.link, longest)
     }
 
     /// Room for a record to the host, which may take its time.
@@ -144,45 +145,89 @@ impl NodeEnd {
         body: usize,
         longest: Option<Duration>,
     ) -> Result<Outcome<Slot<'_>>, Error> {
-        let mut limit = Limit::new(longest);
-        loop {
-            let output = &mut self.output;
-            let seen = self
-                .patience
-                .look(|| output.reserve(body).map(|slot| slot.map(|_| ())))?;
-            if seen.is_some() {
-                break;
-            }
-            // A node has no answers to wait for.
-            if output.sleeps_for(body)? != Room::WaitsForPeer {
-                continue;
-            }
-            let slept = sleep(&self.link, limit.left(), output.waited());
-            output.wakes();
-            match slept? {
-                (Waited::Rung, time) => {
-                    self.patience.slept(time);
-                    if limit.is_over() && self.output.reserve(body)?.is_none() {
-                        return Ok(Outcome::TimedOut);
-                    }
-                }
-                (Waited::TimedOut, _) => return Ok(Outcome::TimedOut),
-                (Waited::Interrupted, _) => return Ok(Outcome::Interrupted),
-            }
-        }
-        let slot = self.output.reserve(body)?;
-        Ok(slot.map_or(Outcome::Interrupted, Outcome::Came))
+        let (output, patience) = (&mut self.output, &mut self.patience);
+        wait_for_room(output, patience, &self.link, body, longest)
     }
+}
+
+/// See [`NodeEnd::wait_for_record`].
+pub(crate) fn wait_for_record(
+    input: &mut Reader,
+    patience: &mut Patience,
+    sleeper: &impl Sleep,
+    longest: Option<Duration>,
+) -> Result<Outcome<Record>, Error> {
+    let mut limit = Limit::new(longest);
+    loop {
+        if let Some(record) = patience.look(|| input.take())? {
+            return Ok(Outcome::Came(record));
+        }
+        let ticket = sleeper.ticket();
+        if !input.sleeps()? {
+            continue;
+        }
+        let slept = sleep(sleeper, ticket, limit.left(), input.waited());
+        input.wakes();
+        match slept {
+            Ok((Waited::Rung, time)) => {
+                patience.slept(time);
+                if limit.is_over() {
+                    return Ok(input.take()?.map_or(Outcome::TimedOut, Outcome::Came));
+                }
+            }
+            Ok((Waited::TimedOut, _)) => return Ok(Outcome::TimedOut),
+            Ok((Waited::Interrupted, _)) => return Ok(Outcome::Interrupted),
+            // What it wrote last is still there.
+            Err(error) => return input.take()?.map(Outcome::Came).ok_or(error),
+        }
+    }
+}
+
+/// See [`NodeEnd::wait_for_room`].
+pub(crate) fn wait_for_room<'a>(
+    output: &'a mut Writer,
+    patience: &mut Patience,
+    sleeper: &impl Sleep,
+    body: usize,
+    longest: Option<Duration>,
+) -> Result<Outcome<Slot<'a>>, Error> {
+    let mut limit = Limit::new(longest);
+    loop {
+        let seen = patience.look(|| output.reserve(body).map(|slot| slot.map(|_| ())))?;
+        if seen.is_some() {
+            break;
+        }
+        let ticket = sleeper.ticket();
+        // A node has no answers to wait for.
+        if output.sleeps_for(body)? != Room::WaitsForPeer {
+            continue;
+        }
+        let slept = sleep(sleeper, ticket, limit.left(), output.waited());
+        output.wakes();
+        match slept? {
+            (Waited::Rung, time) => {
+                patience.slept(time);
+                if limit.is_over() && output.reserve(body)?.is_none() {
+                    return Ok(Outcome::TimedOut);
+                }
+            }
+            (Waited::TimedOut, _) => return Ok(Outcome::TimedOut),
+            (Waited::Interrupted, _) => return Ok(Outcome::Interrupted),
+        }
+    }
+    let slot = output.reserve(body)?;
+    Ok(slot.map_or(Outcome::Interrupted, Outcome::Came))
 }
 
 /// Sleeps until the peer rings, and adds what it took to a word of this end.
 fn sleep(
-    link: &Link,
+    sleeper: &impl Sleep,
+    ticket: u64,
     longest: Option<Duration>,
     total: &Word,
 ) -> Result<(Waited, Duration), Error> {
     let begun = Instant::now();
-    let waited = link.wait(longest);
+    let waited = sleeper.sleep(ticket, longest);
     let time = begun.elapsed();
     total.add(time);
     waited.map(|waited| (waited, time))

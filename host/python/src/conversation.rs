@@ -11,7 +11,7 @@ use forebay_protocol::node::v1::{
 use forebay_protocol::{PROTOCOL_VERSION, SIGNAL_NAME_BYTES_MAX, SIGNAL_PAYLOAD_BYTES_MAX};
 use pyo3::exceptions::{PyConnectionError, PyValueError};
 use pyo3::prelude::*;
-use rustix::fd::{FromRawFd, OwnedFd, RawFd};
+use rustix::fd::RawFd;
 
 use crate::outbox::{Outbox, OutboxFull};
 use crate::shared::{Shared, State};
@@ -67,7 +67,7 @@ impl Conversation {
         };
         let shared = Arc::new(Shared::new()?);
         shared.update(|state| send(state, Outbox::push, up::Message::Hello(hello)))?;
-        let speaker = Speaker::new(adopt(descriptor), Arc::clone(&shared));
+        let speaker = Speaker::new(crate::adopt(descriptor), Arc::clone(&shared));
         let thread = thread::Builder::new()
             .name("forebay".to_owned())
             .spawn(|| speaker.run())?;
@@ -231,16 +231,6 @@ fn send(state: &mut State, push: Push, message: up::Message) -> PyResult<()> {
     push(&mut state.outbox, message).map_err(|OutboxFull| {
         PyConnectionError::new_err("the agent does not read what this node says")
     })
-}
-
-#[expect(
-    unsafe_code,
-    reason = "an inherited descriptor has no other way into an owner"
-)]
-fn adopt(descriptor: RawFd) -> OwnedFd {
-    // SAFETY: the start-up file has checked that the descriptor is an open socket which came through exec, so nothing in
-    // this process owns it; it has removed the variable that names it, so it is adopted once.
-    unsafe { OwnedFd::from_raw_fd(descriptor) }
 }
 
 impl From<Welcome> for Identity {

@@ -33,7 +33,10 @@ const OWN: [(&str, &[&str]); 18] = [
     ("forebay-plugin-build", &[]),
     ("forebay-plugin-sdk", &[]),
     ("forebay-protocol", &[]),
-    ("forebay-python", &["forebay-protocol"]),
+    (
+        "forebay-python",
+        &["forebay-channel", "forebay-protocol"],
+    ),
     ("forebay-pytorch", &["forebay-plugin-sdk"]),
     (
         "forebay-runtime",

@@ -69,6 +69,16 @@ impl Reader {
         self.leases.state().ends.len()
     }
 
+    /// Bytes of the ring.
+    pub fn capacity(&self) -> u64 {
+        self.leases.region.capacity()
+    }
+
+    /// Bytes of the ring that were read and cannot be written over: what the oldest leased record keeps, with all behind it.
+    pub fn held(&self) -> u64 {
+        self.read - self.leases.state().released
+    }
+
     /// The next record, if one is there now. Behind [`Kind::End`] and [`Kind::Error`] there is none.
     ///
     /// # Errors

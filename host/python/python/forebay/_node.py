@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from collections.abc import Callable
-from typing import SupportsFloat, SupportsIndex
+from collections.abc import Callable, Mapping
+from typing import Any, SupportsFloat, SupportsIndex
 
-from forebay import _process
+from forebay import _feed, _process
+from forebay._batch import Batch
 from forebay._cluster import Cluster, Member
+from forebay._feed import Feed
 from forebay._process import NotInForebay
 
 __all__ = ["Node", "NotInForebay", "node"]
@@ -32,6 +34,11 @@ def node() -> Node:
 def _attached() -> Node:
     _process.conversation().attached()
     return Node()
+
+
+@functools.cache
+def _opened(role: str) -> Feed:
+    return Feed(_process.channel(role))
 
 
 class Node:
@@ -111,6 +118,33 @@ class Node:
             ValueError, OverflowError: a value is too long, or the step is negative.
         """
         _process.conversation().report(step, values)
+
+    @property
+    def feed(self) -> Feed:
+        """The batches that this node is fed with; the same object at each call. The first one opens the channel.
+
+        Raises:
+            NotFed: the role has no input.
+            ConnectionError: the channel is none of this version, or the host is gone.
+        """
+        return _opened(self.role)
+
+    def emit(self, columns: Mapping[str, Any] | Any, of: Batch | None = None) -> None:
+        """Answers a batch, with one row for each of its rows, those included that only fill it up. Waits while the host has no room.
+
+        Args:
+            columns: arrays by name, of any library that numpy understands, or with `__arrow_c_array__`; a single array where answers have
+                one column; or an Arrow batch. Shape `(rows,)`, for lists of always `n` numbers `(rows, n)`. Numbers are cast within their
+                kind (float64 to float32, whole numbers that fit); `None`, and what a masked array masks, is null.
+            of: the batch that is answered, by default the oldest one without an answer. Answers may be given in any order, from any thread.
+
+        Raises:
+            ValueError: other columns, rows or types than wanted; a row larger than a quarter of `output_ring`; a batch that waits for no
+                answer.
+            RuntimeError: nobody takes answers, or the feed is closed.
+            NotFed, ConnectionError: as :attr:`feed`.
+        """
+        _feed.emit(self.feed._alive(), columns, of)
 
     def signal(self, name: str, payload: str = "") -> None:
         """Sends an event to the job's state machine, which sees it as a custom event.

@@ -12,15 +12,28 @@ from collections.abc import Callable
 from platform import python_version
 from sys import executable
 
-from forebay._forebay import Conversation
+from forebay._forebay import Channel, Conversation
 
 VARIABLE = "FOREBAY_NODE_FD"
+CHANNEL_VARIABLE = "FOREBAY_CHANNEL"
 
 _conversation: Conversation | None = None
 _absence = (
     "this process was not started by Forebay: name this script in a role of a job file (`script = \"train.py\"`) and start it "
     "with `forebay run JOB.toml`"
 )
+
+
+_channel: Channel | None = None
+_descriptors: list[int] = []
+_broken: str | None = None
+_opening = threading.Lock()
+
+
+class NotFed(RuntimeError):
+    """The role of this node has no input; the text says what to do."""
+
+    __module__ = "forebay"
 
 
 class NotInForebay(RuntimeError):
@@ -52,13 +65,64 @@ def open_inherited() -> None:
     Raises:
         ConnectionError: the agent refuses this process, or does not answer.
     """
-    global _conversation
+    global _conversation, _descriptors
+    inherited = _kept_from_children(os.environ.pop(CHANNEL_VARIABLE, ""))
     descriptor = _claim(os.environ.pop(VARIABLE))
     if descriptor is None:
         return
+    _descriptors = inherited
     _conversation = Conversation(descriptor, python_version(), executable)
     atexit.register(_close)
     os.register_at_fork(after_in_child=lambda: _forget(descriptor))
+
+
+def channel(role: str) -> Channel:
+    """The channel that feeds this process; it is opened at the first call.
+
+    Raises:
+        NotInForebay: this process is not the process of a node.
+        NotFed: the role has no input.
+        ConnectionError: the channel is none of this version.
+    """
+    conversation()
+    with _opening:
+        if _channel is None:
+            _open_channel(role)
+        return _channel
+
+
+def _open_channel(role: str) -> None:
+    """Once: whatever comes of it, the descriptors are used up."""
+    global _channel, _descriptors, _broken
+    if _broken is not None:
+        raise ConnectionError(_broken)
+    if not _descriptors:
+        raise NotFed(f"the role `{role}` is not fed: give it an `input` in the job file, the name of a source or a transform")
+    descriptors, _descriptors = _descriptors, []
+    try:
+        _channel = Channel(descriptors)
+    except ConnectionError as error:
+        _broken = str(error)
+        raise
+
+
+def current_channel() -> Channel | None:
+    """The open channel, if there is one."""
+    return _channel
+
+
+def _kept_from_children(text: str) -> list[int]:
+    """The descriptors of a channel; empty where there is none."""
+    try:
+        descriptors = [int(part) for part in text.split(",")]
+        kinds = [stat.S_IFMT(os.fstat(descriptor).st_mode) for descriptor in descriptors]
+        if kinds != [stat.S_IFREG] * 4 + [stat.S_IFSOCK]:
+            return []
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+    except (ValueError, OverflowError, OSError):
+        return []
+    return descriptors
 
 
 def _claim(text: str) -> int | None:
@@ -92,16 +156,19 @@ def _close() -> None:
 
 def _forget(descriptor: int) -> None:
     """In a forked child: its thread does not exist, and the agent must see when the parent is gone."""
-    global _conversation, _absence
+    global _conversation, _absence, _channel, _descriptors
     if _conversation is not None:
-        _leaked.append(_conversation)
-        _conversation = None
+        _leaked.extend([_conversation, _channel])
+        of_channel = _descriptors if _channel is None else [_channel.descriptor]
+        _conversation = _channel = None
         _absence = "this is a forked child of a node's process: call Forebay in the process that the agent started"
-        os.close(descriptor)
+        for descriptor in [descriptor, *of_channel]:
+            os.close(descriptor)
+        _descriptors = []
 
 
-# The object of the parent stays untouched in a forked child: its locks may be held by a thread that is not there.
-_leaked: list[Conversation] = []
+# The objects of the parent stay untouched in a forked child: their locks may be held by a thread that is not there.
+_leaked: list[object] = []
 
 
 def keep_sigterm_away() -> None:

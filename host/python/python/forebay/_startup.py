@@ -48,8 +48,12 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
     talk = _process.current()
     if talk is None:
         return
+    text = _plain("".join(traceback.format_exception(kind, error, trace)))
+    channel = _process.current_channel()
+    if channel is not None:
+        channel.abort(text)
     try:
-        talk.exception(kind.__qualname__, _plain(_message(error)), _plain("".join(traceback.format_exception(kind, error, trace))))
+        talk.exception(kind.__qualname__, _plain(_message(error)), text)
     except ConnectionError:
         pass  # It is printed all the same.
 

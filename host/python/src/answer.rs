@@ -1,0 +1,276 @@
+//! What a node answers with: arrays of all kinds become the columns that the host has asked for.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{BinaryBuilder, LargeBinaryBuilder, LargeStringBuilder, StringBuilder};
+use arrow_array::{Array, ArrayRef, make_array};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
+use arrow_data::{ArrayData, ArrayDataBuilder};
+use arrow_schema::{DataType, Field, SchemaRef};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
+
+use crate::batch::Column;
+use crate::layout::{self, Layout};
+use crate::{arrow, batch};
+
+/// The columns of answers.
+#[pyclass(frozen)]
+pub(crate) struct Results {
+    schema: SchemaRef,
+}
+
+impl Results {
+    pub(crate) fn new(schema: SchemaRef) -> Self {
+        Self { schema }
+    }
+
+    fn field(&self, index: usize) -> PyResult<&Field> {
+        let field = self.schema.fields().get(index);
+        let missing = || PyValueError::new_err("there is no such column");
+        Ok(field.ok_or_else(missing)?)
+    }
+}
+
+#[pymethods]
+impl Results {
+    /// Names and types.
+    fn columns(&self) -> Vec<(String, String)> {
+        batch::names_and_types(&self.schema)
+    }
+
+    /// As of a column: what an element is to numpy, what lies in memory, and the shape of a row.
+    fn layout(&self, index: usize) -> PyResult<Option<(&'static str, &'static str, Vec<usize>)>> {
+        let layout = Layout::of(self.field(index)?.data_type());
+        Ok(layout.map(|layout| (layout.dtype, layout.storage, layout.inner)))
+    }
+
+    /// Whether its values are texts or bytes.
+    fn is_text(&self, index: usize) -> PyResult<bool> {
+        use DataType::{Binary, LargeBinary, LargeUtf8, Utf8};
+        let kind = self.field(index)?.data_type();
+        Ok(matches!(kind, Utf8 | LargeUtf8 | Binary | LargeBinary))
+    }
+
+    /// A column of plain elements: their memory, and for each a byte that is 0 where it is null.
+    #[pyo3(signature = (index, elements, valid))]
+    #[expect(clippy::needless_pass_by_value, reason = "pyo3 wants it so")]
+    fn plain(
+        &self,
+        py: Python<'_>,
+        index: usize,
+        elements: PyBuffer<u8>,
+        valid: Option<PyBuffer<u8>>,
+    ) -> PyResult<Column> {
+        let field = self.field(index)?;
+        let elements = elements.to_vec(py)?;
+        let valid = valid.map(|valid| valid.to_vec(py)).transpose()?;
+        let array = py.detach(|| plain(field, elements, valid.as_deref()));
+        column(field, array.map_err(PyValueError::new_err)?)
+    }
+
+    /// A column of texts.
+    fn texts(&self, index: usize, texts: Vec<Option<String>>) -> PyResult<Column> {
+        let field = self.field(index)?;
+        let array: ArrayRef = if *field.data_type() == DataType::LargeUtf8 {
+            let mut builder = LargeStringBuilder::new();
+            builder.extend(texts);
+            Arc::new(builder.finish())
+        } else {
+            let mut builder = StringBuilder::new();
+            builder.extend(texts);
+            Arc::new(builder.finish())
+        };
+        column(field, array)
+    }
+
+    /// A column of bytes.
+    fn bytes(&self, index: usize, values: Vec<Option<Vec<u8>>>) -> PyResult<Column> {
+        let field = self.field(index)?;
+        let array: ArrayRef = if *field.data_type() == DataType::LargeBinary {
+            let mut builder = LargeBinaryBuilder::new();
+            builder.extend(values);
+            Arc::new(builder.finish())
+        } else {
+            let mut builder = BinaryBuilder::new();
+            builder.extend(values);
+            Arc::new(builder.finish())
+        };
+        column(field, array)
+    }
+
+    /// A column that is an Arrow array already.
+    fn arrow(
+        &self,
+        index: usize,
+        schema: &Bound<'_, PyCapsule>,
+        array: &Bound<'_, PyCapsule>,
+    ) -> PyResult<Column> {
+        self.column_of(index, arrow::taken(schema, array)?)
+    }
+
+    /// All columns of an Arrow batch, by name.
+    fn arrow_batch(
+        &self,
+        schema: &Bound<'_, PyCapsule>,
+        array: &Bound<'_, PyCapsule>,
+    ) -> PyResult<Vec<Column>> {
+        let data = arrow::taken(schema, array)?;
+        let DataType::Struct(fields) = data.data_type() else {
+            return Ok(vec![self.column_of(0, data)?]);
+        };
+        let given = fields.iter().map(|field| field.name().as_str());
+        check_names(&self.schema, &given.collect::<Vec<_>>())?;
+        let columns = self.schema.fields().iter().enumerate();
+        columns
+            .map(|(index, field)| {
+                let at = fields.iter().position(|given| given.name() == field.name());
+                let at = at.ok_or_else(|| PyValueError::new_err("there is no such column"))?;
+                let own = data.child_data()[at].slice(data.offset(), data.len());
+                self.column_of(index, own)
+            })
+            .collect()
+    }
+
+    /// Raises where the names of an answer are not those of the results.
+    #[pyo3(name = "check_names")]
+    #[expect(clippy::needless_pass_by_value, reason = "pyo3 wants it so")]
+    fn check_names_(&self, given: Vec<String>) -> PyResult<()> {
+        let given: Vec<_> = given.iter().map(String::as_str).collect();
+        check_names(&self.schema, &given)
+    }
+}
+
+impl Results {
+    fn column_of(&self, index: usize, data: ArrayData) -> PyResult<Column> {
+        let field = self.field(index)?;
+        let found = data.data_type().clone();
+        let recast = recast(data, field).ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "the column `{}` is to be {}, and {found} was given",
+                field.name(),
+                field.data_type()
+            ))
+        })?;
+        column(field, make_array(recast))
+    }
+}
+
+fn check_names(schema: &SchemaRef, given: &[&str]) -> PyResult<()> {
+    let wanted: Vec<_> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
+    let named = |names: &[&str]| {
+        let names = names.iter().map(|name| format!("`{name}`"));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let missing: Vec<_> = wanted
+        .iter()
+        .copied()
+        .filter(|name| !given.contains(name))
+        .collect();
+    let surplus: Vec<_> = given
+        .iter()
+        .copied()
+        .filter(|name| !wanted.contains(name))
+        .collect();
+    if missing.is_empty() && surplus.is_empty() {
+        return Ok(());
+    }
+    let mut text = format!("an answer has the columns {}", named(&wanted));
+    if !missing.is_empty() {
+        text = format!("{text}; missing: {}", named(&missing));
+    }
+    if !surplus.is_empty() {
+        text = format!("{text}; too many: {}", named(&surplus));
+    }
+    Err(PyValueError::new_err(text))
+}
+
+/// Refuses nulls where there may be none.
+fn column(field: &Field, array: ArrayRef) -> PyResult<Column> {
+    if !field.is_nullable() && array.null_count() > 0 {
+        return Err(PyValueError::new_err(format!(
+            "the column `{}` has {} nulls, and there may be none",
+            field.name(),
+            array.null_count()
+        )));
+    }
+    Ok(Column {
+        name: field.name().clone(),
+        array,
+    })
+}
+
+/// Of elements as numpy has them.
+fn plain(field: &Field, elements: Vec<u8>, valid: Option<&[u8]>) -> Result<ArrayRef, String> {
+    let layout = Layout::of(field.data_type()).ok_or("it has no elements of one width")?;
+    let rows = elements.len() / layout.width / layout.elements().max(1);
+    let valid = valid.map(layout::bits);
+    let data = nested(field.data_type(), rows, &Elements { elements, valid });
+    data.map(make_array)
+        .map_err(|error| format!("the column `{}`: {error}", field.name()))
+}
+
+struct Elements {
+    elements: Vec<u8>,
+    valid: Option<BooleanBuffer>,
+}
+
+fn nested(kind: &DataType, rows: usize, elements: &Elements) -> Result<ArrayData, String> {
+    let builder = ArrayDataBuilder::new(kind.clone()).len(rows);
+    let builder = if let DataType::FixedSizeList(field, length) = kind {
+        let length = usize::try_from(*length).unwrap_or(0);
+        let inner = nested(field.data_type(), rows * length, elements)?;
+        let nulls = inner.null_count();
+        if !field.is_nullable() && nulls > 0 {
+            return Err(format!("it has {nulls} nulls, and there may be none"));
+        }
+        builder.add_child_data(inner)
+    } else {
+        let values = match kind {
+            DataType::Boolean => layout::bits(&elements.elements).into_inner(),
+            _ => Buffer::from_slice_ref(&elements.elements),
+        };
+        let nulls = elements.valid.clone().map(NullBuffer::new);
+        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
+        builder.add_buffer(values).nulls(nulls)
+    };
+    builder.build().map_err(|error| error.to_string())
+}
+
+/// The same values under the names that the host has for what is within; `None`: they are of another type, or null where nothing may be.
+fn recast(data: ArrayData, field: &Field) -> Option<ArrayData> {
+    use DataType::{FixedSizeList, LargeList, List, Map, Struct};
+    let wanted = field.data_type();
+    if !field.is_nullable() && data.null_count() > 0 {
+        return None;
+    }
+    let inner: Vec<&Field> = match (wanted, data.data_type()) {
+        (wanted, found) if wanted == found => return Some(data),
+        (FixedSizeList(field, wanted), FixedSizeList(_, found)) if wanted == found => vec![field],
+        (List(field), List(_)) | (LargeList(field), LargeList(_)) | (Map(field, _), Map(_, _)) => {
+            vec![field]
+        }
+        (Struct(fields), Struct(found)) if fields.len() == found.len() => {
+            let names = fields.iter().zip(found);
+            if names
+                .clone()
+                .any(|(wanted, found)| wanted.name() != found.name())
+            {
+                return None;
+            }
+            fields.iter().map(AsRef::as_ref).collect()
+        }
+        _ => return None,
+    };
+    let children = data.child_data().iter().zip(inner);
+    let children = children.map(|(child, field)| recast(child.clone(), field));
+    let children = children.collect::<Option<Vec<_>>>()?;
+    let builder = data.into_builder().data_type(wanted.clone());
+    builder.child_data(children).build().ok()
+}
