@@ -26,7 +26,7 @@ def train(node, network):
         loss = model.step(network, improve, batch.torch("numbers"), batch.torch("codes"), batch.torch("late"))
         samples += len(batch)
         node.report(step=step, loss=loss, samples=samples)
-        if node.parameters.get("check_ids") == "true":
+        if node.parameters["check_ids"] == "true":
             ids.append(batch.numpy("id").copy())
     if ids:
         np.save(node.output / f"ids-{node.index}.npy", np.concatenate(ids))
