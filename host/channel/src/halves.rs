@@ -164,7 +164,8 @@ impl<S: Sleep> Sleep for Sleepers<S> {
     }
 }
 
-#[cfg(all(test, not(feature = "loom")))]
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod tests {
     use std::thread;
     use std::time::Instant;
@@ -274,7 +275,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, feature = "loom"))]
+#[cfg(test)]
+#[cfg(feature = "loom")]
 mod every_order {
     use loom::sync::atomic::{AtomicBool, Ordering};
     use loom::thread;

@@ -33,10 +33,7 @@ const OWN: [(&str, &[&str]); 18] = [
     ("forebay-plugin-build", &[]),
     ("forebay-plugin-sdk", &[]),
     ("forebay-protocol", &[]),
-    (
-        "forebay-python",
-        &["forebay-channel", "forebay-protocol"],
-    ),
+    ("forebay-python", &["forebay-channel", "forebay-protocol"]),
     ("forebay-pytorch", &["forebay-plugin-sdk"]),
     (
         "forebay-runtime",
