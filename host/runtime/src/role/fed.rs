@@ -1,11 +1,12 @@
 //! What is fed to a role, and what comes back: all that is known before anything runs.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
-use arrow_array::{Array, RecordBatch, RecordBatchOptions};
+use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use forebay_channel::{Columns, ColumnsError, Retention, Setting};
@@ -300,18 +301,37 @@ impl Fed {
         }
     }
 
-    /// Whether the last of these rows fills up a round.
-    pub(crate) fn pads(&self, seen: &RecordBatch) -> bool {
-        let Some(weight) = self.weight.map(|weight| seen.column(weight)) else {
-            return false;
+    /// Whether these rows fill up a round.
+    pub(crate) fn is_padding(&self, seen: &RecordBatch) -> bool {
+        self.padding(seen) == seen.num_rows()
+    }
+
+    /// The rows of a batch, and those at its end that fill up a round apart.
+    pub(crate) fn without_padding(&self, seen: &RecordBatch) -> VecDeque<RecordBatch> {
+        let rows = seen.num_rows() - self.padding(seen);
+        let parts = [
+            seen.slice(0, rows),
+            seen.slice(rows, seen.num_rows() - rows),
+        ];
+        parts
+            .into_iter()
+            .filter(|part| part.num_rows() > 0)
+            .collect()
+    }
+
+    /// How many rows at the end weigh nothing.
+    fn padding(&self, seen: &RecordBatch) -> usize {
+        let weights = self
+            .weight
+            .map(|weight| cast(seen.column(weight), &DataType::Float64));
+        let Some(Ok(weights)) = weights else {
+            return 0;
         };
-        let last = weight.slice(weight.len().saturating_sub(1), weight.len().min(1));
-        let last = cast(&last, &DataType::Float64);
-        last.is_ok_and(|last| {
-            last.as_primitive::<Float64Type>()
-                .iter()
-                .any(|one| one == Some(0.0))
-        })
+        let weights = weights.as_primitive::<Float64Type>().iter();
+        weights
+            .rev()
+            .take_while(|weight| *weight == Some(0.0))
+            .count()
     }
 
     /// A batch with what was answered to it; nothing where nothing is.

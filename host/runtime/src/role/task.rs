@@ -85,6 +85,8 @@ pub(crate) struct RoleTask {
     rows: u64,
     barrier: u64,
     echoed: u64,
+    /// A barrier that the node has not sent back, and its number in the ring.
+    awaited: Option<(u64, u64)>,
     /// Event time that the node was not told yet.
     watermark: Option<i64>,
     /// Event time behind this operator, and as far as it was said.
@@ -118,6 +120,7 @@ impl RoleTask {
             rows: 0,
             barrier: 0,
             echoed: 0,
+            awaited: None,
             watermark: None,
             passed: i64::MIN,
             said: i64::MIN,
@@ -208,7 +211,7 @@ impl RoleTask {
         }
         self.announce(seen, output).await?;
         self.tell_watermark(output).await?;
-        let mut rest = VecDeque::from([seen.clone()]);
+        let mut rest = self.fed.without_padding(seen);
         let mut sequences = None;
         while let Some(part) = rest.pop_front() {
             let Some(columns) = self.node.columns().cloned() else {
@@ -265,11 +268,11 @@ impl RoleTask {
     }
 
     fn header_of(&self, part: &RecordBatch) -> Header {
-        let is_padded = self.fed.pads(part);
+        let is_padding = self.fed.is_padding(part);
         Header {
             rows: u32::try_from(part.num_rows()).unwrap_or(u32::MAX),
             pass: self.pass,
-            flags: if is_padded { FLAG_PADDING } else { 0 },
+            flags: if is_padding { FLAG_PADDING } else { 0 },
             source_offset: self.rows,
             checkpoint: self.barrier,
             ..Header::new(Kind::Data)
@@ -331,7 +334,7 @@ impl RoleTask {
         match record.header().kind {
             Kind::Schema => self.hear_schema(record)?,
             Kind::Data => self.hear_answer(record)?,
-            Kind::Barrier => self.echoed = self.echoed.max(record.header().checkpoint),
+            Kind::Barrier => self.hear_echo(record.header().checkpoint)?,
             Kind::End => self.hear_end(record.header().answers)?,
             // Why, its agent hears.
             Kind::Error => {}
@@ -340,6 +343,16 @@ impl RoleTask {
             }
         }
         self.emit_done(output).await
+    }
+
+    /// The node is done with all before this barrier; one that was given up meanwhile is passed over.
+    fn hear_echo(&mut self, barrier: u64) -> Result<(), Cause> {
+        let awaited = self.awaited.take_if(|(awaited, _)| *awaited == barrier);
+        let Some((_, sequence)) = awaited else {
+            return Ok(());
+        };
+        self.echoed = barrier;
+        self.node.answered(sequence..=sequence)
     }
 
     fn hear_schema(&mut self, record: &UntrustedRecord) -> Result<(), Cause> {
@@ -541,6 +554,22 @@ impl RoleTask {
         .await
     }
 
+    async fn send_barrier(&mut self, barrier: u64, output: &mut Output<'_>) -> Result<(), Cause> {
+        if let Some((_, given_up)) = self.awaited.take() {
+            // Nobody waits for it any more, and its place is wanted.
+            self.node.answered(given_up..=given_up)?;
+        }
+        let header = Header {
+            checkpoint: barrier,
+            ..Header::new(Kind::Barrier)
+        };
+        if self.room(0, output).await? {
+            let sequence = self.node.put(header, 0, |_| ())?;
+            self.awaited = Some((barrier, sequence));
+        }
+        Ok(())
+    }
+
     // ------------------------------------------------------------------------------------------------------------ the end
 
     async fn end_pass(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
@@ -654,10 +683,6 @@ impl Operator for RoleTask {
             task.siblings.have_reached(barrier) || task.context.clock.now() >= give_up_at
         })
         .await?;
-        let header = Header {
-            checkpoint: barrier,
-            ..Header::new(Kind::Barrier)
-        };
         self.until(output, |task| {
             task.node.has_channel() || task.context.clock.now() >= give_up_at
         })
@@ -665,7 +690,7 @@ impl Operator for RoleTask {
         if !self.node.has_channel() {
             return Ok(Cut::GivenUp);
         }
-        self.mark(header, &[], output).await?;
+        self.send_barrier(barrier, output).await?;
         self.until(output, |task| {
             let is_done = task.echoed >= barrier || task.node.has_ended();
             is_done || task.context.clock.now() >= give_up_at
