@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use forebay_cluster::agent::{
     DataflowEnd, DataflowExecutor, DataflowFault, DataflowNote, DataflowTeller, DataflowWay,
-    FedAttempt, HowFar,
+    FedAttempt, FeedState, HowFar,
 };
 use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::wire::cluster::{OperatorPart, OperatorProgress};
@@ -161,6 +161,10 @@ impl DataflowExecutor for Executor {
 
     fn feed(&self, fed: &FedAttempt) -> Result<Vec<OwnedFd>, String> {
         Err(format!("the dataflow does not feed `{}`", fed.node))
+    }
+
+    fn feed_state(&self, _: &FedAttempt) -> FeedState {
+        FeedState::default()
     }
 
     fn feed_ended(&self, _: &FedAttempt) -> bool {

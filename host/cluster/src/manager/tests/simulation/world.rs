@@ -68,6 +68,8 @@ pub(super) struct World<'a> {
     pub(super) orders: BTreeMap<ActionKey, String>,
     /// What the state machine has heard.
     pub(super) news: BTreeSet<String>,
+    /// How often it has heard that the dataflow has ended.
+    pub(super) ends_heard: usize,
     links: Link,
     pub(super) calls: Vec<Call>,
     pub(super) requests: u64,
@@ -105,6 +107,7 @@ impl<'a> World<'a> {
             streams: BTreeMap::new(),
             orders: BTreeMap::new(),
             news: BTreeSet::new(),
+            ends_heard: 0,
             links: 0,
             calls: Vec::new(),
             requests: 0,
