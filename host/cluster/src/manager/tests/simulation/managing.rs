@@ -351,7 +351,7 @@ impl World<'_> {
     }
 
     /// It is killed: some of what it has said arrives.
-    fn die(&mut self, position: usize) {
+    pub(super) fn die(&mut self, position: usize) {
         let (term, now_ms) = (self.managers[position].term, self.now_ms);
         self.witness.note(&format!("-- term {term} dies"));
         self.managers[position].is_gone = true;

@@ -539,9 +539,10 @@ impl<'a> World<'a> {
     /// The engine ends its own agent once the job is over, and application managers that were overtaken and have nothing to do.
     fn close_engine(&mut self) {
         if self.summary.is_some() && self.managers.last().is_some_and(|last| last.is_gone) {
-            let idle = self.managers.iter_mut();
-            for manager in idle.filter(|manager| manager.next_ms() == u64::MAX) {
-                manager.is_gone = true;
+            for position in 0..self.managers.len() {
+                if self.managers[position].is_idle() {
+                    self.die(position);
+                }
             }
         }
         let managers_are_gone = self.managers.iter().all(|manager| manager.is_gone);
