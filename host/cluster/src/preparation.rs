@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use forebay_job::{Guarantee as JobGuarantee, Job, Program, Role};
 use forebay_plugin::{
-    CallError, CheckedMachine, CheckedRunner, Grants, Guarantee, JobSpec, Limits, LoadError,
-    Loaded, Manifest, ManifestError, PluginHost, Preparation, Problem, RoleSpec, Severity,
+    CallError, CheckedMachine, CheckedRunner, FinishRule, Grants, Guarantee, JobSpec, Limits,
+    LoadError, Loaded, Manifest, ManifestError, PluginHost, Preparation, Problem, RoleSpec,
+    Severity,
 };
 
 use crate::submission::{PluginSource, machine_name, required_plugins};
@@ -244,6 +245,7 @@ pub fn prepare(job: &Job, plugins: &PluginSet) -> Result<Prepared, PrepareError>
             }
         }
     }
+    problems.extend(prepared.spec.roles.iter().filter_map(fed_observer));
     let mut seen = BTreeSet::new();
     problems.retain(|problem| seen.insert((problem.key.clone(), problem.message.clone())));
     for problem in &mut problems {
@@ -310,6 +312,22 @@ fn adopt(prepared: &mut Prepared, runner: &str, answer: &Preparation) -> Vec<Pro
     }
     prepared.hold_at_barrier |= answer.hold_at_barrier;
     clashes
+}
+
+/// Nobody notices the death of an observer, and the dataflow would wait for it for ever.
+fn fed_observer(role: &RoleSpec) -> Option<Problem> {
+    let policy = role.policy.as_ref()?;
+    let is_fed_observer = role.has_input && policy.finish == FinishRule::Observer;
+    is_fed_observer.then(|| Problem {
+        severity: Severity::Error,
+        key: format!("roles.{}.input", role.name),
+        message: format!(
+            "role `{}` has input, and its node runner makes it an observer, whose end nobody waits for: the dataflow \
+             would wait for it",
+            role.name
+        ),
+        hint: Some("take `input` away: observers look on and are not fed".into()),
+    })
 }
 
 fn clash(runner: &str, role: &str) -> Problem {
@@ -395,5 +413,49 @@ pub(crate) fn spec_of_runner(spec: &JobSpec, job: &Job, runner: &str) -> JobSpec
     JobSpec {
         roles,
         ..spec.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_plugin::{CheckpointDuty, Readiness, RecoveryScope, RolePolicy};
+
+    use super::*;
+
+    #[test]
+    fn an_observer_has_no_input() {
+        let mut role = role_with(FinishRule::Observer);
+        let problem = fed_observer(&role).unwrap();
+        insta::assert_snapshot!(problem.key, @"roles.board.input");
+        insta::assert_snapshot!(problem.message, @"role `board` has input, and its node runner makes it an observer, whose end nobody waits for: the dataflow would wait for it");
+        role.has_input = false;
+        assert_eq!(fed_observer(&role), None);
+        for finish in [FinishRule::All, FinishRule::First, FinishRule::Service] {
+            assert_eq!(fed_observer(&role_with(finish)), None);
+        }
+    }
+
+    fn role_with(finish: FinishRule) -> RoleSpec {
+        let policy = RolePolicy {
+            role: "board".into(),
+            finish,
+            recovery: RecoveryScope::Node,
+            adapts: false,
+            ready_when: Readiness::Started,
+            checkpoint: CheckpointDuty::None,
+            ports: Vec::new(),
+        };
+        RoleSpec {
+            name: "board".into(),
+            nodes: 1,
+            nodes_min: 1,
+            nodes_max: 1,
+            has_program: true,
+            has_input: true,
+            has_output: false,
+            gpus_per_node: 0,
+            policy: Some(policy),
+            properties: Vec::new(),
+        }
     }
 }

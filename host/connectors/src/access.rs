@@ -254,7 +254,8 @@ fn local_file(store: &Arc<dyn ObjectStore>, name: &str, path: &Path) -> Result<I
     }
     // Whether it may be read: a run should not find that out.
     std::fs::File::open(path).map_err(failed)?;
-    let absolute = std::path::absolute(path).map_err(failed)?;
+    // The store takes no path that goes up again.
+    let absolute = std::fs::canonicalize(path).map_err(failed)?;
     Ok(InputFile {
         name: name.into(),
         size: kind.len(),

@@ -16,7 +16,7 @@ pub struct Unsupported {
 pub const fn unsupported(action: &Action) -> Option<Unsupported> {
     let why = match action {
         Action::Rewind(nodes) if !nodes.is_empty() => {
-            "live nodes cannot go back: it stops them, names none, and starts them again"
+            "live nodes cannot go back: stop them, name none, and start them again"
         }
         Action::Resize(_) => "a running job keeps its size",
         _ => return None,

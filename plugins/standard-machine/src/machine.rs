@@ -23,14 +23,15 @@ impl StateMachine for Standard {
     ) -> Result<Decision, PluginError> {
         let mut problems = Problems::default();
         let limits = Limits::read(job, &mut problems);
-        let situation = Situation::new(job, view)?;
+        let state = State::read(state)?;
+        let situation = Situation::new(job, view, &state.restarts)?;
         let mut turn = Turn {
             limits,
             situation,
             now_ms: now.now_ms,
             seed: now.seed,
             events,
-            state: State::read(state)?,
+            state,
             actions: Vec::new(),
         };
         turn.take_events();
@@ -100,12 +101,14 @@ impl Turn<'_> {
             .push(Action::Refuse(Refusal { request, reason }));
     }
 
-    /// Its work is done and its process stays: some frameworks never exit when a peer is gone.
+    /// Its work is done and its process stays: some frameworks never exit when a peer is gone. One that has read all its input is
+    /// let be while others of its role have not been sent the end of theirs: it would not count as finished. It is told of again.
     fn end_lingering(&mut self, stall: &NodeStall) {
         let node = self
             .situation
             .node(&stall.node)
-            .filter(|node| node.view.attempt == stall.attempt);
+            .filter(|node| node.view.attempt == stall.attempt)
+            .filter(|node| node.view.done || node.has_read_all());
         if node
             .is_some_and(|node| matches!(node.view.phase, NodePhase::Starting | NodePhase::Ready))
         {
@@ -148,8 +151,8 @@ impl Turn<'_> {
     /// Once the nodes have been told to stop, the end of the job is `stopped`, whatever they do.
     fn is_done(&self) -> bool {
         let decided = matches!(self.state.stop, Some(Stop::Draining | Stop::Stopping));
-        !decided && self.situation.is_done()
-            || self.state.finish_asked && self.dataflow_allows_success()
+        let is_asked = self.state.finish_asked && self.dataflow_allows_success();
+        !decided && self.situation.is_done() || is_asked && !self.is_draining()
     }
 
     fn dataflow_allows_success(&self) -> bool {
@@ -160,7 +163,7 @@ impl Turn<'_> {
     }
 
     /// A failure that is not one of a node.
-    fn job_failure(&self) -> Option<String> {
+    pub(crate) fn job_failure(&self) -> Option<String> {
         let failed = self.situation.view.dataflow == DataflowPhase::Failed;
         let told = self.events.iter().find_map(|event| match event {
             Event::DataflowFailed(reason) if failed => Some(reason.clone()),

@@ -1,7 +1,10 @@
 //! What is done about a failure that may pass: the nodes that it takes down are stopped, waited for, placed anew where
-//! their machine is lost, and started again. How many they are, their role policies say.
+//! their machine is lost, and started again. How many they are, their role policies say; and nodes with input come back all
+//! together, because without checkpoints their input can only begin again as a whole.
 
-use forebay_plugin_sdk::{Action, NodeId, NodePhase, RecoveryScope, TimerOrder, VerdictKind, clip};
+use forebay_plugin_sdk::{
+    Action, NodeId, NodePhase, RecoveryScope, RoleSpec, TimerOrder, VerdictKind, clip,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::Limits;
@@ -38,6 +41,12 @@ struct Moves {
 }
 
 impl Restarts {
+    /// The restart under way takes all nodes of this role, and their input begins again.
+    pub(crate) fn begin_input_again(&self, role: &RoleSpec) -> bool {
+        let current = self.current.as_ref();
+        role.has_input && current.is_some_and(|restart| restart.takes_role(role))
+    }
+
     fn moves_of(&self, node: &Node<'_>) -> u32 {
         let moves = self.moves.iter().find(|moves| moves.are_of(node));
         let in_vain = moves.filter(|moves| node.view.progress <= moves.progress);
@@ -79,9 +88,12 @@ pub(crate) struct Restart {
 }
 
 impl Restart {
+    fn takes_role(&self, role: &RoleSpec) -> bool {
+        self.whole_cluster || self.roles.contains(&role.name)
+    }
+
     fn takes(&self, node: &Node<'_>) -> bool {
-        self.whole_cluster
-            || self.roles.contains(&node.role.name)
+        self.takes_role(node.role)
             || self
                 .nodes
                 .iter()
@@ -113,8 +125,11 @@ impl Turn<'_> {
     /// What has failed may start again while the others go on. That restart need not wait for a first cause: a failure that
     /// comes later makes it wider, or ends the job, as it would without it.
     pub(crate) fn restarts_alone(&mut self, cause: &Cause) -> bool {
-        let alone =
-            |node: &Node<'_>| node.failure().is_none() || node.recovery() == RecoveryScope::Node;
+        let is_only_fed = self.situation.fed().count() == 1;
+        let alone = |node: &Node<'_>| {
+            let takes_others = node.role.has_input && !is_only_fed;
+            node.failure().is_none() || node.recovery() == RecoveryScope::Node && !takes_others
+        };
         cause.rank == Rank::Transient
             && self.situation.core().all(alone)
             && self.refusal(cause).is_none()
@@ -191,11 +206,24 @@ impl Turn<'_> {
         {
             restart.widen(node);
         }
+        self.take_all_fed(&mut restart);
         let is_down = self.take_down(&restart);
         let is_up = is_down && self.bring_up(&mut restart);
         let step = Step::because(PHASE, restart.reason.clone());
         self.state.restarts.current = Some(restart).filter(|_| !is_up);
         step
+    }
+
+    /// No node with input can go back in place: where one is taken, all are, also those that have read everything.
+    fn take_all_fed(&self, restart: &mut Restart) {
+        if !self.any_in(restart, |node| node.role.has_input) {
+            return;
+        }
+        for node in self.situation.fed() {
+            if !restart.takes_role(node.role) {
+                restart.roles.push(node.role.name.clone());
+            }
+        }
     }
 
     /// Stops what still runs of it; whether nothing does any more.
@@ -235,6 +263,9 @@ impl Turn<'_> {
         if restart.is_moved || restart.whole_cluster {
             let placed = ids(self.situation.core().filter(|node| node.has_place()));
             self.actions.push(Action::Publish(placed));
+        }
+        if self.any_in(restart, |node| node.role.has_input) {
+            self.actions.push(Action::Rewind(Vec::new()));
         }
         let nodes = self.ids_in(restart, |_| true);
         self.actions.push(Action::Start(nodes));

@@ -5,6 +5,8 @@ use forebay_plugin_sdk::{
     RecoveryScope, RoleSpec, VerdictKind,
 };
 
+use crate::restarting::Restarts;
+
 /// All nodes of the job with their finish rules.
 pub(crate) struct Situation<'a> {
     pub(crate) view: &'a JobView,
@@ -19,8 +21,9 @@ pub(crate) struct Node<'a> {
     recovery: RecoveryScope,
     pub(crate) index: u32,
     pub(crate) view: &'a NodeView,
-    /// It has been sent the end of its input.
+    /// It has been sent the end of its input, which does not begin again.
     input_ended: bool,
+    dataflow_runs: bool,
 }
 
 /// Why a node cannot do its part any more.
@@ -39,8 +42,13 @@ pub(crate) enum Failure {
 }
 
 impl<'a> Situation<'a> {
-    pub(crate) fn new(job: &'a JobSpec, view: &'a JobView) -> Result<Self, PluginError> {
+    pub(crate) fn new(
+        job: &'a JobSpec,
+        view: &'a JobView,
+        restarts: &Restarts,
+    ) -> Result<Self, PluginError> {
         let mut nodes = Vec::new();
+        let dataflow_runs = view.dataflow == DataflowPhase::Running;
         for role_view in &view.roles {
             let role = job.role(&role_view.role);
             let Some((role, policy)) = role.and_then(|role| Some((role, role.policy.as_ref()?)))
@@ -52,7 +60,7 @@ impl<'a> Situation<'a> {
                 return Err(PluginError::new("no-policy", message));
             };
             let (finish, recovery) = (policy.finish, policy.recovery);
-            let input_ended = role_view.input_ended;
+            let input_ended = role_view.input_ended && !restarts.begin_input_again(role);
             nodes.extend((0..).zip(&role_view.nodes).map(|(index, view)| Node {
                 role,
                 finish,
@@ -60,6 +68,7 @@ impl<'a> Situation<'a> {
                 index,
                 view,
                 input_ended,
+                dataflow_runs,
             }));
         }
         Ok(Self { view, nodes })
@@ -154,15 +163,25 @@ impl Node<'_> {
         self.view.phase == NodePhase::Placed && self.view.attempt == 0
     }
 
+    /// All its input has been read, as far as its role is.
+    pub(crate) fn has_read_all(&self) -> bool {
+        self.role.has_input && self.input_ended
+    }
+
     /// It has done its work: it said so, or its process ended well, or it was ended after it had read all its input.
     pub(crate) fn has_finished(&self) -> bool {
-        let read_all = self.role.has_input && self.input_ended;
-        self.view.done
+        let has_done_it = self.view.done
             || match self.ended_as() {
                 Some(VerdictKind::Finished) => true,
-                Some(VerdictKind::Stopped) => read_all,
+                Some(VerdictKind::Stopped) => self.has_read_all(),
                 _ => false,
-            }
+            };
+        has_done_it && !self.has_to_begin_again()
+    }
+
+    /// It is gone with the engine that fed it, and the dataflow begins again in the next engine: for this node too.
+    fn has_to_begin_again(&self) -> bool {
+        self.role.has_input && self.dataflow_runs && self.view.phase == NodePhase::Absent
     }
 
     fn ended_as(&self) -> Option<VerdictKind> {

@@ -10,6 +10,11 @@ impl Turn<'_> {
     pub(crate) fn stop_job(&mut self, stop: Stop) -> Step {
         match stop {
             Stop::Asked { deadline_ms } => self.begin_stop(deadline_ms),
+            // A stop in order promises that what had been read is where it belongs.
+            Stop::Draining if self.situation.view.dataflow == DataflowPhase::Failed => {
+                let reason = self.job_failure().unwrap_or_default();
+                self.fail(None, &reason)
+            }
             Stop::Draining if self.is_draining() => Step::new("draining"),
             Stop::Stopping if self.situation.finishers().any(Node::is_live) => {
                 Step::new("stopping")
@@ -37,12 +42,12 @@ impl Turn<'_> {
         Step::new("stopping")
     }
 
-    /// Something that is on its way can still arrive.
-    fn is_draining(&self) -> bool {
+    /// Something that is on its way can still arrive, or is still made use of: who has read all of it may be saving a model.
+    pub(crate) fn is_draining(&self) -> bool {
         let dataflow_runs = self.situation.view.dataflow == DataflowPhase::Running;
         let reading = self.situation.fed().any(Node::is_live);
         let all_read = self.situation.fed().all(Node::has_finished);
-        dataflow_runs && (reading || all_read)
+        self.state.stop == Some(Stop::Draining) && (reading || dataflow_runs && all_read)
     }
 }
 

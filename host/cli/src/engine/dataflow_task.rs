@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use forebay_cluster::agent::{
     DataflowEnd, DataflowExecutor, DataflowFault, DataflowNote, DataflowTeller, DataflowWay,
-    FedAttempt, HowFar,
+    FedAttempt, FeedState, HowFar,
 };
 use forebay_cluster::run_directory::RunDirectory;
 use forebay_cluster::wire::cluster::{FeedProgress, OperatorPart, OperatorProgress};
@@ -171,6 +171,17 @@ impl DataflowExecutor for Executor {
         let begun = feeds.begin(role, *index, fed.attempt, fed.fed_by);
         let descriptors = begun.map_err(|error| error.to_string())?;
         Ok(descriptors.0.into())
+    }
+
+    fn feed_state(&self, fed: &FedAttempt) -> FeedState {
+        let NodeId { role, index } = &fed.node;
+        let feeds = self.0.plan.feeds.as_ref();
+        let reading = feeds.and_then(|feeds| feeds.reading_of(role, *index, fed.attempt));
+        reading.map_or_else(FeedState::default, |reading| FeedState {
+            read_all: reading.node_has_ended,
+            waits_with_input: reading.occupied > reading.held,
+            progress: reading.read + reading.emitted,
+        })
     }
 
     fn feed_ended(&self, fed: &FedAttempt) -> bool {

@@ -38,7 +38,10 @@ pub trait DataflowExecutor: Debug + Send + Sync {
     /// Why it cannot be fed, for people.
     fn feed(&self, fed: &FedAttempt) -> Result<Vec<OwnedFd>, String>;
 
-    /// The attempt of the node is over: whether it has left input unread without having closed its feed.
+    /// How far the node is with its input. Asked once a second while its process lives; returns at once.
+    fn feed_state(&self, fed: &FedAttempt) -> FeedState;
+
+    /// The attempt of the node is over, perhaps before it was fed: whether it has left input unread without having closed its feed.
     fn feed_ended(&self, fed: &FedAttempt) -> bool;
 
     /// The nodes of these roles get the end of their input behind what is on its way to them; returns at once.
@@ -54,6 +57,17 @@ pub struct FedAttempt {
     pub attempt: u32,
     /// The attempt of the dataflow.
     pub fed_by: u64,
+}
+
+/// How far an attempt of a node is with its input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeedState {
+    /// It has read the end of its input, or has closed its feed: nothing comes any more that it would read.
+    pub read_all: bool,
+    /// Something is in the channel that it has not read.
+    pub waits_with_input: bool,
+    /// Grows with each record that it reads, and with each that it emits; by how much does not matter.
+    pub progress: u64,
 }
 
 /// How an attempt is ended.
@@ -201,9 +215,19 @@ pub(super) struct Desk {
     /// One that has not told its end.
     running: Option<u64>,
     /// Begins when the one before has ended.
-    next: Option<RunDataflow>,
+    next: Option<Next>,
     /// When progress was passed on last.
     passed_on: Option<Instant>,
+}
+
+/// An attempt that begins later, and what was ordered of it meanwhile.
+#[derive(Debug)]
+struct Next {
+    order: RunDataflow,
+    /// How it is to end, if that is known already; what is aborted does not begin.
+    end: Option<DataflowWay>,
+    /// Roles whose input is to end.
+    ending: Vec<String>,
 }
 
 impl Desk {
@@ -241,7 +265,11 @@ impl Desk {
         self.attempt = order.attempt;
         if self.running.is_some() {
             self.leave_out_next(uplink);
-            self.next = Some(order);
+            self.next = Some(Next {
+                order,
+                end: None,
+                ending: Vec::new(),
+            });
             self.abort();
         } else {
             self.begin(&order, uplink);
@@ -270,40 +298,58 @@ impl Desk {
         executor.run(attempt, order.checkpoint, teller);
     }
 
-    /// One that was never there does not come any more.
+    /// The attempt before has ended. One that nobody wants any more is over only now: with it, the dataflow is.
+    fn take_turn(&mut self, next: &Next, uplink: &mut Uplink) {
+        let attempt = next.order.attempt;
+        if next.end == Some(DataflowWay::Abort) {
+            return uplink.outbox.push(never_ran(attempt));
+        }
+        self.begin(&next.order, uplink);
+        if let Some(way) = next.end {
+            self.end(attempt, way);
+        }
+        if !next.ending.is_empty() {
+            self.end_input_of(attempt, &next.ending);
+        }
+    }
+
+    fn next_if(&mut self, attempt: u64) -> Option<&mut Next> {
+        let next = self.next.as_mut();
+        next.filter(|next| next.order.attempt == attempt)
+    }
+
+    /// One that was never there does not come any more. One that waits for its turn is drained once it has come: nodes wait for the
+    /// end of their input.
     pub(super) fn stop(&mut self, order: &StopDataflow, uplink: &mut Uplink) {
         if order.attempt > self.attempt {
             self.attempt = order.attempt;
             uplink.outbox.push(never_ran(order.attempt));
-        } else if self
-            .next
-            .as_ref()
-            .is_some_and(|next| next.attempt == order.attempt)
-        {
-            self.leave_out_next(uplink);
+        } else if let Some(next) = self.next_if(order.attempt) {
+            next.end = Some(way_of(order));
         } else if self.running == Some(order.attempt) {
-            let way = if order.drain {
-                DataflowWay::Drain
-            } else {
-                DataflowWay::Abort
-            };
-            self.end(order.attempt, way);
+            self.end(order.attempt, way_of(order));
         }
     }
 
-    pub(super) fn end_input(&self, order: &EndInput) {
-        if let Some(executor) = self
-            .executor
-            .as_ref()
-            .filter(|_| self.running == Some(order.attempt))
-        {
-            executor.end_input(order.attempt, &order.roles);
+    pub(super) fn end_input(&mut self, order: &EndInput) {
+        if let Some(next) = self.next_if(order.attempt) {
+            next.ending.clone_from(&order.roles);
+        } else if self.running == Some(order.attempt) {
+            self.end_input_of(order.attempt, &order.roles);
+        }
+    }
+
+    fn end_input_of(&self, attempt: u64, roles: &[String]) {
+        if let Some(executor) = &self.executor {
+            executor.end_input(attempt, roles);
         }
     }
 
     /// The agent ends: nothing begins any more.
-    pub(super) fn close(&mut self, uplink: &mut Uplink) {
-        self.leave_out_next(uplink);
+    pub(super) fn close(&mut self) {
+        if let Some(next) = &mut self.next {
+            next.end = Some(DataflowWay::Abort);
+        }
         self.abort();
     }
 
@@ -321,7 +367,7 @@ impl Desk {
 
     fn leave_out_next(&mut self, uplink: &mut Uplink) {
         if let Some(next) = self.next.take() {
-            uplink.outbox.push(never_ran(next.attempt));
+            uplink.outbox.push(never_ran(next.order.attempt));
         }
     }
 
@@ -374,7 +420,7 @@ impl Desk {
                 uplink.progress(None);
                 uplink.outbox.push(outgoing(attempt, end, how_far));
                 if let Some(next) = self.next.take() {
-                    self.begin(&next, uplink);
+                    self.take_turn(&next, uplink);
                 }
             }
         }
@@ -393,6 +439,14 @@ impl Desk {
                 feeds: how_far.feeds,
             }));
         }
+    }
+}
+
+fn way_of(order: &StopDataflow) -> DataflowWay {
+    if order.drain {
+        DataflowWay::Drain
+    } else {
+        DataflowWay::Abort
     }
 }
 

@@ -42,7 +42,7 @@ use tokio::sync::watch;
 
 pub use dataflow::{
     DataflowEnd, DataflowExecutor, DataflowFault, DataflowNote, DataflowTeller, DataflowTold,
-    DataflowWay, FedAttempt, HowFar,
+    DataflowWay, FedAttempt, FeedState, HowFar,
 };
 pub use interpreter::{NoInterpreter, check_interpreter};
 pub use leftovers::of_output as processes_of;

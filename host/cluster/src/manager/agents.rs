@@ -79,9 +79,10 @@ impl Core {
         self.hand_back_unknown(agent, places);
         // The cluster first: no start carries it.
         self.tell_cluster_to(agent);
-        self.repeat_orders(agent);
+        // No start comes before the attempt of the dataflow that feeds it.
         let inventory = register.inventory.as_ref();
         self.repeat_dataflow_order(agent, inventory.and_then(|inventory| inventory.dataflow));
+        self.repeat_orders(agent);
         self.begin_dataflow(agent);
     }
 

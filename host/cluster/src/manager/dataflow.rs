@@ -1,6 +1,8 @@
 //! The dataflow of the job: it is ordered of the agent of the engine, watched, and ended with the job. An attempt ends with
 //! its engine; the next engine is ordered another one, which begins the input again.
 
+use std::collections::BTreeSet;
+
 use forebay_plugin::Event;
 use serde_json::{Value as Json, json};
 
@@ -45,18 +47,25 @@ impl DataflowRecord {
         self.running_us / 1_000
     }
 
+    fn beginning(&self) -> ToAgent {
+        ToAgent::RunDataflow(RunDataflow {
+            attempt: self.attempt,
+            checkpoint: None,
+        })
+    }
+
     /// The newest order that its agent has not answered.
     fn order(&self) -> ToAgent {
         let attempt = self.attempt;
         match self.stop {
-            None => ToAgent::RunDataflow(RunDataflow {
-                attempt,
-                checkpoint: None,
-            }),
+            None => self.beginning(),
             Some(stop) => ToAgent::StopDataflow(StopDataflow {
                 attempt,
                 drain: stop == DataflowStop::Drain,
-                reason: "the job ends".into(),
+                reason: match stop {
+                    DataflowStop::Drain => "its input is to end".into(),
+                    DataflowStop::Abort => "the job ends".into(),
+                },
             }),
         }
     }
@@ -142,15 +151,8 @@ impl Core {
             return;
         };
         dataflow.ending_inputs.extend(roles.iter().cloned());
-        let all = self
-            .prepared
-            .job
-            .roles
-            .iter()
-            .filter(|role| role.input.is_some());
-        let is_of_all = all
-            .map(|role| &role.name)
-            .all(|role| dataflow.ending_inputs.contains(role));
+        let ending = dataflow.ending_inputs.clone();
+        let is_of_all = self.fed_roles().is_subset(&ending);
         if is_of_all && self.may_drain() {
             if self.note_dataflow_stop(DataflowStop::Drain) {
                 self.order_dataflow();
@@ -158,6 +160,12 @@ impl Core {
         } else {
             self.order_end_of_input();
         }
+    }
+
+    fn fed_roles(&self) -> BTreeSet<String> {
+        let roles = self.prepared.job.roles.iter();
+        let fed = roles.filter(|role| role.input.is_some());
+        fed.map(|role| role.name.clone()).collect()
     }
 
     /// Orders it of the agent that has the running attempt.
@@ -189,7 +197,12 @@ impl Core {
     pub(super) fn repeat_dataflow_order(&mut self, agent: usize, held: Option<HeldDataflow>) {
         let dataflow = self.tables.dataflow.as_ref();
         let known = dataflow.filter(|dataflow| dataflow.runs() && dataflow.agent == agent);
+        let missed = known.filter(|dataflow| self.has_missed(dataflow, held));
+        let missed = missed.map(DataflowRecord::beginning);
         let known = known.map(|dataflow| dataflow.attempt);
+        if let Some(beginning) = missed {
+            self.tell(agent, beginning);
+        }
         if known.is_some() {
             self.order_dataflow();
             self.order_end_of_input();
@@ -204,6 +217,13 @@ impl Core {
                 }),
             );
         }
+    }
+
+    /// Its input is to end, and its agent has not heard yet that it is to begin: nodes wait for what it gives them.
+    fn has_missed(&self, dataflow: &DataflowRecord, held: Option<HeldDataflow>) -> bool {
+        let is_new = held.is_none_or(|held| held.attempt < dataflow.attempt);
+        let drains = dataflow.stop == Some(DataflowStop::Drain);
+        is_new && drains && self.tables.end.is_none()
     }
 
     /// From now on the dataflow is ending, as far as the tables know; false where there is nothing to tell anybody.
@@ -282,9 +302,11 @@ impl Core {
         } else {
             DataflowPhase::Ended
         };
+        let fed = self.fed_roles();
         if let Some(dataflow) = self.running_dataflow(agent, ended.attempt) {
             dataflow.note(ended.running_us, &ended.operators, &ended.feeds);
             dataflow.phase = phase;
+            dataflow.ended_inputs.extend(fed);
             self.show_dataflow(None);
             self.happened(Event::DataflowEnded);
         }

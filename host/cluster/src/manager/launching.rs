@@ -31,10 +31,15 @@ impl Core {
     /// A new attempt of each of these nodes; none of them has a live one. It begins here and now; its order waits where the
     /// job is quarantined, or is so because of it. The application manager before this one may have ordered it already.
     pub(super) fn launch(&mut self, action: Id, nodes: &[NodeId]) {
+        let had_finished = nodes.iter().filter_map(|id| self.tables.node(id));
+        let had_finished = had_finished.filter(|node| node.finished()).count();
         for id in nodes {
             self.begin_attempt(action, id);
             self.hold_up_endless_starts(id);
             self.show(id);
+        }
+        if had_finished > 0 {
+            self.finished_members_changed();
         }
         self.order_starts(nodes);
     }
@@ -84,6 +89,7 @@ impl Core {
 
     fn begin_attempt(&mut self, action: Id, id: &NodeId) {
         let (generation, now_ms) = (self.tables.generation, self.now_ms);
+        let fed_by = self.is_fed(&id.role).then(|| self.feeding_attempt());
         if let Some(node) = self.tables.node_mut(id) {
             node.attempt += 1;
             node.started_ms.push_back(now_ms);
@@ -91,6 +97,7 @@ impl Core {
             node.generation = generation;
             node.done = false;
             node.started_by = Some(action);
+            node.fed_by = fed_by;
             node.stop = None;
         }
     }
@@ -194,7 +201,7 @@ impl Core {
             restore_checkpoint: None,
             unset: plan.unset,
             cores: role.resources.cores.unwrap_or_default(),
-            fed_by: role.input.is_some().then(|| self.feeding_attempt()),
+            fed_by: self.tables.node(&request.node).and_then(|node| node.fed_by),
         }
     }
 

@@ -128,7 +128,7 @@ impl Core {
         };
         if !node.done {
             node.done = true;
-            self.member_finished();
+            self.finished_members_changed();
         }
     }
 
@@ -180,8 +180,8 @@ impl Core {
         }));
     }
 
-    /// The nodes learn who has finished: a change within the generation.
-    fn member_finished(&mut self) {
+    /// The nodes learn who has finished, or has not any more: a change within the generation.
+    pub(super) fn finished_members_changed(&mut self) {
         self.tables.revision += 1;
         if self.tables.generation > 0 {
             self.tell_cluster();
@@ -259,7 +259,7 @@ impl Core {
         });
         self.show(&id);
         if verdict.kind == VerdictKind::Finished {
-            self.member_finished();
+            self.finished_members_changed();
         }
         self.happened(Event::NodeExited(NodeExit {
             node: id.clone(),

@@ -1,6 +1,7 @@
 //! Which machine each node goes to: all nodes of a `place`, or none.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::tables::Room;
@@ -55,11 +56,13 @@ impl Room {
 }
 
 /// For each need the index of its machine. Nodes are spread: each goes where most slots are left, and among equals to the
-/// machine that joined first. The error says what is missing.
+/// machine that joined first. Those that can only be beside the dataflow choose before the others. The error says what is missing.
 pub(crate) fn assign(needs: &[Need], candidates: &[Candidate]) -> Result<Vec<usize>, String> {
     let mut free: Vec<Room> = candidates.iter().map(|candidate| candidate.free).collect();
-    let mut chosen = Vec::with_capacity(needs.len());
-    for need in needs {
+    let mut chosen = BTreeMap::new();
+    let mut order: Vec<(usize, &Need)> = needs.iter().enumerate().collect();
+    order.sort_by_key(|(_, need)| !need.is_fed);
+    for (position, need) in order {
         let fitting = free
             .iter()
             .enumerate()
@@ -69,9 +72,9 @@ pub(crate) fn assign(needs: &[Need], candidates: &[Candidate]) -> Result<Vec<usi
             return Err(missing(need, chosen.len(), needs.len(), candidates, &free));
         };
         free[best] = free[best].less(&need.takes);
-        chosen.push(best);
+        chosen.insert(position, best);
     }
-    Ok(chosen)
+    Ok(chosen.into_values().collect())
 }
 
 fn missing(
@@ -81,16 +84,18 @@ fn missing(
     candidates: &[Candidate],
     free: &[Room],
 ) -> String {
+    let beside = if need.is_fed {
+        " beside the dataflow"
+    } else {
+        ""
+    };
     let mut text = format!(
-        "no room for node `{}`, which takes {}",
+        "no room{beside} for node `{}`, which takes {}",
         need.node,
         describe(&need.takes)
     );
     if wanted > 1 {
         let _ = write!(text, " ({placed} of {wanted} nodes found room)");
-    }
-    if need.is_fed {
-        text.push_str(" beside the dataflow, which feeds it");
     }
     let usable = candidates.iter().zip(free);
     let usable: Vec<_> = usable.filter(|(one, _)| need.may_use(one)).collect();
@@ -178,7 +183,22 @@ mod tests {
         let machines = [candidate("a", 64, 0), engine(2)];
         assert_eq!(assign(&needs, &machines), Ok(vec![1, 0, 1]));
         let text = assign(&needs, &[candidate("a", 64, 0), engine(1)]).unwrap_err();
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @"no room beside the dataflow for node `worker:1`, which takes 1 slot (1 of 3 nodes found room); agent `engine` has 0 slots left");
+    }
+
+    #[test]
+    fn who_may_be_anywhere_takes_no_room_of_those_that_are_fed() {
+        let fed = Need {
+            is_fed: true,
+            ..need("worker:0", 0)
+        };
+        let engine = Candidate {
+            in_engine: true,
+            ..candidate("engine", 2, 0)
+        };
+        let needs = [need("ps:0", 0), need("ps:1", 0), fed];
+        let machines = [engine, candidate("a", 1, 0)];
+        assert_eq!(assign(&needs, &machines), Ok(vec![0, 1, 0]));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use forebay_plugin::{Event, FinishRule, NodeId, NodePhase};
 use super::actions::{Id, action_id};
 use super::core::Core;
 use super::placement::{Candidate, Need, assign};
-use super::tables::{AgentState, Asked, Place, Placing, Room};
+use super::tables::{AgentRecord, AgentState, Asked, Place, Placing, Room};
 use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::{self, HeldPlace, PlaceGranted, PlaceNode, PlaceRefused, Release};
 use crate::wire::{node_id, to_wire};
@@ -34,7 +34,7 @@ impl Core {
         if unplaced.is_empty() {
             return self.complete(&placing);
         }
-        let awaited = self.awaited();
+        let awaited = self.awaited(&unplaced);
         let assigned = match &awaited {
             Some(awaited) => Err(awaited.clone()),
             None => self.assign(&unplaced, &self.candidates(&placing)),
@@ -58,7 +58,7 @@ impl Core {
     }
 
     /// Who is still to come, or to come back, for people; absent when nobody is.
-    fn awaited(&self) -> Option<String> {
+    fn awaited(&self, nodes: &[NodeId]) -> Option<String> {
         let agents = || {
             self.tables
                 .agents
@@ -68,6 +68,11 @@ impl Core {
         let mut away = agents().filter(|agent| matches!(agent.state, AgentState::Away { .. }));
         if let Some(agent) = away.next() {
             return Some(format!("agent `{}` is away", agent.name));
+        }
+        let is_engine = |agent: &AgentRecord| agent.in_engine && agent.state != AgentState::Lost;
+        if nodes.iter().any(|id| self.is_fed(&id.role)) && !self.tables.agents.iter().any(is_engine)
+        {
+            return Some("the agent of the engine has not joined".into());
         }
         let joined = agents().count();
         let wanted = self.setting.awaited_agents as usize;
@@ -109,7 +114,7 @@ impl Core {
             })
     }
 
-    fn is_fed(&self, role: &str) -> bool {
+    pub(super) fn is_fed(&self, role: &str) -> bool {
         let role = self.prepared.job.role(role);
         role.is_some_and(|role| role.input.is_some())
     }

@@ -86,6 +86,9 @@ pub(crate) struct NodeRecord {
     pub(crate) start_when_ended: Option<(u64, u32)>,
     /// The action that started the newest attempt.
     pub(crate) started_by: Option<(u64, u32)>,
+    /// The attempt of the dataflow that feeds the newest attempt; absent: nobody does.
+    #[serde(default)]
+    pub(crate) fed_by: Option<u64>,
     /// When the attempts of the last hour were started, oldest first.
     pub(crate) started_ms: VecDeque<u64>,
     /// The newest stop of the newest attempt.
@@ -288,6 +291,7 @@ impl Default for NodeRecord {
             progress: 0,
             start_when_ended: None,
             started_by: None,
+            fed_by: None,
             started_ms: VecDeque::new(),
             stop: None,
             last: None,

@@ -1,20 +1,15 @@
 //! The dataflow: what the agent of an engine does with the orders of a manager, and what it tells.
 
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use forebay_cluster::agent::{
-    DataflowEnd, DataflowExecutor, DataflowFault, DataflowTeller, DataflowWay, FedAttempt, HowFar,
-    Stop,
-};
+use forebay_cluster::agent::{DataflowEnd, DataflowFault, DataflowWay, HowFar, Stop};
 use forebay_cluster::wire::cluster::manager_message::Message;
 use forebay_cluster::wire::cluster::outbox_entry::Event;
 use forebay_cluster::wire::cluster::{
-    HeldDataflow, JobEnded, OperatorProgress, RunDataflow, StopDataflow,
+    EndInput, HeldDataflow, JobEnded, OperatorProgress, RunDataflow, StopDataflow,
 };
-use tokio::sync::mpsc;
 
+use crate::executor::{Call, world};
 use crate::harness::tests;
 use crate::world::{Talk, World, welcome};
 
@@ -24,76 +19,15 @@ tests![
     an_attempt_that_never_ran_counts_as_stopped_and_does_not_begin,
     orders_for_older_attempts_are_ignored,
     a_newer_attempt_waits_for_the_end_of_the_one_before,
+    what_waits_for_its_turn_is_drained_when_it_has_come,
+    what_waits_for_its_turn_is_left_out_when_nobody_wants_it,
+    the_end_of_an_input_is_passed_on_and_told,
     the_inventory_has_the_attempt,
     progress_comes_once_a_second_at_most,
     an_executor_that_breaks_is_a_failure_of_the_engine,
     the_end_of_the_job_ends_the_dataflow_first,
     a_dataflow_that_does_not_end_keeps_no_agent_for_ever,
 ];
-
-/// What an executor was told.
-#[derive(Debug, PartialEq)]
-enum Call {
-    Run(u64),
-    Stop(u64, DataflowWay),
-    Feed(FedAttempt),
-    FeedEnded(FedAttempt),
-    EndInput(u64, Vec<String>),
-}
-
-/// Does what the test wants.
-#[derive(Debug)]
-struct Executor {
-    calls: mpsc::UnboundedSender<Call>,
-    tellers: Mutex<Vec<DataflowTeller>>,
-}
-
-impl DataflowExecutor for Executor {
-    fn run(&self, attempt: u64, _checkpoint: Option<u64>, teller: DataflowTeller) {
-        self.tellers.lock().unwrap().push(teller);
-        self.calls.send(Call::Run(attempt)).unwrap();
-    }
-
-    fn stop(&self, attempt: u64, way: DataflowWay) {
-        self.calls.send(Call::Stop(attempt, way)).unwrap();
-    }
-
-    fn feed(&self, fed: &FedAttempt) -> Result<Vec<OwnedFd>, String> {
-        self.calls.send(Call::Feed(fed.clone())).unwrap();
-        Ok(Vec::new())
-    }
-
-    fn feed_ended(&self, fed: &FedAttempt) -> bool {
-        self.calls.send(Call::FeedEnded(fed.clone())).unwrap();
-        false
-    }
-
-    fn end_input(&self, attempt: u64, roles: &[String]) {
-        self.calls
-            .send(Call::EndInput(attempt, roles.to_vec()))
-            .unwrap();
-    }
-}
-
-impl Executor {
-    /// The newest attempt that has not ended.
-    fn teller(&self) -> DataflowTeller {
-        self.tellers.lock().unwrap().pop().unwrap()
-    }
-
-    fn end(&self, end: DataflowEnd) {
-        self.teller().ended(end, HowFar::default());
-    }
-}
-
-/// An agent with an executor, and what that is told.
-async fn world() -> (World, Arc<Executor>, mpsc::UnboundedReceiver<Call>) {
-    let (calls, called) = mpsc::unbounded_channel();
-    let tellers = Mutex::default();
-    let executor = Arc::new(Executor { calls, tellers });
-    let world = World::with_dataflow(executor.clone()).await;
-    (world, executor, called)
-}
 
 fn run(attempt: u64) -> Message {
     Message::RunDataflow(RunDataflow {
@@ -201,6 +135,59 @@ async fn a_newer_attempt_waits_for_the_end_of_the_one_before() {
     executor.end(DataflowEnd::Stopped);
     assert_eq!(told(&mut world.talk).await, "stopped 1");
     assert_eq!(called.recv().await, Some(Call::Run(3)));
+}
+
+fn end_input(attempt: u64) -> Message {
+    let roles = vec!["worker".to_owned()];
+    Message::EndInput(EndInput { attempt, roles })
+}
+
+async fn what_waits_for_its_turn_is_drained_when_it_has_come() {
+    let (mut world, executor, mut called) = world().await;
+    for order in [run(1), run(2), end_input(2), stop(2, true)] {
+        world.talk.say(order).await;
+    }
+    assert_eq!(called.recv().await, Some(Call::Run(1)));
+    assert_eq!(called.recv().await, Some(Call::Stop(1, DataflowWay::Abort)));
+    // An answer shows that all of it was heard.
+    world.talk.place("worker:0", &[]).await;
+    assert!(called.try_recv().is_err(), "not before its turn");
+    executor.end(DataflowEnd::Stopped);
+    assert_eq!(told(&mut world.talk).await, "stopped 1");
+    assert_eq!(called.recv().await, Some(Call::Run(2)));
+    assert_eq!(called.recv().await, Some(Call::Stop(2, DataflowWay::Drain)));
+    let ended = Call::EndInput(2, vec!["worker".to_owned()]);
+    assert_eq!(called.recv().await, Some(ended));
+}
+
+async fn what_waits_for_its_turn_is_left_out_when_nobody_wants_it() {
+    let (mut world, executor, mut called) = world().await;
+    for order in [run(1), run(2), stop(2, true), stop(2, false)] {
+        world.talk.say(order).await;
+    }
+    assert_eq!(called.recv().await, Some(Call::Run(1)));
+    assert_eq!(called.recv().await, Some(Call::Stop(1, DataflowWay::Abort)));
+    world.talk.place("worker:0", &[]).await;
+    executor.end(DataflowEnd::Stopped);
+    assert_eq!(told(&mut world.talk).await, "stopped 1");
+    assert_eq!(told(&mut world.talk).await, "stopped 2", "and not before");
+    assert!(called.try_recv().is_err());
+}
+
+async fn the_end_of_an_input_is_passed_on_and_told() {
+    let (mut world, executor, mut called) = world().await;
+    for order in [run(3), end_input(2), end_input(3)] {
+        world.talk.say(order).await;
+    }
+    assert_eq!(called.recv().await, Some(Call::Run(3)));
+    let ended = Call::EndInput(3, vec!["worker".to_owned()]);
+    assert_eq!(called.recv().await, Some(ended));
+    executor.teller().input_ended("worker".to_owned());
+    let ended = world.talk.event(|event| match event {
+        Event::InputEnded(ended) => Some((ended.attempt, ended.role.clone())),
+        _ => None,
+    });
+    assert_eq!(ended.await, (3, "worker".to_owned()));
 }
 
 async fn the_inventory_has_the_attempt() {

@@ -7,6 +7,8 @@
 mod control;
 mod dataflow;
 mod death;
+mod executor;
+mod feeding;
 mod harness;
 mod life;
 mod link;
@@ -40,6 +42,7 @@ fn all() -> Vec<harness::Test> {
         ports::tests(),
         control::tests(),
         dataflow::tests(),
+        feeding::tests(),
     ]
     .concat()
 }

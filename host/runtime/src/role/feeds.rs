@@ -184,11 +184,12 @@ impl Feeds {
         gauge.is_some_and(|gauge| !gauge.read().node_has_ended)
     }
 
-    /// How an attempt of a node is fed; `None`: it is not.
-    pub fn reading_of(&self, role: &str, index: u32, attempt: u32) -> Option<FeedReading> {
+    /// How the channel of an attempt of a node is; `None`: it has none.
+    pub fn reading_of(&self, role: &str, index: u32, attempt: u32) -> Option<Reading> {
         let state = self.state();
-        let (name, seat) = state.seats.get_key_value(&(role.to_owned(), index))?;
-        (seat.attempt == attempt).then(|| reading(name, seat))
+        let seat = state.seats.get(&(role.to_owned(), index))?;
+        let gauge = seat.gauge.as_ref().filter(|_| seat.attempt == attempt)?;
+        Some(gauge.read())
     }
 
     /// The nodes of these roles get the end of their input behind what is in their rings.

@@ -2,6 +2,7 @@
 
 mod ending;
 mod failing;
+mod feeding;
 mod restarting;
 mod running;
 mod simulation;

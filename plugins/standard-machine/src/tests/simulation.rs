@@ -65,6 +65,15 @@ impl Simulation {
         simulation
     }
 
+    /// The dataflow is complete, and its nodes have been sent the end of their input.
+    pub(super) fn end_dataflow(&mut self) -> Event {
+        self.view.dataflow = DataflowPhase::Ended;
+        for role in &mut self.view.roles {
+            role.input_ended = role.role == "worker";
+        }
+        Event::DataflowEnded
+    }
+
     /// All nodes but observers are ready, and observers are placed.
     pub(super) fn running(roles: Roles<'_>) -> Self {
         Self::new(roles).up()
@@ -170,6 +179,13 @@ impl Simulation {
             Action::Release(nodes) => format!("release({})", self.set(nodes, NodePhase::Absent)),
             Action::Stop(stop) => format!("stop({})", self.set(&stop.nodes, NodePhase::Stopping)),
             Action::SetTimer(timer) => format!("timer({}, {})", timer.id, timer.after_ms),
+            Action::Rewind(nodes) => {
+                self.view.dataflow = DataflowPhase::Running;
+                for role in &mut self.view.roles {
+                    role.input_ended = false;
+                }
+                format!("rewind({})", names(nodes))
+            }
             Action::EndInput(roles) => format!("end-input({})", roles.join(" ")),
             Action::Refuse(refusal) => format!("refuse({}: {})", refusal.request, refusal.reason),
             Action::Finish(JobEnd::Succeeded) => "finish(succeeded)".to_owned(),

@@ -13,6 +13,7 @@ use self::standing_still::Watchfulness;
 use super::timers::{Timer, Timers};
 use super::{Asker, Order, Publication, Run};
 use crate::agent::control::{Frame, frame};
+use crate::agent::dataflow::FeedState;
 use crate::clock::milliseconds;
 use crate::exec::{self, Ending, Status};
 use crate::submission::HOST_VERSION;
@@ -38,6 +39,8 @@ pub(super) enum Input {
     Listening,
     /// The process that has said hello is not there any more; the node may be.
     SpeakerGone,
+    /// How far it is with its input.
+    Feed(FeedState),
     Due(Timer),
 }
 
@@ -89,6 +92,8 @@ pub(super) struct Life {
     readiness: Readiness,
     limits: NodeLimits,
     welcome: Welcome,
+    /// The dataflow gives it its input.
+    is_fed: bool,
     pub(super) timers: Timers,
     talk: Talk,
     /// The process that has said hello, as it says.
@@ -136,6 +141,7 @@ impl Life {
             readiness: readiness.unwrap_or(Readiness::Started(crate::wire::cluster::Started {})),
             limits: start.limits.unwrap_or_default(),
             welcome,
+            is_fed: start.fed_by.is_some(),
             timers: Timers::default(),
             talk: Talk::BeforeHello,
             speaker: None,
@@ -176,6 +182,7 @@ impl Life {
                 self.hung_up();
                 Vec::new()
             }
+            Input::Feed(state) => self.feed(state, now),
             Input::Due(timer) => self.due(timer, now),
         }
     }
@@ -234,9 +241,7 @@ impl Life {
                 self.cause = KnownCause::StartTimeout;
                 self.end("it did not become ready", OWN_GRACE, now)
             }
-            Timer::Lingering => {
-                vec![self.stalled(StallKind::Lingering, self.limits.linger_grace_ms)]
-            }
+            Timer::Lingering => self.lingers(now),
             Timer::Raised => self.end("an exception has left its script", OWN_GRACE, now),
             Timer::Ping | Timer::NoPong | Timer::NoProgress | Timer::KillStalled => {
                 self.standing_still(timer, now)

@@ -1,6 +1,7 @@
 //! An attempt whose process is a [`Script`]: what the agent knows and does about it is the real [`Life`].
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forebay_plugin::NodeId;
@@ -8,6 +9,7 @@ use forebay_plugin::NodeId;
 use super::life::{Effect, Input, Life};
 use super::timers::Timer;
 use super::{Asker, Order, Run, Told, never_ran};
+use crate::agent::dataflow::{DataflowExecutor, FedAttempt};
 use crate::agent::preparation::Unstarted;
 use crate::agent::simulated::Scene;
 use crate::agent::simulated::script::{Act, OnTerminate, Script, StartFault};
@@ -29,6 +31,8 @@ pub(in crate::agent) struct Attempt {
     pub(in crate::agent) is_stopping: bool,
     script: Script,
     start: Start,
+    /// What feeds it, if somebody does.
+    fed: Option<(Arc<dyn DataflowExecutor>, FedAttempt)>,
     state: State,
 }
 
@@ -56,9 +60,16 @@ impl Attempt {
         ports: Vec<u16>,
         start: Start,
         script: Script,
+        executor: Option<Arc<dyn DataflowExecutor>>,
         now_ms: u64,
     ) -> Self {
+        let fed = start.fed_by.map(|fed_by| FedAttempt {
+            node: node.clone(),
+            attempt: start.attempt,
+            fed_by,
+        });
         Self {
+            fed: executor.zip(fed),
             node,
             number: start.attempt,
             ports,
@@ -127,7 +138,13 @@ impl Attempt {
                 self.launch(early, scene)
             }
             State::Preparing { .. } => Vec::new(),
-            State::Over(ended) => vec![Told::Ended(Box::new(ended.clone()))],
+            State::Over(ended) => {
+                let mut ended = ended.clone();
+                if let Some((executor, fed)) = &self.fed {
+                    ended.input_left = executor.feed_ended(fed);
+                }
+                vec![Told::Ended(Box::new(ended))]
+            }
             State::Running(_) => self.run(scene),
         }
     }
@@ -162,6 +179,12 @@ impl Attempt {
                 return Vec::new();
             }
         }
+        if let Some((executor, fed)) = &self.fed
+            && let Err(why) = executor.feed(fed)
+        {
+            self.fail_to_start(&Unstarted::Feed(why));
+            return Vec::new();
+        }
         let run = Run::default();
         let life = Life::new(&self.start, &run, "/output", Cluster::default());
         let now_ms = scene.now_ms;
@@ -173,7 +196,8 @@ impl Attempt {
             acts,
             reaped_at_ms: None,
         });
-        self.pid = scene.witness.started(&self.node, self.number);
+        let fed_by = self.start.fed_by;
+        self.pid = scene.witness.started(&self.node, self.number, fed_by);
         let mut told = self.take(Input::Status(Status::Started { pid: self.pid }), scene);
         for order in early {
             told.extend(self.take(Input::Order(order), scene));

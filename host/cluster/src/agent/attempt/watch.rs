@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 use std::process::Child;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
@@ -20,6 +21,7 @@ use super::timers::Timer;
 use super::{Assignment, Order, Teller, Told, Workshop};
 use crate::agent::capture::{Capture, Captured};
 use crate::agent::control::Control;
+use crate::agent::dataflow::{DataflowExecutor, FedAttempt};
 use crate::agent::leftovers::{self, Marks};
 use crate::agent::memory::OutOfMemoryKills;
 use crate::agent::node_program::install_hint;
@@ -33,6 +35,8 @@ use crate::wire::node::ScriptError;
 
 /// Between two looks for a listener.
 const LISTENER_POLL: Duration = Duration::from_millis(100);
+/// Between two looks at how far a node is with its input.
+const FEED_POLL: Duration = Duration::from_secs(1);
 /// How long a socket of a dead node may stay open without a word.
 const STRANGERS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -53,6 +57,9 @@ pub(super) struct Watch {
     capture: Capture,
     listener_poll: Interval,
     port: Option<u16>,
+    /// What feeds it, if somebody does.
+    feed: Option<(Arc<dyn DataflowExecutor>, FedAttempt)>,
+    feed_poll: Interval,
     kills_before: OutOfMemoryKills,
     marks: Marks,
     stacks: Stacks,
@@ -66,7 +73,7 @@ impl Watch {
         workshop: &Workshop,
         assignment: &Assignment,
         plan: Plan,
-        feed: Vec<OwnedFd>,
+        channel_of_node: Vec<OwnedFd>,
     ) -> Result<Self, Unstarted> {
         let failed = Unstarted::Launcher;
         let (ours, channel) = StdUnixStream::pair().map_err(failed)?;
@@ -74,7 +81,7 @@ impl Watch {
         let (output, output_of_node) = io::pipe().map_err(failed)?;
         let inheritance = Inheritance {
             control: control_of_node.into(),
-            feed,
+            feed: channel_of_node,
         };
         exec::send(&ours, &plan, &inheritance).map_err(failed)?;
         // What the node has, this process must not: or nobody would see the node hang up.
@@ -111,6 +118,8 @@ impl Watch {
             capture,
             listener_poll: interval(LISTENER_POLL),
             port: port.and_then(|name| assignment.place.port(name)),
+            feed: workshop.dataflow.clone().zip(assignment.fed()),
+            feed_poll: interval(FEED_POLL),
             kills_before,
             stacks,
             marks: Marks {
@@ -149,6 +158,7 @@ impl Watch {
             up = next_up(&mut self.control) => self.up(up),
             Some(order) = orders.recv() => Next::Input(Input::Order(order)),
             _ = self.listener_poll.tick(), if awaits_listener => self.look_for_listener(),
+            _ = self.feed_poll.tick(), if self.feed.is_some() => self.look_at_feed(),
             () = sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => self.due(),
         }
     }
@@ -167,6 +177,14 @@ impl Watch {
         } else {
             Next::Nothing
         }
+    }
+
+    fn look_at_feed(&self) -> Next {
+        let state = self
+            .feed
+            .as_ref()
+            .map(|(executor, fed)| executor.feed_state(fed));
+        state.map_or(Next::Nothing, |state| Next::Input(Input::Feed(state)))
     }
 
     fn due(&mut self) -> Next {

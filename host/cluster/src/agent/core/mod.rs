@@ -266,7 +266,7 @@ impl Agent {
         for held in self.held.values_mut() {
             held.stop(Asker::Agent, grace, reason);
         }
-        self.dataflow.close(&mut self.uplink);
+        self.dataflow.close();
         self.dataflow_until
             .get_or_insert_with(|| Instant::now() + DATAFLOW_ENDS_WITHIN);
         self.places.release_all();

@@ -1,14 +1,19 @@
-//! What runs the dataflow of a simulated job: attempts that take their time, and end by themselves, fail, or last for ever.
+//! What runs the dataflow of a simulated job: attempts that take their time, and end by themselves, fail, or last for ever. None
+//! comes to an end before each of its nodes was there to be fed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use forebay_plugin::NodeId;
 
 use super::Scene;
 use super::script::{percent, short};
 use super::witness::FlowEnd;
 use crate::agent::dataflow::{
-    DataflowEnd, DataflowExecutor, DataflowFault, DataflowTeller, DataflowWay, FedAttempt, HowFar,
+    DataflowEnd, DataflowExecutor, DataflowFault, DataflowTeller, DataflowWay, FedAttempt,
+    FeedState, HowFar,
 };
 
 const TELLS_EVERY_MS: u64 = 1_000;
@@ -25,10 +30,13 @@ struct State {
     /// Orders that came since the last look, in their order.
     orders: Vec<Order>,
     attempt: Option<Attempt>,
+    /// Nodes that were fed, and by which attempt.
+    fed: BTreeSet<(u64, NodeId)>,
 }
 
 #[derive(Debug)]
 enum Order {
+    EndInput(u64, Vec<String>),
     Run(u64, DataflowTeller),
     Stop(u64, DataflowWay),
 }
@@ -43,6 +51,10 @@ struct Attempt {
     tells_ms: u64,
     ends_ms: u64,
     end: FlowEnd,
+    /// Whom it feeds.
+    feeds: Vec<NodeId>,
+    /// When the input of a role ends; absent once that is told.
+    inputs: BTreeMap<String, Option<u64>>,
 }
 
 impl DataflowExecutor for Flow {
@@ -55,15 +67,23 @@ impl DataflowExecutor for Flow {
     }
 
     /// Simulated processes inherit nothing.
-    fn feed(&self, _: &FedAttempt) -> Result<Vec<OwnedFd>, String> {
+    fn feed(&self, fed: &FedAttempt) -> Result<Vec<OwnedFd>, String> {
+        self.state().fed.insert((fed.fed_by, fed.node.clone()));
         Ok(Vec::new())
+    }
+
+    fn feed_state(&self, _: &FedAttempt) -> FeedState {
+        FeedState::default()
     }
 
     fn feed_ended(&self, _: &FedAttempt) -> bool {
         false
     }
 
-    fn end_input(&self, _: u64, _: &[String]) {}
+    fn end_input(&self, attempt: u64, roles: &[String]) {
+        let order = Order::EndInput(attempt, roles.to_vec());
+        self.state().orders.push(order);
+    }
 }
 
 impl Flow {
@@ -74,11 +94,10 @@ impl Flow {
     pub(super) fn next_ms(&self) -> Option<u64> {
         let state = self.state();
         let attempt = state.attempt.as_ref()?;
-        let starts_ms = attempt.starts_ms;
-        starts_ms
-            .into_iter()
-            .chain([attempt.tells_ms, attempt.ends_ms])
-            .min()
+        let ends_ms = (!attempt.waits(&state.fed)).then_some(attempt.ends_ms);
+        let inputs_ms = attempt.inputs.values().copied().flatten();
+        let some_time = attempt.starts_ms.into_iter().chain(ends_ms);
+        some_time.chain(inputs_ms).chain([attempt.tells_ms]).min()
     }
 
     pub(super) fn advance(&self, scene: &mut Scene<'_>) {
@@ -90,15 +109,19 @@ impl Flow {
                     state.attempt = Some(Attempt::draw(number, teller, scene));
                 }
                 Order::Stop(number, way) => {
-                    let attempt = state.attempt.as_mut();
-                    if let Some(attempt) = attempt.filter(|attempt| attempt.number == number) {
+                    if let Some(attempt) = state.attempt_if(number) {
                         attempt.stop(way, scene);
+                    }
+                }
+                Order::EndInput(number, roles) => {
+                    if let Some(attempt) = state.attempt_if(number) {
+                        attempt.end_input(roles, scene);
                     }
                 }
             }
         }
         if let Some(attempt) = state.attempt.take() {
-            state.attempt = attempt.advance(scene);
+            state.attempt = attempt.advance(&state.fed, scene);
         }
     }
 
@@ -107,6 +130,13 @@ impl Flow {
         if let Some(attempt) = self.state().attempt.take() {
             scene.witness.dataflow_ended(attempt.number, FlowEnd::Died);
         }
+    }
+}
+
+impl State {
+    fn attempt_if(&mut self, number: u64) -> Option<&mut Attempt> {
+        let attempt = self.attempt.as_mut();
+        attempt.filter(|attempt| attempt.number == number)
     }
 }
 
@@ -135,6 +165,31 @@ impl Attempt {
             } else {
                 FlowEnd::ByItself
             },
+            feeds: habits.fed.clone(),
+            inputs: BTreeMap::new(),
+        }
+    }
+
+    /// Nobody has read for a node that is not there.
+    fn waits(&self, fed: &BTreeSet<(u64, NodeId)>) -> bool {
+        let is_there = |node: &NodeId| fed.contains(&(self.number, node.clone()));
+        let is_whole = matches!(self.end, FlowEnd::ByItself | FlowEnd::Drained);
+        is_whole && !self.feeds.iter().all(is_there)
+    }
+
+    fn end_input(&mut self, roles: Vec<String>, scene: &mut Scene<'_>) {
+        for role in roles {
+            let ends_ms = scene.now_ms + short(scene.rng, DRAINS_MS);
+            self.inputs.entry(role).or_insert(Some(ends_ms));
+        }
+    }
+
+    fn tell_ended_inputs(&mut self, until_ms: u64) {
+        for (role, ends_ms) in &mut self.inputs {
+            if ends_ms.is_some_and(|at| at <= until_ms) {
+                *ends_ms = None;
+                self.teller.input_ended(role.clone());
+            }
         }
     }
 
@@ -152,7 +207,7 @@ impl Attempt {
     }
 
     /// Absent: it has ended.
-    fn advance(mut self, scene: &mut Scene<'_>) -> Option<Self> {
+    fn advance(mut self, fed: &BTreeSet<(u64, NodeId)>, scene: &mut Scene<'_>) -> Option<Self> {
         if self.starts_ms.is_some_and(|at| at <= scene.now_ms) {
             self.starts_ms = None;
             self.teller.started();
@@ -161,7 +216,13 @@ impl Attempt {
             running: Duration::from_millis(scene.now_ms - self.began_ms),
             ..HowFar::default()
         };
-        if self.ends_ms <= scene.now_ms {
+        self.tell_ended_inputs(scene.now_ms);
+        if self.ends_ms <= scene.now_ms && !self.waits(fed) {
+            if matches!(self.end, FlowEnd::ByItself | FlowEnd::Drained) {
+                let roles = self.feeds.iter().map(|node| node.role.clone());
+                self.end_input(roles.collect(), scene);
+                self.tell_ended_inputs(u64::MAX);
+            }
             scene.witness.dataflow_ended(self.number, self.end);
             self.teller.ended(self.end.told(), how_far);
             return None;

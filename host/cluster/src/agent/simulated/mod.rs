@@ -382,10 +382,25 @@ impl Agent {
             );
             scene.witness.violated(text);
         }
+        self.look_at_feeding(&id, &start, scene);
         let script = Script::draw(scene.rng, scene.habits, (scene.kind)(&id.role));
         self.logs.insert((id.clone(), start.attempt), true);
-        let attempt = Attempt::begin(id.clone(), vec![port], start, script, scene.now_ms);
+        let executor = self.flow.clone().map(|flow| flow as _);
+        let now_ms = scene.now_ms;
+        let attempt = Attempt::begin(id.clone(), vec![port], start, script, executor, now_ms);
         self.held.insert(id, attempt);
+    }
+
+    /// Who is to be fed is fed by the attempt of the dataflow that this agent runs, or will run next.
+    fn look_at_feeding(&self, id: &NodeId, start: &Start, scene: &mut Scene<'_>) {
+        let is_fed = scene.habits.fed.contains(id);
+        let newest = self.dataflow.held().map(|held| held.attempt);
+        if start.fed_by != newest.filter(|_| is_fed) {
+            scene.witness.violated(format!(
+                "{id}, attempt {}, is fed by {:?}, and the dataflow of its agent is {newest:?}",
+                start.attempt, start.fed_by
+            ));
+        }
     }
 
     fn stop(&mut self, stop: &Stop, scene: &mut Scene<'_>) {
@@ -505,7 +520,7 @@ impl Agent {
             let told = held.map(|held| held.stop(Asker::Agent, grace, "its agent ends", scene));
             self.hear(&id, told.unwrap_or_default());
         }
-        self.dataflow.close(&mut self.uplink);
+        self.dataflow.close();
         self.see_to_dataflow(scene);
         self.dataflow_until_ms
             .get_or_insert(scene.now_ms + milliseconds(DATAFLOW_ENDS_WITHIN));

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use fastrand::Rng;
+use forebay_plugin::NodeId;
 use forebay_protocol::PROTOCOL_VERSION;
 
 use crate::exec::Ending;
@@ -42,6 +43,8 @@ pub(crate) struct Habits {
     pub(crate) lives_ms: u64,
     /// The dataflow does not end by itself.
     pub(crate) endless_dataflow: bool,
+    /// Nodes that the dataflow feeds.
+    pub(crate) fed: Vec<NodeId>,
 }
 
 /// Why an attempt gets no process.

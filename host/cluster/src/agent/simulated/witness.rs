@@ -14,6 +14,8 @@ pub(crate) struct Process {
     pub(crate) agent: String,
     pub(crate) node: NodeId,
     pub(crate) attempt: u32,
+    /// The attempt of the dataflow that gives it its input.
+    pub(crate) fed_by: Option<u64>,
     pub(crate) said_done: bool,
     pub(crate) said_finish: bool,
     /// How it ended, and whether somebody had told it to.
@@ -80,9 +82,12 @@ impl Witness {
     }
 
     /// A process begins; its number.
-    pub(crate) fn started(&mut self, node: &NodeId, attempt: u32) -> u32 {
+    pub(crate) fn started(&mut self, node: &NodeId, attempt: u32, fed_by: Option<u64>) -> u32 {
         let agent = self.agent.clone();
-        self.note(&format!("{agent}: process of {node}, attempt {attempt}"));
+        let fed = fed_by.map_or_else(String::new, |fed_by| format!(", fed by {fed_by}"));
+        self.note(&format!(
+            "{agent}: process of {node}, attempt {attempt}{fed}"
+        ));
         let of_node = |process: &&Process| process.node == *node;
         let newest = self.processes.iter().filter(of_node);
         let newest = newest.map(|process| process.attempt).max();
@@ -105,15 +110,41 @@ impl Witness {
                 rivals.join(", ")
             ));
         }
+        if let Some(fed_by) = fed_by.filter(|_| is_heeded) {
+            self.look_at_feeding(node, fed_by);
+        }
         self.processes.push(Process {
             agent,
             node: node.clone(),
             attempt,
+            fed_by,
             said_done: false,
             said_finish: false,
             ended: None,
         });
         u32::try_from(self.processes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Each process is fed from the beginning, and all at once by the same attempt of the dataflow.
+    fn look_at_feeding(&mut self, node: &NodeId, fed_by: u64) {
+        let of_node = self
+            .processes
+            .iter()
+            .filter(|process| process.node == *node);
+        if of_node.filter_map(|process| process.fed_by).max() >= Some(fed_by) {
+            self.violated(format!(
+                "attempt {fed_by} of the dataflow has fed {node} already"
+            ));
+        }
+        let agent = self.agent.clone();
+        let beside = self.live().filter(|process| process.agent == agent);
+        let otherwise = beside.filter(|process| process.fed_by.is_some_and(|by| by != fed_by));
+        let other = otherwise.map(|process| process.node.clone()).last();
+        if let Some(other) = other {
+            self.violated(format!(
+                "{node} is fed by attempt {fed_by} of the dataflow, {other} by another one"
+            ));
+        }
     }
 
     pub(crate) fn said(&mut self, node: &NodeId, attempt: u32, message: &up::Message) {
@@ -179,6 +210,10 @@ impl Witness {
 
     pub(crate) fn live_flows(&self) -> impl Iterator<Item = &Flow> {
         self.flows.iter().filter(|flow| flow.ended.is_none())
+    }
+
+    pub(crate) fn newest_flow(&self) -> Option<&Flow> {
+        self.flows.iter().max_by_key(|flow| flow.attempt)
     }
 
     pub(crate) fn flow_ended_as(&self, end: FlowEnd) -> bool {

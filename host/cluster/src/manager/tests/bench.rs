@@ -350,6 +350,21 @@ pub(super) fn core_with_dataflow(roles: &str, is_endless: bool) -> Core {
     Core::new(setting(1, 1), prepared, plugins)
 }
 
+/// A job of two workers that the dataflow feeds.
+pub(super) fn fed_core(is_endless: bool) -> Core {
+    let (prepared, plugins) = prepared_job(&fed_job(is_endless), Health::Whole);
+    Core::new(setting(1, 1), prepared, plugins)
+}
+
+pub(super) fn fed_job(is_endless: bool) -> Job {
+    let mut job = Job {
+        dataflow: dataflow(is_endless),
+        ..job(TWO_WORKERS)
+    };
+    job.roles[0].input = Some("rows".into());
+    job
+}
+
 /// The same in the second term, after this entry.
 pub(super) fn resumed_with_dataflow(roles: &str, is_endless: bool, entry: Entry) -> Core {
     let (prepared, plugins) = prepared_with_dataflow(roles, is_endless);

@@ -1,28 +1,22 @@
 //! An application manager may die between any two effects: the next one takes up its work from the last entry, and nobody
 //! can tell from the nodes.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod agent;
 
 use forebay_job::Job;
 use forebay_plugin::{NodeId, NodePhase};
 
-use super::bench::{Bench, START_MS, TWO_WORKERS, dataflow, setting, worker};
+use self::agent::{Agent, code};
+use super::bench::{Bench, START_MS, TWO_WORKERS, dataflow, fed_job, setting, worker};
 use super::native::{Health, job, prepared_job};
 use crate::events::{DataflowPhase, JobEvent, Outcome, Summary};
 use crate::journal::Entry;
 use crate::manager::core::Core;
 use crate::manager::effect::{Effect, Input, StopCall, StopWay};
-use crate::submission::HOST_VERSION;
 use crate::wire::cluster::agent_message::Message as FromAgent;
-use crate::wire::cluster::manager_message::Message as ToAgent;
 use crate::wire::cluster::outbox_entry::Event as Told;
-use crate::wire::cluster::{
-    ActionId, AttemptEnded, AttemptReady, AttemptStarted, DataflowEnded, DataflowFailed,
-    DataflowStarted, DataflowStopped, HeldAttempt, HeldDataflow, HeldPlace, Inventory, OutboxEntry,
-    PlaceGranted, Register, Resources, Start, Stop, StopDataflow, attempt_ended,
-};
-use crate::wire::node::Port;
-use crate::wire::{node_id, to_wire};
+use crate::wire::cluster::{DataflowEnded, DataflowFailed, NodeSignal, OutboxEntry};
+use crate::wire::node_id;
 
 /// What a job has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +24,8 @@ enum Parts {
     Nodes,
     Dataflow,
     Both,
+    /// The dataflow feeds the nodes.
+    Fed,
 }
 
 impl Parts {
@@ -37,12 +33,16 @@ impl Parts {
         if self == Self::Dataflow { 0 } else { 2 }
     }
 
+    /// Of the dataflow, before the wish.
     fn attempts(self) -> &'static [u64] {
         if self == Self::Nodes { &[] } else { &[1] }
     }
 
     /// Two workers, a dataflow of a stream, or both.
     fn job(self) -> Job {
+        if self == Self::Fed {
+            return fed_job(true);
+        }
         let mut job = job(if self == Self::Dataflow {
             ""
         } else {
@@ -75,233 +75,14 @@ enum Wish {
     Stop,
     /// A person asks for an end in order.
     Drain,
+    /// All nodes are stopped, the input begins again, and so do they; then as [`Wish::Finish`].
+    Again,
 }
 
-/// An agent as far as an application manager sees it.
-#[derive(Default)]
-struct Agent {
-    name: String,
-    term: u64,
-    link: Option<u64>,
-    carried_out: BTreeSet<(u64, u32, u32)>,
-    places: BTreeMap<NodeId, u16>,
-    live: BTreeMap<NodeId, u32>,
-    ready: BTreeSet<NodeId>,
-    /// Of the newest cluster that it was told.
-    members: Vec<NodeId>,
-    outbox: VecDeque<OutboxEntry>,
-    numbered: u64,
-    /// Every start that took effect.
-    starts: Vec<(NodeId, u32)>,
-    in_engine: bool,
-    /// The newest attempt that it was told of.
-    dataflow: u64,
-    dataflow_runs: bool,
-    /// Every attempt that began.
-    dataflows: Vec<u64>,
-}
-
-impl Agent {
-    fn new(name: &str) -> Self {
-        Self {
-            name: name.into(),
-            ..Self::default()
-        }
-    }
-
-    fn of_engine(name: &str) -> Self {
-        Self {
-            in_engine: true,
-            ..Self::new(name)
-        }
-    }
-
-    fn is_new(&mut self, action: Option<ActionId>) -> bool {
-        let id = action.unwrap();
-        self.carried_out
-            .insert((id.event_number, id.position, id.part))
-    }
-
-    fn tell(&mut self, event: Told) {
-        self.numbered += 1;
-        self.outbox.push_back(OutboxEntry {
-            number: self.numbered,
-            time_ms: 0,
-            event: Some(event),
-        });
-    }
-
-    fn register(&self) -> Register {
-        let place = |(id, port): (&NodeId, &u16)| held_place(id, *port);
-        let attempt = |(id, attempt): (&NodeId, &u32)| HeldAttempt {
-            node: Some(to_wire(id)),
-            attempt: *attempt,
-            ..HeldAttempt::default()
-        };
-        Register {
-            agent_id: format!("id-{}", self.name),
-            name: self.name.clone(),
-            version: HOST_VERSION.into(),
-            address: "127.0.0.1".into(),
-            interface: "lo".into(),
-            term: self.term,
-            resources: Some(Resources {
-                slots: 64,
-                ..Resources::default()
-            }),
-            inventory: Some(Inventory {
-                places: self.places.iter().map(place).collect(),
-                attempts: self.live.iter().map(attempt).collect(),
-                outbox_number: self.numbered,
-                dataflow: (self.dataflow > 0).then_some(HeldDataflow {
-                    attempt: self.dataflow,
-                    running: self.dataflow_runs,
-                }),
-            }),
-            in_engine: self.in_engine,
-            ..Register::default()
-        }
-    }
-
-    fn obey(&mut self, order: ToAgent) {
-        match order {
-            ToAgent::Welcome(welcome) => {
-                self.outbox
-                    .retain(|entry| entry.number > welcome.outbox_number);
-                for unknown in welcome.unknown {
-                    self.end(&node_id(unknown.node.as_ref()), code(0));
-                }
-            }
-            ToAgent::Acknowledge(acknowledge) => self
-                .outbox
-                .retain(|entry| entry.number > acknowledge.outbox_number),
-            ToAgent::Place(place) if self.is_new(place.action) => {
-                let ids: Vec<_> = place
-                    .nodes
-                    .iter()
-                    .map(|node| node_id(node.node.as_ref()))
-                    .collect();
-                for id in &ids {
-                    let next = 20_000 + u16::try_from(self.places.len()).unwrap();
-                    self.places.entry(id.clone()).or_insert(next);
-                }
-                let places = ids.iter().map(|id| held_place(id, self.places[id]));
-                self.tell(Told::PlaceGranted(PlaceGranted {
-                    action: place.action,
-                    places: places.collect(),
-                }));
-            }
-            ToAgent::Release(release) => {
-                for node in &release.nodes {
-                    let id = node_id(Some(node));
-                    assert!(!self.live.contains_key(&id), "{id} runs without a place");
-                    self.places.remove(&id);
-                }
-            }
-            ToAgent::Cluster(spec) => {
-                let members = spec.cluster.unwrap().members;
-                let ids = members.iter().map(|member| node_id(member.node.as_ref()));
-                self.members = ids.collect();
-            }
-            ToAgent::Start(start) if self.is_new(start.action) => self.start(&start),
-            ToAgent::Stop(stop) if self.is_new(stop.action) => self.stop(&stop),
-            ToAgent::RunDataflow(run) if run.attempt > self.dataflow => {
-                self.run_dataflow(run.attempt);
-            }
-            ToAgent::StopDataflow(stop) => self.stop_dataflow(&stop),
-            _ => {}
-        }
-    }
-
-    fn run_dataflow(&mut self, attempt: u64) {
-        assert!(self.in_engine, "only an engine runs it");
-        assert!(!self.dataflow_runs, "two attempts at once");
-        self.dataflow = attempt;
-        self.dataflow_runs = true;
-        self.dataflows.push(attempt);
-        self.tell(Told::DataflowStarted(DataflowStarted { attempt }));
-    }
-
-    fn stop_dataflow(&mut self, stop: &StopDataflow) {
-        let attempt = stop.attempt;
-        let stopped = Told::DataflowStopped(DataflowStopped {
-            attempt,
-            ..DataflowStopped::default()
-        });
-        if attempt > self.dataflow {
-            self.dataflow = attempt;
-            self.tell(stopped);
-        } else if attempt == self.dataflow && stop.drain {
-            self.end_dataflow(Told::DataflowEnded(DataflowEnded {
-                attempt,
-                drained: true,
-                ..DataflowEnded::default()
-            }));
-        } else if attempt == self.dataflow {
-            self.end_dataflow(stopped);
-        }
-    }
-
-    fn end_dataflow(&mut self, end: Told) {
-        if std::mem::take(&mut self.dataflow_runs) {
-            self.tell(end);
-        }
-    }
-
-    fn start(&mut self, start: &Start) {
-        let id = node_id(start.node.as_ref());
-        let port = self.places.get(&id).expect("it has a place");
-        assert_eq!(start.arguments, [format!("[{port}]")], "its own port");
-        assert!(self.members.contains(&id), "{id} is in the cluster it sees");
-        let before = self.live.insert(id.clone(), start.attempt);
-        assert_eq!(before, None, "two live attempts of {id}");
-        self.starts.push((id, start.attempt));
-        self.tell(Told::AttemptStarted(AttemptStarted {
-            node: start.node.clone(),
-            attempt: start.attempt,
-            pid: 100,
-        }));
-        self.tell(Told::AttemptReady(AttemptReady {
-            node: start.node.clone(),
-            attempt: start.attempt,
-        }));
-        self.ready.insert(node_id(start.node.as_ref()));
-    }
-
-    fn stop(&mut self, stop: &Stop) {
-        for node in &stop.nodes {
-            let id = node_id(node.node.as_ref());
-            if self.live.get(&id) == Some(&node.attempt) {
-                self.end(&id, attempt_ended::Ending::Signal(15));
-            }
-        }
-    }
-
-    fn end(&mut self, id: &NodeId, ending: attempt_ended::Ending) {
-        if let Some(attempt) = self.live.remove(id) {
-            self.tell(Told::AttemptEnded(AttemptEnded {
-                node: Some(to_wire(id)),
-                attempt,
-                stop_was_asked: ending == attempt_ended::Ending::Signal(15),
-                ending: Some(ending),
-                ..AttemptEnded::default()
-            }));
-        }
-    }
-}
-
-fn code(code: i32) -> attempt_ended::Ending {
-    attempt_ended::Ending::Code(code)
-}
-
-fn held_place(id: &NodeId, port: u16) -> HeldPlace {
-    HeldPlace {
-        node: Some(to_wire(id)),
-        ports: vec![Port {
-            name: "main".into(),
-            number: port.into(),
-        }],
-        gpus: Vec::new(),
+impl Wish {
+    /// Attempts of each node, and of the dataflow, in the end.
+    fn attempts(self) -> u32 {
+        if self == Self::Again { 2 } else { 1 }
     }
 }
 
@@ -320,6 +101,7 @@ struct World {
     summary: Option<Summary>,
     summaries: usize,
     is_wished: bool,
+    has_begun_again: bool,
     has_ended_in_time: bool,
 }
 
@@ -338,6 +120,7 @@ impl World {
             summary: None,
             summaries: 0,
             is_wished: false,
+            has_begun_again: false,
             has_ended_in_time: false,
         }
     }
@@ -367,6 +150,10 @@ impl World {
             self.is_wished = true;
             return self.come_true();
         }
+        if self.is_all_there_again() {
+            self.has_begun_again = true;
+            return self.finish(2);
+        }
         self.now_ms = self
             .core
             .next_wake_ms()
@@ -380,6 +167,13 @@ impl World {
         let ready = self.agents.iter().map(|agent| agent.ready.len());
         ready.sum::<usize>() == self.parts.nodes()
             && self.agents[0].dataflows == self.parts.attempts()
+    }
+
+    fn is_all_there_again(&self) -> bool {
+        let engine = &self.agents[0];
+        let live: Vec<u32> = engine.live.values().copied().collect();
+        let is_wanted = self.wish == Wish::Again && !self.has_begun_again;
+        is_wanted && live == [2, 2] && engine.dataflows == [1, 2]
     }
 
     /// The first entry of an outbox that this application manager has not been told.
@@ -398,13 +192,13 @@ impl World {
         match self.wish {
             Wish::Stop => self.ask_for_end(StopWay::Now),
             Wish::Drain => self.ask_for_end(StopWay::Orderly { deadline_ms: None }),
-            Wish::Finish => {
-                self.agents[0].end_dataflow(Told::DataflowEnded(DataflowEnded {
-                    attempt,
-                    ..DataflowEnded::default()
-                }));
-                self.end_worker(0);
-            }
+            Wish::Finish => self.finish(attempt),
+            Wish::Again => self.agents[0].tell(Told::Signal(NodeSignal {
+                node: worker(0),
+                attempt: 1,
+                name: "halt all".into(),
+                payload: String::new(),
+            })),
             Wish::Fail if self.parts == Parts::Dataflow => {
                 self.agents[0].end_dataflow(Told::DataflowFailed(DataflowFailed {
                     attempt,
@@ -414,6 +208,14 @@ impl World {
             }
             Wish::Fail => self.end_worker(1),
         }
+    }
+
+    fn finish(&mut self, attempt: u64) {
+        self.agents[0].end_dataflow(Told::DataflowEnded(DataflowEnded {
+            attempt,
+            ..DataflowEnded::default()
+        }));
+        self.end_worker(0);
     }
 
     fn end_worker(&mut self, exit_code: i32) {
@@ -502,6 +304,19 @@ impl World {
     }
 }
 
+/// Node, attempt, and the attempt of the dataflow that feeds it.
+fn expected_starts(parts: Parts, wish: Wish) -> Vec<(NodeId, u32, Option<u64>)> {
+    let nodes = (0..parts.nodes()).flat_map(|index| u32::try_from(index));
+    let start = |index| {
+        let attempts = 1..=wish.attempts();
+        attempts.map(move |attempt| {
+            let fed_by = (parts == Parts::Fed).then_some(u64::from(attempt));
+            (NodeId::new("worker", index), attempt, fed_by)
+        })
+    };
+    nodes.flat_map(start).collect()
+}
+
 #[track_caller]
 fn check(parts: Parts, wish: Wish, outcome: Outcome, dataflow: Option<DataflowPhase>) {
     for dies_after in 0.. {
@@ -519,16 +334,18 @@ fn check(parts: Parts, wish: Wish, outcome: Outcome, dataflow: Option<DataflowPh
             .flat_map(|agent| &agent.starts)
             .collect();
         starts.sort();
-        let both = [0, 1].map(|index| (NodeId::new("worker", index), 1));
-        assert!(
-            starts.iter().copied().eq(&both[..parts.nodes()]),
-            "{case}: {starts:?}"
+        assert_eq!(
+            starts,
+            expected_starts(parts, wish).iter().collect::<Vec<_>>(),
+            "{case}"
         );
         for agent in &world.agents {
             assert!(agent.live.is_empty(), "{case}: {:?}", agent.live);
             assert!(!agent.dataflow_runs, "{case}");
         }
-        assert_eq!(world.agents[0].dataflows, parts.attempts(), "{case}");
+        let attempts = (1..=u64::from(wish.attempts())).filter(|_| parts != Parts::Nodes);
+        let attempts: Vec<u64> = attempts.collect();
+        assert_eq!(world.agents[0].dataflows, attempts, "{case}");
         if !died {
             let least = if parts == Parts::Dataflow { 15 } else { 30 };
             assert!(dies_after > least, "it died at {dies_after} places only");
@@ -574,6 +391,17 @@ fn a_dataflow_ends_with_its_nodes_wherever_its_application_manager_dies() {
         (Wish::Stop, Outcome::Stopped, DataflowPhase::Stopped),
     ] {
         check(Parts::Both, wish, outcome, Some(phase));
+    }
+}
+
+#[test]
+fn nodes_with_input_are_fed_wherever_their_application_manager_dies() {
+    for (wish, outcome, phase) in [
+        (Wish::Finish, Outcome::Succeeded, DataflowPhase::Ended),
+        (Wish::Again, Outcome::Succeeded, DataflowPhase::Ended),
+        (Wish::Fail, Outcome::Failed, DataflowPhase::Stopped),
+    ] {
+        check(Parts::Fed, wish, outcome, Some(phase));
     }
 }
 

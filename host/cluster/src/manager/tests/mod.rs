@@ -4,6 +4,7 @@ mod agents;
 mod bench;
 mod dataflow;
 mod failover;
+mod feeding;
 mod native;
 mod quarantine;
 mod simulation;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use forebay_plugin::{
     Action, Call, CallError, CheckedMachine, CheckedRunner, Decision, Description, Event,
     ExitReport, Fault, FinishRule, Grants, JobEnd, JobFailure, JobSpec, JobView, LaunchPlan,
-    LaunchRequest, Limits, Manifest, Moment, NodeId, NodeRunner, PlaceRequest, PluginError,
-    Preparation, Program, Readiness, RecoveryScope, RolePolicy, StateMachine, StopOrder,
-    TimerOrder, Verdict, VerdictKind,
+    LaunchRequest, Limits, Manifest, Moment, NodeId, NodePhase, NodeRunner, PlaceRequest,
+    PluginError, Preparation, Program, Readiness, RecoveryScope, RolePolicy, StateMachine,
+    StopOrder, TimerOrder, Verdict, VerdictKind,
 };
 
 use forebay_job::{Document, Job};
@@ -49,7 +49,7 @@ impl StateMachine for SimpleMachine {
 
     fn decide(
         &self,
-        _: &JobSpec,
+        job: &JobSpec,
         _: &Moment,
         view: &JobView,
         state: &[u8],
@@ -67,6 +67,9 @@ impl StateMachine for SimpleMachine {
             .iter()
             .flat_map(|event| answer(event, view))
             .collect();
+        if job.roles.iter().any(|role| role.has_input) && events.iter().any(is_stopped) {
+            actions.extend(begin_again(view));
+        }
         let end = actions
             .iter()
             .position(|action| matches!(action, Action::Finish(_)));
@@ -89,6 +92,19 @@ impl StateMachine for SimpleMachine {
             _ => Err(failure(Call::Migrate)),
         }
     }
+}
+
+fn is_stopped(event: &Event) -> bool {
+    matches!(event, Event::NodeExited(exit) if exit.verdict.kind == VerdictKind::Stopped)
+}
+
+/// Once everybody is down.
+fn begin_again(view: &JobView) -> Vec<Action> {
+    let mut nodes = view.roles.iter().flat_map(|role| &role.nodes);
+    if !nodes.all(|node| node.phase == NodePhase::Exited) {
+        return Vec::new();
+    }
+    vec![Action::Rewind(Vec::new()), Action::Start(all(view))]
 }
 
 fn answer(event: &Event, view: &JobView) -> Vec<Action> {
@@ -118,12 +134,24 @@ fn answer(event: &Event, view: &JobView) -> Vec<Action> {
             nodes: all(view),
             grace_ms: 5_000,
         })],
-        Event::Custom(custom) if custom.name == "rewind" => vec![Action::Rewind(Vec::new())],
+        Event::Custom(custom) if custom.name == "rewind" => vec![Action::Rewind(all(view))],
         Event::Custom(custom) if custom.name == "break" => vec![],
         Event::Custom(custom) if custom.name == "halt" => vec![Action::Stop(StopOrder {
             nodes: vec![NodeId::new("worker", 0)],
             grace_ms: 1_000,
         })],
+        Event::Custom(custom) if custom.name == "halt all" => vec![Action::Stop(StopOrder {
+            nodes: all(view),
+            grace_ms: 1_000,
+        })],
+        Event::Custom(custom) if custom.name == "all anew" => vec![
+            Action::Stop(StopOrder {
+                nodes: all(view),
+                grace_ms: 1_000,
+            }),
+            Action::Rewind(Vec::new()),
+            Action::Start(all(view)),
+        ],
         Event::Custom(custom) if custom.name == "anew" => {
             vec![
                 Action::Stop(StopOrder {

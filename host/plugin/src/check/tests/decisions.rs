@@ -388,6 +388,7 @@ fn limits_hold_to_the_unit() {
 fn what_this_host_cannot_do_is_valid_and_refused_by_name() {
     let texts = [
         Action::Rewind(vec![]),
+        Action::Rewind(nodes(&["worker:0"])),
         Action::EndInput(vec![]),
         resize("worker", 2),
         timer("t", 1),
@@ -401,8 +402,9 @@ fn what_this_host_cannot_do_is_valid_and_refused_by_name() {
     })
     .collect::<Vec<_>>();
     insta::assert_snapshot!(table(texts), @r"
-    rewind: `rewind` is not supported by this host: it has no checkpoints to go back to
-    end-input: `end-input` is not supported by this host: its dataflow does not feed roles
+    rewind: supported
+    rewind: `rewind` is not supported by this host: live nodes cannot go back: stop them, name none, and start them again
+    end-input: supported
     resize: `resize` is not supported by this host: a running job keeps its size
     set-timer: supported
     ");

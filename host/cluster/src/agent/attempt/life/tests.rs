@@ -182,6 +182,155 @@ fn a_process_stays_for_a_while_after_an_exception_and_another_interpreter_makes_
     assert!(life.finish(false).error.is_some());
 }
 
+/// `worker:0`, which is fed and ready; it lingers after 30 s and is killed after 60 s of standing still.
+fn fed() -> Life {
+    let mut life = life(NodeLimits {
+        linger_grace_ms: 3_000,
+        stall_kill_ms: 60_000,
+        report_within_ms: 1_000,
+        ..NodeLimits::default()
+    });
+    life.is_fed = true;
+    say(&mut life, hello());
+    say(&mut life, up::Message::Attached(Attached {}));
+    life
+}
+
+fn waiting(progress: u64) -> FeedState {
+    FeedState {
+        read_all: false,
+        waits_with_input: true,
+        progress,
+    }
+}
+
+/// What is told of it when it is looked at once a second for so long, and nothing changes.
+fn look(life: &mut Life, state: FeedState, from: Instant, seconds: u64) -> Vec<(StallKind, u64)> {
+    let seconds = (0..=seconds).map(|second| from + Duration::from_secs(second));
+    let mut effects = Vec::new();
+    for now in seconds {
+        while let Some(timer) = life.timers.take_due(now) {
+            effects.extend(life.take(Input::Due(timer), now));
+        }
+        effects.extend(life.take(Input::Feed(state), now));
+    }
+    let stalls = effects.into_iter().map(|effect| match effect {
+        Effect::Stalled(stalled) => (stalled.kind(), stalled.for_ms),
+        other => panic!("{other:?}"),
+    });
+    stalls.collect()
+}
+
+fn report() -> up::Message {
+    up::Message::Report(Report::default())
+}
+
+#[test]
+fn input_that_waits_while_nothing_moves_is_told_of_and_again_when_the_time_has_doubled() {
+    for has_reported in [false, true] {
+        let mut life = fed();
+        if has_reported {
+            say(&mut life, report());
+        }
+        let begin = Instant::now();
+        assert_eq!(look(&mut life, waiting(7), begin, 30), []);
+        let once = [(StallKind::NoProgress, 30_000)];
+        assert_eq!(look(&mut life, waiting(7), begin, 59), once);
+        let later = begin + Duration::from_secs(60);
+        let twice = [(StallKind::NoProgress, 60_000)];
+        assert_eq!(look(&mut life, waiting(7), later, 20), twice);
+    }
+}
+
+#[test]
+fn who_moves_or_has_nothing_to_read_does_not_stand_still() {
+    let idle = FeedState::default();
+    let begin = Instant::now();
+    let late = begin + Duration::from_secs(29);
+    for moved in [
+        Some(waiting(8)),
+        Some(FeedState {
+            progress: 7,
+            ..idle
+        }),
+        None,
+    ] {
+        let mut life = fed();
+        assert_eq!(look(&mut life, waiting(7), begin, 29), []);
+        match moved {
+            Some(state) => assert_eq!(life.take(Input::Feed(state), late), []),
+            None => {
+                let message = Some(report());
+                life.take(Input::Up(Up { message }), late);
+            }
+        }
+        let progress = moved.map_or(7, |state| state.progress);
+        assert_eq!(look(&mut life, waiting(progress), late, 29), []);
+        assert_eq!(look(&mut life, idle, late, 600), [], "nothing to read");
+    }
+}
+
+#[test]
+fn who_stands_still_for_too_long_is_killed_unless_it_moves_again() {
+    let begin = Instant::now();
+    let much_later = begin + Duration::from_secs(120);
+    for moves in [false, true] {
+        let mut life = fed();
+        look(&mut life, waiting(7), begin, 40);
+        if moves {
+            life.take(Input::Feed(waiting(8)), begin + Duration::from_secs(41));
+        }
+        let is_killed = std::iter::from_fn(|| life.timers.take_due(much_later))
+            .any(|timer| timer == Timer::KillStalled);
+        assert_eq!(is_killed, !moves);
+    }
+}
+
+#[test]
+fn who_is_not_ready_yet_has_another_limit() {
+    let mut life = life(NodeLimits::default());
+    life.is_fed = true;
+    assert_eq!(look(&mut life, waiting(0), Instant::now(), 100), []);
+}
+
+#[test]
+fn who_has_read_all_lingers_ten_times_longer_than_who_is_done_and_after_its_last_word() {
+    let read_all = |progress| FeedState {
+        read_all: true,
+        waits_with_input: false,
+        progress,
+    };
+    let mut life = fed();
+    let begin = Instant::now();
+    assert_eq!(look(&mut life, read_all(7), begin, 29), []);
+    let late = begin + Duration::from_secs(29);
+    let message = Some(report());
+    life.take(Input::Up(Up { message }), late);
+    assert_eq!(look(&mut life, read_all(7), late, 29), []);
+    let lingers = |seconds: u64| (StallKind::Lingering, seconds * 1_000);
+    assert_eq!(look(&mut life, read_all(7), late, 59), [lingers(30)]);
+    let later = late + Duration::from_secs(60);
+    assert_eq!(look(&mut life, read_all(7), later, 10), [lingers(60)]);
+    say(&mut life, up::Message::Done(Done {}));
+    let done = Instant::now();
+    let soon = life.timers.take_due(done + Duration::from_secs(3));
+    assert_eq!(soon, Some(Timer::Lingering));
+}
+
+#[test]
+fn who_is_told_to_stop_neither_stands_still_nor_lingers() {
+    let read_all = FeedState {
+        read_all: true,
+        ..FeedState::default()
+    };
+    for state in [waiting(7), read_all] {
+        let mut life = fed();
+        look(&mut life, state, Instant::now(), 1);
+        stop(&mut life, Duration::MAX);
+        assert_eq!(look(&mut life, state, Instant::now(), 600), []);
+    }
+}
+
 #[test]
 fn a_killed_parent_leaves_a_killed_node() {
     let ended = life(NodeLimits::default()).finish(false);

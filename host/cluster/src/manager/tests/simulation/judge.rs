@@ -9,7 +9,7 @@ use super::scenario::kind;
 use super::world::{Seat, World};
 use crate::agent::simulated::Agent;
 use crate::agent::simulated::script::Kind;
-use crate::agent::simulated::witness::{FlowEnd, Process};
+use crate::agent::simulated::witness::FlowEnd;
 use crate::events::{DataflowPhase, Outcome, Summary};
 use crate::exec::Ending;
 use crate::journal::Entry;
@@ -42,12 +42,25 @@ impl World<'_> {
                 Event::NodeExited(exit) => {
                     format!("end of {}, attempt {}", exit.node, exit.attempt)
                 }
-                Event::DataflowEnded | Event::DataflowFailed(_) => "end of the dataflow".to_owned(),
+                Event::DataflowEnded | Event::DataflowFailed(_) => {
+                    self.judge_end_of_dataflow();
+                    continue;
+                }
                 _ => continue,
             };
             if !self.news.insert(news.clone()) {
                 self.violated(format!("the state machine hears twice: {news}"));
             }
+        }
+    }
+
+    /// The state machine hears as often that it has ended as attempts have come to an end of their own.
+    fn judge_end_of_dataflow(&mut self) {
+        self.ends_heard += 1;
+        let is_own = |end: FlowEnd| !matches!(end, FlowEnd::Aborted | FlowEnd::Died);
+        let ended = self.witness.flows.iter().filter_map(|flow| flow.ended);
+        if self.ends_heard > ended.filter(|end| is_own(*end)).count() {
+            self.violated("the state machine hears twice: end of the dataflow".into());
         }
     }
 
@@ -125,13 +138,17 @@ impl World<'_> {
         if live.filter(|flow| !is_given_up(&flow.agent)).count() > 0 {
             self.violated("the job ends before its dataflow".into());
         }
-        let told = summary.dataflow.as_ref().map(|dataflow| dataflow.phase);
+        let told = summary.dataflow.as_ref();
+        let newest = self.witness.newest_flow();
+        let newest = newest.filter(|flow| told.is_some_and(|told| told.attempts == flow.attempt));
+        let newest = newest.and_then(|flow| flow.ended);
+        let told = told.map(|dataflow| dataflow.phase);
         let is_true = match told {
             None => !self.scenario.has_dataflow,
             Some(DataflowPhase::Waiting | DataflowPhase::Running) => false,
-            Some(DataflowPhase::Ended) => self.witness.flow_ended_as(FlowEnd::ByItself),
-            Some(DataflowPhase::Drained) => self.witness.flow_ended_as(FlowEnd::Drained),
-            Some(DataflowPhase::Failed) => self.witness.flow_ended_as(FlowEnd::Failed),
+            Some(DataflowPhase::Ended) => newest == Some(FlowEnd::ByItself),
+            Some(DataflowPhase::Drained) => newest == Some(FlowEnd::Drained),
+            Some(DataflowPhase::Failed) => newest == Some(FlowEnd::Failed),
             Some(DataflowPhase::Stopped) => true,
         };
         if !is_true {
@@ -156,11 +173,14 @@ impl World<'_> {
 
     /// What the finish rules want has really happened.
     fn work_is_done(&self) -> bool {
-        if self.scenario.has_dataflow && !self.witness.flow_ended_as(FlowEnd::ByItself) {
-            return false;
-        }
-        if self.said_finish() {
-            return true;
+        let flow = self.witness.newest_flow();
+        let is_complete = match flow.and_then(|flow| flow.ended) {
+            Some(FlowEnd::ByItself) => true,
+            Some(FlowEnd::Drained) => self.said_finish(),
+            _ => !self.scenario.has_dataflow,
+        };
+        if !is_complete || self.said_finish() {
+            return is_complete;
         }
         let of_rule = |wanted: FinishRule, most: u32| {
             let roles = self.scenario.roles.iter();
@@ -175,13 +195,15 @@ impl World<'_> {
         awaited.iter().all(|id| self.has_finished(id))
     }
 
-    /// Its newest process counts.
+    /// Its newest process counts; and what that has been fed is what the dataflow has made of its input last.
     fn has_finished(&self, id: &NodeId) -> bool {
         let processes = self.witness.processes.iter();
         let newest = processes
             .filter(|process| process.node == *id)
             .max_by_key(|process| process.attempt);
-        newest.is_some_and(Process::has_finished)
+        let flow = self.witness.newest_flow().map(|flow| flow.attempt);
+        let flow = flow.filter(|_| self.scenario.habits.fed.contains(id));
+        newest.is_some_and(|process| process.has_finished() && process.fed_by == flow)
     }
 
     fn has_had_trouble(&self) -> bool {

@@ -78,6 +78,10 @@ impl World<'_> {
         let (mut job, _) = document.check().into_job().expect("the job is valid");
         let roles = &self.scenario.roles;
         job.roles.retain(|role| roles.contains_key(&role.name));
+        for role in &mut job.roles {
+            let is_fed = roles.get(&role.name).is_some_and(|rule| rule.is_fed);
+            role.input = is_fed.then(|| "rows".into());
+        }
         if self.scenario.has_dataflow {
             job.dataflow = dataflow(self.scenario.habits.endless_dataflow);
         }
@@ -347,7 +351,7 @@ impl World<'_> {
     }
 
     /// It is killed: some of what it has said arrives.
-    fn die(&mut self, position: usize) {
+    pub(super) fn die(&mut self, position: usize) {
         let (term, now_ms) = (self.managers[position].term, self.now_ms);
         self.witness.note(&format!("-- term {term} dies"));
         self.managers[position].is_gone = true;
@@ -417,9 +421,10 @@ fn brief(message: &ToAgent) -> String {
             format!("place {}", nodes.collect::<Vec<_>>().join(" "))
         }
         ToAgent::Start(start) => format!(
-            "start {}, attempt {}",
+            "start {}, attempt {}, fed by {:?}",
             node_id(start.node.as_ref()),
-            start.attempt
+            start.attempt,
+            start.fed_by
         ),
         ToAgent::Stop(stop) => {
             let nodes = stop.nodes.iter();
@@ -442,6 +447,11 @@ fn brief(message: &ToAgent) -> String {
             format!("drain the dataflow, attempt {}", stop.attempt)
         }
         ToAgent::StopDataflow(stop) => format!("stop the dataflow, attempt {}", stop.attempt),
+        ToAgent::EndInput(order) => format!(
+            "end the input of {}, attempt {}",
+            order.roles.join(" "),
+            order.attempt
+        ),
         ToAgent::Welcome(welcome) => format!("welcome, {} are unknown", welcome.unknown.len()),
         other => format!("{other:?}"),
     }

@@ -101,6 +101,11 @@ impl Manager {
         self.wakes_at_ms = rest_ms.map(|rest_ms| now_ms.saturating_add(rest_ms));
     }
 
+    /// It waits for what may come, as long as that takes.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_gone && self.frozen_until_ms.is_none() && self.looks_at_ms.is_none()
+    }
+
     /// When it does something next.
     pub(super) fn next_ms(&self) -> u64 {
         if self.is_gone {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use fastrand::Rng;
-use forebay_plugin::{FinishRule, RecoveryScope};
+use forebay_plugin::{FinishRule, NodeId, RecoveryScope};
 
 use crate::agent::simulated::script::{Habits, Kind, percent, short};
 use crate::manager::effect::StopWay;
@@ -19,6 +19,8 @@ pub(super) struct Rule {
     pub(super) finish: FinishRule,
     pub(super) recovery: RecoveryScope,
     pub(super) attaches: bool,
+    /// The dataflow feeds it.
+    pub(super) is_fed: bool,
 }
 
 /// An agent that takes part from the beginning.
@@ -92,8 +94,9 @@ impl Scenario {
         let roles = if has_dataflow && percent(rng, 40) {
             BTreeMap::new()
         } else {
-            roles(rng)
+            roles(rng, has_dataflow)
         };
+        let fed = fed(&roles);
         let endless_dataflow = has_dataflow && !is_calm && percent(rng, 30);
         let machines = machines(rng, &roles, is_calm);
         let joined = u32::try_from(machines.len()).unwrap_or(u32::MAX);
@@ -108,6 +111,7 @@ impl Scenario {
             has_dataflow,
             habits: Habits {
                 endless_dataflow,
+                fed,
                 ..habits(rng, is_calm)
             },
             faults: match (is_calm, endless_dataflow) {
@@ -154,11 +158,20 @@ impl Scenario {
         let awaited = self.machines.iter().take(self.awaited_agents as usize);
         let slots: u32 = awaited.map(|machine| machine.slots).sum();
         let nodes: u32 = self.roles.values().map(|rule| rule.nodes).sum();
-        slots < nodes || self.machines.len() < self.awaited_agents as usize
+        let fed = self.habits.fed.len();
+        let is_engine_tight = (self.machines[0].slots as usize) < fed;
+        is_engine_tight || slots < nodes || self.machines.len() < self.awaited_agents as usize
     }
 }
 
-fn roles(rng: &mut Rng) -> BTreeMap<String, Rule> {
+/// Nodes that the dataflow feeds.
+fn fed(roles: &BTreeMap<String, Rule>) -> Vec<NodeId> {
+    let fed = roles.iter().filter(|(_, rule)| rule.is_fed);
+    fed.flat_map(|(name, rule)| (0..rule.nodes).map(|index| NodeId::new(name.clone(), index)))
+        .collect()
+}
+
+fn roles(rng: &mut Rng, has_dataflow: bool) -> BTreeMap<String, Rule> {
     let mut roles = BTreeMap::new();
     let mut add = |rng: &mut Rng, name: &str, finish, most| {
         let scopes = [
@@ -171,6 +184,7 @@ fn roles(rng: &mut Rng) -> BTreeMap<String, Rule> {
             finish,
             recovery: scopes[rng.usize(0..3)],
             attaches: rng.bool(),
+            is_fed: has_dataflow && kind(name) == Kind::Worker && percent(rng, 60),
         };
         roles.insert(name.to_owned(), rule);
     };
@@ -205,7 +219,13 @@ fn machines(rng: &mut Rng, roles: &BTreeMap<String, Rule>, is_calm: bool) -> Vec
         slots,
         joins_ms: short(rng, 2_000),
     };
-    names.map(machine).collect()
+    let mut machines: Vec<Machine> = names.map(machine).collect();
+    // The first is the engine's, and has to have room for all that is fed.
+    if is_calm || percent(rng, 90) {
+        let fed = u32::try_from(fed(roles).len()).unwrap_or(u32::MAX);
+        machines[0].slots = machines[0].slots.max(fed);
+    }
+    machines
 }
 
 fn habits(rng: &mut Rng, is_calm: bool) -> Habits {
@@ -227,6 +247,7 @@ fn habits(rng: &mut Rng, is_calm: bool) -> Habits {
         is_stubborn: some(40),
         lives_ms: 0,
         endless_dataflow: false,
+        fed: Vec::new(),
     };
     Habits {
         lives_ms: [500, 5_000, 20_000][rng.usize(0..3)],

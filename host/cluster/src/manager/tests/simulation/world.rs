@@ -68,6 +68,8 @@ pub(super) struct World<'a> {
     pub(super) orders: BTreeMap<ActionKey, String>,
     /// What the state machine has heard.
     pub(super) news: BTreeSet<String>,
+    /// How often it has heard that the dataflow has ended.
+    pub(super) ends_heard: usize,
     links: Link,
     pub(super) calls: Vec<Call>,
     pub(super) requests: u64,
@@ -105,6 +107,7 @@ impl<'a> World<'a> {
             streams: BTreeMap::new(),
             orders: BTreeMap::new(),
             news: BTreeSet::new(),
+            ends_heard: 0,
             links: 0,
             calls: Vec::new(),
             requests: 0,
@@ -536,9 +539,10 @@ impl<'a> World<'a> {
     /// The engine ends its own agent once the job is over, and application managers that were overtaken and have nothing to do.
     fn close_engine(&mut self) {
         if self.summary.is_some() && self.managers.last().is_some_and(|last| last.is_gone) {
-            let idle = self.managers.iter_mut();
-            for manager in idle.filter(|manager| manager.next_ms() == u64::MAX) {
-                manager.is_gone = true;
+            for position in 0..self.managers.len() {
+                if self.managers[position].is_idle() {
+                    self.die(position);
+                }
             }
         }
         let managers_are_gone = self.managers.iter().all(|manager| manager.is_gone);
