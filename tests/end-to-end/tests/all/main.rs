@@ -15,6 +15,7 @@ mod day_one;
 mod diagnostics;
 mod failover;
 mod fault_points;
+mod fed_roles;
 mod finishing;
 mod flights;
 mod flights_schedules;

@@ -1,0 +1,461 @@
+//! Roles that the dataflow feeds: every row comes once, whoever gets it; what nodes answer comes back; a feed ends as its script wants it;
+//! and a failure begins the input again.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fastrand::Rng;
+use forebay_test_support::{Output, Sandbox, Signal, environment, reported_step, wait_until};
+use rustix::process::{Pid, kill_process};
+use serde_json::Value;
+
+use crate::dataflows::{count, generated, sink, summary};
+use crate::jobs::{ready, run, start};
+
+/// Counts the ids that it is fed, and writes them down.
+const COUNTING: &str = "\
+import forebay
+node = forebay.node()
+ids = []
+for batch in node.feed:
+    ids += batch.numpy('id').tolist()
+    node.report(step=len(ids))
+(node.output / f'{node.role}-{node.index}').write_text(' '.join(map(str, ids)))
+";
+
+/// Answers each row.
+const SCORING: &str = "\
+import forebay
+node = forebay.node()
+for batch in node.feed:
+    node.emit({'score': batch.numpy('id') * 2.5})
+";
+
+/// A source `numbers` of so many rows.
+fn numbers(rows: u64) -> String {
+    generated("numbers", "batch_rows = 700", &format!("rows = {rows}"))
+}
+
+/// A role whose nodes run this script in the environment `python`.
+fn role(sandbox: &Sandbox, name: &str, python: &str, script: &str, keys: &str) -> String {
+    environment(python);
+    sandbox.write(format!("{name}.py"), script);
+    format!("[roles.{name}]\nscript = \"{name}.py\"\npython = \"{python}\"\n{keys}\n")
+}
+
+fn job(parts: &[&str]) -> String {
+    format!("name = \"fed\"\n{}", parts.concat())
+}
+
+/// A worker that counts, with numpy at hand.
+fn counting(sandbox: &Sandbox, keys: &str) -> String {
+    role(
+        sandbox,
+        "worker",
+        "dataflow",
+        COUNTING,
+        &format!("input = \"numbers\"\n{keys}"),
+    )
+}
+
+/// What each node of `worker` has written down.
+#[track_caller]
+fn ids(output: &Output, nodes: u64) -> Vec<Vec<u64>> {
+    let folder = output.summary().run_dir().join("output");
+    let of_node = |index| {
+        let text = fs::read_to_string(folder.join(format!("worker-{index}")));
+        let text = text.unwrap_or_else(|error| panic!("worker:{index}: {error}: {output}"));
+        text.split_whitespace()
+            .map(|id| id.parse().expect("it is a number"))
+            .collect()
+    };
+    (0..nodes).map(of_node).collect()
+}
+
+/// All rows but so many have come, each once.
+#[track_caller]
+fn assert_once(ids: &[Vec<u64>], rows: u64, dropped: u64, what: &str) {
+    let all: Vec<u64> = ids.iter().flatten().copied().collect();
+    let distinct: BTreeSet<u64> = all.iter().copied().collect();
+    assert_eq!(distinct.len(), all.len(), "some came twice: {what}");
+    assert_eq!(all.len() as u64 + dropped, rows, "{what}");
+    assert!(distinct.iter().all(|id| *id < rows), "{what}");
+}
+
+// ------------------------------------------------------------------------------------------------------ every row comes once
+
+/// Runs workers that are dealt rows so; what each got, and how many filled no round.
+#[track_caller]
+fn dealt(rows: u64, nodes: u64, dealing: &str, ring: &str) -> (Vec<Vec<u64>>, u64) {
+    let sandbox = Sandbox::new();
+    let keys = format!("nodes = {nodes}\ndealing = {dealing}\ninput_ring = \"{ring}\"");
+    let output = run(
+        &sandbox,
+        &job(&[&numbers(rows), &counting(&sandbox, &keys)]),
+    );
+    output.assert_code(0);
+    let dropped = count(&summary(&sandbox)["dataflow"], "numbers", "dropped");
+    let fed = ids(&output, nodes);
+    assert_once(
+        &fed,
+        rows,
+        dropped,
+        &format!("{nodes} nodes, {dealing}, {ring}"),
+    );
+    (fed, dropped)
+}
+
+#[test]
+fn rounds_give_as_many_rows_to_everybody() {
+    for (rows, nodes, of, ring) in [
+        (10_000, 1, 64, "16 KiB"),
+        (20_000, 2, 256, "64 MiB"),
+        (9_999, 4, 1, "16 KiB"),
+    ] {
+        let (fed, dropped) = dealt(rows, nodes, &format!("{{ rounds = {of} }}"), ring);
+        let of_each = rows / (nodes * of) * of;
+        assert!(
+            fed.iter().all(|ids| ids.len() as u64 == of_each),
+            "{nodes} nodes"
+        );
+        assert_eq!(dropped, rows - nodes * of_each);
+    }
+}
+
+#[test]
+fn credit_gives_rows_to_whoever_has_room() {
+    for (rows, nodes, of, ring) in [
+        (3_000, 1, 1, "16 KiB"),
+        (50_000, 2, 4096, "16 KiB"),
+        (50_000, 4, 100, "64 MiB"),
+    ] {
+        let (_, dropped) = dealt(rows, nodes, &format!("{{ credit = {of} }}"), ring);
+        assert_eq!(dropped, 0);
+    }
+}
+
+#[test]
+fn rows_of_a_key_go_to_one_node_in_their_order() {
+    for (rows, nodes, ring) in [
+        (20_000, 1, "64 MiB"),
+        (20_000, 2, "16 KiB"),
+        (20_000, 4, "1 MiB"),
+    ] {
+        let (fed, _) = dealt(rows, nodes, "{ key = \"id\", rows = 50 }", ring);
+        assert!(fed.iter().all(|ids| ids.is_sorted()), "{nodes} nodes");
+        let shares = fed.iter().filter(|ids| !ids.is_empty()).count();
+        assert_eq!(shares as u64, nodes, "everybody gets some");
+    }
+}
+
+#[test]
+fn all_passes_have_the_same_rows() {
+    let sandbox = Sandbox::new();
+    let script = "\
+import forebay
+node = forebay.node()
+passes = [[int(id) for batch in one for id in batch.numpy('id')] for one in node.feed.passes()]
+assert len(passes) == 3 and passes[0] == passes[1] == passes[2], [len(one) for one in passes]
+(node.output / f'worker-{node.index}').write_text(' '.join(map(str, passes[0])))
+";
+    let keys = "input = \"numbers\"\nnodes = 2\npasses = 3\ndealing = { rounds = 100 }\ninput_ring = \"16 KiB\"";
+    let worker = role(&sandbox, "worker", "dataflow", script, keys);
+    let output = run(&sandbox, &job(&[&numbers(5_000), &worker]));
+    output.assert_code(0);
+    assert_once(&ids(&output, 2), 5_000, 0, "passes");
+    let feeds = summary(&sandbox)["dataflow"]["feeds"].clone();
+    assert_eq!(
+        (&feeds[0]["rows"], &feeds[0]["pass"]),
+        (&7_500.into(), &3.into()),
+        "{feeds}"
+    );
+}
+
+// ---------------------------------------------------------------------------------------------------------- what comes back
+
+/// The rows of the sink `scores`.
+fn scores(sandbox: &Sandbox) -> Vec<(u64, f64)> {
+    let text = fs::read_to_string(sandbox.work().join("scores.jsonl")).expect("it is written");
+    let row = |line| {
+        let row: Value = serde_json::from_str(line).expect("it is JSON");
+        (
+            row["id"].as_u64().expect("an id"),
+            row["score"].as_f64().expect("a score"),
+        )
+    };
+    text.lines().map(row).collect()
+}
+
+fn scorer(sandbox: &Sandbox, script: &str, keys: &str) -> String {
+    let keys = format!("input = \"numbers\"\noutput = {{ score = \"float64\" }}\n{keys}");
+    let scores = sink("scores", "scorer", "path = \"scores.jsonl\"");
+    role(sandbox, "scorer", "dataflow", script, &keys) + &scores
+}
+
+#[track_caller]
+fn assert_scores(sandbox: &Sandbox, rows: u64) {
+    let scores = scores(sandbox);
+    let distinct: BTreeSet<u64> = scores.iter().map(|(id, _)| *id).collect();
+    assert_eq!((scores.len() as u64, distinct.len() as u64), (rows, rows));
+    assert!(scores.iter().all(|(id, score)| *id as f64 * 2.5 == *score));
+}
+
+#[test]
+fn every_row_has_its_score_through_the_smallest_rings() {
+    for (nodes, dealing) in [
+        (1, "{ credit = 1 }"),
+        (2, "{ key = \"id\", rows = 64 }"),
+        (4, "{ credit = 1000 }"),
+    ] {
+        let sandbox = Sandbox::new();
+        let keys = format!(
+            "nodes = {nodes}\ndealing = {dealing}\ninput_ring = \"16 KiB\"\noutput_ring = \"16 KiB\""
+        );
+        let output = run(
+            &sandbox,
+            &job(&[&numbers(4_000), &scorer(&sandbox, SCORING, &keys)]),
+        );
+        output.assert_code(0);
+        assert_scores(&sandbox, 4_000);
+    }
+}
+
+#[test]
+fn scores_are_rows_with_an_event_time() {
+    let sandbox = Sandbox::new();
+    let numbers = generated("numbers", "event_time = \"at\"", "rows = 5000");
+    let windows = "[transforms.windows]\nsql = \"SELECT date_trunc('second', at) AS second, count(*) AS n, sum(score) AS total FROM scorer GROUP BY date_trunc('second', at)\"\n";
+    let sums = sink("sums", "windows", "path = \"sums.jsonl\"");
+    let scorer = scorer(&sandbox, SCORING, "dealing = { key = \"id\" }\nnodes = 2");
+    let output = run(&sandbox, &job(&[&numbers, &scorer, windows, &sums]));
+    output.assert_code(0);
+    let text = fs::read_to_string(sandbox.work().join("sums.jsonl")).expect("it is written");
+    let rows: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("it is JSON"))
+        .collect();
+    let total = |key: &str| rows.iter().filter_map(|row| row[key].as_f64()).sum::<f64>();
+    assert_eq!((rows.len(), total("n")), (5, 5000.0), "{text}");
+    assert_eq!(total("total"), 2.5 * 4999.0 * 5000.0 / 2.0, "{text}");
+}
+
+#[test]
+fn an_answer_of_other_rows_fails_by_name() {
+    let sandbox = Sandbox::new();
+    let script = SCORING.replace("batch.numpy('id') * 2.5", "batch.numpy('id')[1:] * 2.5");
+    let output = run(
+        &sandbox,
+        &job(&[&numbers(4_000), &scorer(&sandbox, &script, "")]),
+    );
+    output.assert_code(1);
+    assert!(output.summary().reason().contains("rows"), "{output}");
+    assert!(!sandbox.work().join("scores.jsonl").exists());
+}
+
+// ------------------------------------------------------------------------------------------------------- how a feed ends
+
+#[test]
+fn it_streams_into_training() {
+    let sandbox = Sandbox::new();
+    let rows = 200_000;
+    let source = generated("numbers", "", &format!("rate = 2000\nrows = {rows}"));
+    let run = start(&sandbox, &job(&[&source, &counting(&sandbox, "nodes = 2")]));
+    run.wait_event("a step", reported_step("worker:0", 1));
+    run.wait_event("a step", reported_step("worker:1", 1));
+    run.signal(Signal::INT);
+    let output = run.finish();
+    output.assert_code(130);
+    let dataflow = summary(&sandbox)["dataflow"].clone();
+    let sent = count(&dataflow, "numbers", "rows_out");
+    assert!(sent * 10 < rows, "{sent} of {rows}: {output}");
+    assert_eq!(dataflow["phase"], "drained", "{output}");
+    // What was read went to the nodes, and they have ended by themselves.
+    assert_once(&ids(&output, 2), sent, 0, "a stop");
+}
+
+#[test]
+fn rows_that_a_node_does_not_want_go_to_the_others() {
+    for dealing in ["{ credit = 10 }", "{ key = \"id\", rows = 10 }"] {
+        let sandbox = Sandbox::new();
+        let script = COUNTING.replace(
+            "    node.report",
+            "    if node.index == 0 and len(ids) >= 100:\n        node.feed.close()\n        break\n    node.report",
+        );
+        let keys = format!("input = \"numbers\"\nnodes = 3\ndealing = {dealing}");
+        let worker = role(&sandbox, "worker", "dataflow", &script, &keys);
+        let output = run(&sandbox, &job(&[&numbers(30_000), &worker]));
+        output.assert_code(0);
+        let fed = ids(&output, 3);
+        assert!((100..120).contains(&fed[0].len()), "{} rows", fed[0].len());
+        assert_once(&fed, 30_000, 0, dealing);
+    }
+}
+
+#[test]
+fn with_rounds_one_that_closes_ends_the_input_of_all() {
+    let sandbox = Sandbox::new();
+    let script = COUNTING.replace(
+        "    node.report",
+        "    if node.index == 0:\n        node.feed.close()\n        break\n    node.report",
+    );
+    let source = generated("numbers", "", "rate = 5000");
+    let keys = "input = \"numbers\"\nnodes = 2\ndealing = { rounds = 10 }";
+    let worker = role(&sandbox, "worker", "dataflow", &script, keys);
+    let output = run(&sandbox, &job(&[&source, &worker]));
+    output.assert_code(0);
+    assert_eq!(ids(&output, 2)[0].len(), 10, "{output}");
+}
+
+#[test]
+fn a_script_that_leaves_its_input_fails() {
+    for script in [
+        "import forebay\nforebay.node()\n",
+        "import forebay\nfor batch in forebay.node().feed:\n    break\n",
+    ] {
+        let sandbox = Sandbox::new();
+        let worker = role(
+            &sandbox,
+            "worker",
+            "plain",
+            script,
+            "input = \"numbers\"\nnodes = 2",
+        );
+        let output = run(&sandbox, &job(&[&numbers(100_000), &worker]));
+        output.assert_code(1);
+        let reason = output.summary().reason().to_owned();
+        assert_eq!(
+            reason, "it ended with exit code 0 before it had read its input",
+            "{output}"
+        );
+    }
+}
+
+#[test]
+fn a_slow_node_holds_up_nobody_who_has_credit() {
+    let sandbox = Sandbox::new();
+    let script = COUNTING.replace(
+        "    node.report",
+        "    if node.index == 0:\n        import time\n        time.sleep(0.05)\n    node.report",
+    );
+    let keys = "input = \"numbers\"\nnodes = 2\ndealing = { credit = 64 }\ninput_ring = \"16 KiB\"";
+    let worker = role(&sandbox, "worker", "dataflow", &script, keys);
+    let output = run(
+        &sandbox,
+        &job(&["[dataflow]\nthreads = 1\n", &numbers(20_000), &worker]),
+    );
+    output.assert_code(0);
+    let fed = ids(&output, 2);
+    assert_once(&fed, 20_000, 0, "slow and fast");
+    assert!(
+        fed[1].len() > fed[0].len(),
+        "{} and {}",
+        fed[0].len(),
+        fed[1].len()
+    );
+}
+
+#[test]
+fn a_row_that_is_too_large_says_which_setting_to_change() {
+    let sandbox = Sandbox::new();
+    sandbox.write("rows.csv", format!("id,text\n1,{}\n", "x".repeat(20_000)));
+    let source = "[sources.numbers]\npath = \"rows.csv\"\n";
+    let output = run(
+        &sandbox,
+        &job(&[source, &counting(&sandbox, "input_ring = \"16 KiB\"")]),
+    );
+    output.assert_code(1);
+    let reason = output.summary().reason().to_owned();
+    assert!(
+        reason.contains("raise `roles.worker.input_ring` to 2 MiB"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_ring_that_the_machine_has_no_memory_for_is_refused() {
+    let sandbox = Sandbox::new();
+    let worker = counting(&sandbox, "nodes = 16\ninput_ring = \"4 GiB\"");
+    let output = run(&sandbox, &job(&[&numbers(10), &worker]));
+    output.assert_code(1);
+    let text = output.to_string();
+    assert!(
+        text.contains("feed-failed") && text.contains("input_ring"),
+        "{text}"
+    );
+}
+
+// ----------------------------------------------------------------------------------------------------------------- failures
+
+fn kill(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid.cast_signed()).expect("it is a process");
+    kill_process(pid, signal).expect("it lives");
+}
+
+/// A scorer slow enough to be killed in its midst.
+fn slow_scorer(sandbox: &Sandbox) -> String {
+    let script = SCORING.replace("    node.emit", "    import time; time.sleep(0.002)\n    node.report(step=int(batch.numpy('id')[0]) + 1)\n    node.emit");
+    scorer(sandbox, &script, "nodes = 2\ndealing = { credit = 20 }")
+}
+
+#[test]
+fn a_worker_that_is_killed_costs_no_row_and_doubles_none() {
+    let seed = fastrand::u64(..);
+    let mut rng = Rng::with_seed(seed);
+    println!("seed {seed}");
+    for _ in 0..4 {
+        let sandbox = Sandbox::new();
+        let limits = "[limits]\nrestarts = 5\n";
+        let properties = "[properties]\nrestart_back_off = \"10 ms\"\n";
+        let run = start(
+            &sandbox,
+            &job(&[properties, limits, &numbers(6_000), &slow_scorer(&sandbox)]),
+        );
+        for attempt in 1..=rng.u64(1..=3) {
+            let node = format!("scorer:{}", rng.u32(0..2));
+            let event = run.wait_event("a new attempt", |event| {
+                event["kind"] == "node"
+                    && event["node"] == *node
+                    && event["phase"] == "ready"
+                    && event["attempt"] == attempt
+            });
+            run.wait_event("a step of it", reported_step(&node, 1));
+            kill(event["pid"].as_u64().expect("a pid") as u32, Signal::KILL);
+        }
+        let output = run.finish();
+        output.assert_code(0);
+        assert_scores(&sandbox, 6_000);
+    }
+}
+
+#[test]
+fn nodes_end_with_their_engine() {
+    let sandbox = Sandbox::new();
+    let source = generated("numbers", "", "rate = 1000");
+    let run = start(&sandbox, &job(&[&source, &counting(&sandbox, "nodes = 2")]));
+    let pids = ["worker:0", "worker:1"].map(|node| ready(&run, node));
+    run.wait_event("a step", reported_step("worker:1", 1));
+    run.signal(Signal::KILL);
+    for pid in pids {
+        let process = PathBuf::from(format!("/proc/{pid}"));
+        wait_until("the end of a node", Duration::from_secs(20), || {
+            !process.exists()
+        });
+    }
+    run.finish();
+}
+
+#[test]
+fn one_that_is_stopped_for_a_while_goes_on() {
+    let sandbox = Sandbox::new();
+    let run = start(&sandbox, &job(&[&numbers(40_000), &slow_scorer(&sandbox)]));
+    let pid = ready(&run, "scorer:0");
+    run.wait_event("a step", reported_step("scorer:0", 1));
+    kill(pid, Signal::STOP);
+    std::thread::sleep(Duration::from_secs(5));
+    kill(pid, Signal::CONT);
+    let output = run.finish();
+    output.assert_code(0);
+    assert_scores(&sandbox, 40_000);
+}
