@@ -306,7 +306,7 @@ impl World {
 
 /// Node, attempt, and the attempt of the dataflow that feeds it.
 fn expected_starts(parts: Parts, wish: Wish) -> Vec<(NodeId, u32, Option<u64>)> {
-    let nodes = (0..parts.nodes()).flat_map(|index| u32::try_from(index));
+    let nodes = (0..parts.nodes()).flat_map(u32::try_from);
     let start = |index| {
         let attempts = 1..=wish.attempts();
         attempts.map(move |attempt| {
