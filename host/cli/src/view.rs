@@ -4,6 +4,7 @@
 mod board;
 pub(crate) mod decisions;
 mod ending;
+mod feeds;
 mod json;
 mod live;
 mod operators;

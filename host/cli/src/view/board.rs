@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use forebay_cluster::events::{DataflowPhase, JobEvent, NodeEvent, OperatorProgress};
 
-use super::{operators, words};
+use super::{feeds, operators, words};
 use crate::text::{Colour, Palette, neutral};
 
 /// Job and nodes as they stand.
@@ -27,6 +27,8 @@ struct Row {
     phase: String,
     attempt: u32,
     report: String,
+    /// What it is fed.
+    feed: String,
     verdict: Option<String>,
 }
 
@@ -58,7 +60,12 @@ impl Board {
                 self.dataflow = Some(event.phase);
                 self.operators = operators::at_rest(event);
             }
-            JobEvent::Progress(event) => self.operators.clone_from(&event.operators),
+            JobEvent::Progress(event) => {
+                self.operators.clone_from(&event.operators);
+                for feed in &event.feeds {
+                    self.row(&feed.node).feed = feeds::words(feed);
+                }
+            }
             _ => {}
         }
     }
@@ -67,6 +74,7 @@ impl Board {
         let row = self.row(&event.node);
         if event.attempt > row.attempt {
             row.report.clear();
+            row.feed.clear();
         }
         row.attempt = event.attempt;
         row.phase = neutral(&event.phase).into_owned();
@@ -157,12 +165,10 @@ impl Row {
         } else {
             String::new()
         };
-        let report = if self.report.is_empty() {
-            String::new()
-        } else {
-            format!("  {}", self.report)
-        };
-        format!("  {:<width$}  {phase}{attempt}{report}", self.node)
+        let more = [&self.report, &self.feed].into_iter();
+        let more = more.filter(|words| !words.is_empty());
+        let more: String = more.map(|words| format!("  {words}")).collect();
+        format!("  {:<width$}  {phase}{attempt}{more}", self.node)
             .trim_end()
             .to_owned()
     }

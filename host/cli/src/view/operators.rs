@@ -8,6 +8,7 @@ use forebay_cluster::events::{
 };
 use jiff::Timestamp;
 
+use super::feeds;
 use crate::text::{Colour, Palette, duration, neutral, table};
 
 /// Most sources and sinks of the one line that goes by.
@@ -178,6 +179,7 @@ pub(super) fn summary_table(summary: &DataflowSummary) -> Vec<String> {
     if more > 0 {
         lines.push(format!("    ... and {more} more"));
     }
+    lines.extend(feeds::at_end(&summary.feeds));
     lines.extend(outputs(summary));
     lines
 }
@@ -244,7 +246,10 @@ fn headline(summary: &DataflowSummary) -> String {
 }
 
 /// These columns with their ends under each other.
-fn aligned(mut rows: Vec<Vec<String>>, columns: std::ops::Range<usize>) -> Vec<Vec<String>> {
+pub(super) fn aligned(
+    mut rows: Vec<Vec<String>>,
+    columns: std::ops::Range<usize>,
+) -> Vec<Vec<String>> {
     for column in columns {
         let cells = rows.iter().map(|row| row[column].chars().count());
         let width = cells.max().unwrap_or(0);
@@ -256,7 +261,7 @@ fn aligned(mut rows: Vec<Vec<String>>, columns: std::ops::Range<usize>) -> Vec<V
 }
 
 /// `12,345`
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() * 4 / 3);
     for (position, digit) in digits.char_indices() {

@@ -257,3 +257,23 @@ fn an_exchange_that_cannot_be_is_refused() {
         Some(GraphError::NoInput("next".into()))
     );
 }
+
+#[test]
+fn credit_cuts_batches_and_gives_each_to_one() {
+    for seed in 0..100 {
+        for (sources, targets) in [(1, 1), (1, 4), (3, 2)] {
+            let tasks = through(Exchange::Credit { rows: 3 }, sources, targets, seed);
+            assert_eq!(sorted(&tasks), all(sources), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn credit_needs_rows() {
+    let mut graph = Graph::new();
+    let source = scripts(&mut graph, "source", vec![counting(1, 1)], None);
+    let operator = graph.operator("sink", 1);
+    let operator = operator.input(&source, Exchange::Credit { rows: 0 });
+    let refused = operator.build(schema(), |_| Ok(Pass));
+    assert!(matches!(refused, Err(GraphError::EmptyRounds(_))));
+}

@@ -1,5 +1,6 @@
 //! Whole dataflows, as a user of the crate makes them.
 
+mod answers;
 mod cuts;
 mod enough;
 mod exchanges;

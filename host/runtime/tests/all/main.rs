@@ -2,6 +2,7 @@
 
 mod documentation;
 mod problems;
+mod roles;
 mod running;
 
 use std::fs;

@@ -46,6 +46,9 @@ struct Input {
     exchange: &'static str,
     /// Of a hash exchange.
     key: Vec<String>,
+    /// Of a batch, where that is part of the dealing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<usize>,
     is_table: bool,
     /// It needs no queue: both share their tasks.
     is_chained: bool,
@@ -60,6 +63,8 @@ struct Role {
     input: Option<String>,
 }
 
+/// The part of an operator that feeds the nodes of a role.
+const ROLE: &str = "role";
 /// Not the name of a role: the job file refuses it.
 const MANAGER: &str = "am";
 
@@ -103,10 +108,18 @@ impl Drawing {
             .iter()
             .filter_map(|role| Some((role, role.input.as_ref()?)));
         for (role, input) in fed {
-            trees
-                .lines
-                .push((format!("role {}", role.name), nodes(role)));
-            trees.input(input, "one task a node", false, "", true);
+            match self.feeder_of(&role.name) {
+                // Where a sink reads what it answers, it stands there.
+                Some(operator) if trees.seen.contains(&*operator.name) => {}
+                Some(operator) => trees.operator(operator, "", ""),
+                // The dataflow cannot be drawn.
+                None => {
+                    trees
+                        .lines
+                        .push((format!("role {}", role.name), nodes(role)));
+                    trees.input(input, "one task a node", false, "", true);
+                }
+            }
         }
         for role in self.roles.iter().filter(|role| role.input.is_none()) {
             let (name, what) = match role.name.as_str() {
@@ -120,6 +133,11 @@ impl Drawing {
 
     fn find(&self, name: &str) -> Option<&Operator> {
         self.operators.iter().find(|one| one.name == name)
+    }
+
+    /// The operator that feeds this role, where the dataflow can be drawn.
+    fn feeder_of(&self, role: &str) -> Option<&Operator> {
+        self.find(role).filter(|one| one.part == ROLE)
     }
 
     /// The operator whose output has this name in the job: a transform of SQL is called like its last operator.
@@ -176,7 +194,8 @@ impl Drawing {
                     word(&label)
                 ),
             );
-            if let Some(from) = role.input.as_ref().and_then(|input| self.output_of(input)) {
+            let feeds = |input| self.feeder_of(&role.name).or_else(|| self.output_of(input));
+            if let Some(from) = role.input.as_ref().and_then(feeds) {
                 line(
                     &mut text,
                     format_args!(
@@ -228,8 +247,13 @@ impl<'a> Trees<'a> {
             "transform" => String::new(),
             part => format!("{part} "),
         };
+        let thing = if operator.part == ROLE {
+            "node"
+        } else {
+            "task"
+        };
         self.lines
-            .push((format!("{lead}{part}{name}"), count(operator.tasks, "task")));
+            .push((format!("{lead}{part}{name}"), count(operator.tasks, thing)));
         for (position, input) in operator.inputs.iter().enumerate() {
             let is_last = position + 1 == operator.inputs.len();
             self.input(&input.from, &input.label(), input.is_table, below, is_last);
@@ -269,6 +293,9 @@ impl Input {
         } else {
             self.exchange
         };
+        if let Some(rows) = self.rows {
+            return format!("{kind} of {}", count(rows, "row"));
+        }
         if self.key.is_empty() {
             kind.to_owned()
         } else {
@@ -284,7 +311,7 @@ fn operator(one: &Description, all: &[Description]) -> Operator {
             Part::Source => "source",
             Part::Transform => "transform",
             Part::Sink => "sink",
-            Part::Role => "role",
+            Part::Role => ROLE,
         },
         tasks: one.parallelism,
         chain: one.chain,
@@ -305,6 +332,10 @@ fn operator(one: &Description, all: &[Description]) -> Operator {
                 key: match &input.exchange {
                     Exchange::Hash(columns) => columns.clone(),
                     _ => Vec::new(),
+                },
+                rows: match &input.exchange {
+                    Exchange::Credit { rows } | Exchange::Rounds { rows, .. } => Some(*rows),
+                    _ => None,
                 },
                 is_table: input.is_table,
                 is_chained: all[input.from].chain == one.chain,
@@ -356,6 +387,7 @@ mod tests {
             from: from.to_owned(),
             exchange,
             key: key.iter().map(|&key| key.to_owned()).collect(),
+            rows: None,
             is_table: exchange == "broadcast",
             is_chained,
         }
@@ -410,6 +442,21 @@ mod tests {
     #[test]
     fn sinks_and_roles_stand_above_what_feeds_them() {
         insta::assert_snapshot!(drawing().text());
+    }
+
+    #[test]
+    fn a_role_that_is_fed_says_how() {
+        let mut drawing = drawing();
+        let mut dealt = input("joined/3 select", "rounds", &[], false);
+        dealt.rows = Some(256);
+        let fed = operator("worker", ROLE, 2, 7, vec![dealt]);
+        drawing.operators.push(fed);
+        let text = drawing.text();
+        let lines: Vec<_> = text
+            .lines()
+            .filter(|line| !line.contains("─ ") || line.contains("rounds"))
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @"");
     }
 
     #[test]

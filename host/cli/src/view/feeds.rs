@@ -1,0 +1,125 @@
+//! What nodes are fed: a few words behind each node while it runs, a table at the end.
+
+use std::time::Duration;
+
+use forebay_cluster::events::FeedCounts;
+
+use super::operators::{aligned, grouped};
+use crate::text::{bytes, duration, table};
+
+/// Most nodes of the table at the end.
+const SHOWN_MAX: usize = 16;
+/// Shorter waits are not worth a word.
+const WAIT_LEAST: Duration = Duration::from_millis(100);
+
+/// `fed 12,345 rows (1.2 MiB), ring 45 % full, waited 1.2 s for rows`
+pub(super) fn words(feed: &FeedCounts) -> String {
+    if feed.ring_bytes == 0 {
+        return String::new();
+    }
+    let mut parts = vec![format!(
+        "fed {} rows ({})",
+        grouped(feed.rows),
+        bytes(feed.bytes)
+    )];
+    if feed.answered > 0 {
+        parts.push(format!("{} answered", grouped(feed.answered)));
+    }
+    if feed.pass > 1 {
+        parts.push(format!("pass {}", feed.pass));
+    }
+    if feed.ended {
+        parts.push("has read all".into());
+    } else {
+        let full = 100 * feed.occupied_bytes / feed.ring_bytes;
+        parts.push(format!("ring {full} % full"));
+    }
+    let node = Duration::from_millis(feed.node_waited_ms);
+    if node >= WAIT_LEAST {
+        parts.push(format!("waited {} for rows", duration(node)));
+    }
+    let dataflow = Duration::from_millis(feed.dataflow_waited_ms);
+    if dataflow >= WAIT_LEAST {
+        parts.push(format!("dataflow waited {} for it", duration(dataflow)));
+    }
+    parts.join(", ")
+}
+
+/// A table of all that were fed.
+pub(super) fn at_end(feeds: &[FeedCounts]) -> Vec<String> {
+    if feeds.is_empty() {
+        return Vec::new();
+    }
+    let titles = [
+        "NODE",
+        "ROWS FED",
+        "BYTES",
+        "ANSWERED",
+        "PASS",
+        "WAITED FOR ROWS",
+        "KEPT WAITING",
+    ];
+    let mut rows = vec![titles.map(Into::into).to_vec()];
+    rows.extend(feeds.iter().take(SHOWN_MAX).map(|feed| {
+        vec![
+            feed.node.clone(),
+            grouped(feed.rows),
+            bytes(feed.bytes),
+            grouped(feed.answered),
+            feed.pass.to_string(),
+            duration(Duration::from_millis(feed.node_waited_ms)),
+            duration(Duration::from_millis(feed.dataflow_waited_ms)),
+        ]
+    }));
+    let mut lines = vec!["  fed:".to_owned()];
+    let table = table(&aligned(rows, 1..7));
+    lines.extend(table.lines().map(|line| format!("    {line}")));
+    let more = feeds.len().saturating_sub(SHOWN_MAX);
+    if more > 0 {
+        lines.push(format!("    ... and {more} more"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(node: &str) -> FeedCounts {
+        FeedCounts {
+            node: node.into(),
+            rows: 12_345,
+            bytes: 3 << 20,
+            pass: 1,
+            ring_bytes: 1 << 20,
+            occupied_bytes: 1 << 19,
+            node_waited_ms: 1_200,
+            ..FeedCounts::default()
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_fed_has_a_few_words() {
+        let words = |change: fn(&mut FeedCounts)| {
+            let mut feed = feed("worker:0");
+            change(&mut feed);
+            super::words(&feed)
+        };
+        insta::assert_snapshot!(words(|_| ()), @"");
+        let scoring = words(|feed| {
+            feed.answered = 7;
+            feed.pass = 2;
+            feed.ended = true;
+            feed.dataflow_waited_ms = 61_000;
+        });
+        insta::assert_snapshot!(scoring, @"");
+        assert_eq!(words(|feed| feed.ring_bytes = 0), "");
+    }
+
+    #[test]
+    fn all_that_were_fed_stand_in_a_table() {
+        let feeds = [feed("worker:0"), feed("worker:1")];
+        insta::assert_snapshot!(at_end(&feeds).join("\n"), @"");
+        assert!(at_end(&[]).is_empty());
+    }
+}

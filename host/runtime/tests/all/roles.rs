@@ -1,0 +1,388 @@
+//! Roles over real channels: the nodes are threads of the test, which may do what they like.
+
+use std::fs;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Int64Type};
+use arrow_array::{Float64Array, RecordBatch};
+use fastrand::Rng;
+use forebay_channel::{
+    Body, Columns, FLAG_CONTINUES, FLAG_PADDING, Header, Kind, NodeEnd, Outcome, Record, read_body,
+};
+use forebay_dataflow::{Error, Options, Running};
+use forebay_runtime::{Feeds, Plan};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::{document, folder, job, planned, runtime};
+
+const WATCHDOG: Option<Duration> = Some(Duration::from_secs(30));
+
+/// A source of so many rows, and a role `worker` with these keys.
+fn text(rows: u64, keys: &str) -> String {
+    format!(
+        "name = \"job\"\n[sources.numbers.generate]\nrows = {rows}\ncolumns.id = {{ kind = \"sequence\" }}\ncolumns.x = {{ kind = \"floats\", least = 0, most = 1 }}\n[roles.worker]\ncommand = [\"true\"]\ninput = \"numbers\"\n{keys}\n"
+    )
+}
+
+fn plan(text: &str, runtime: &Runtime) -> (TempDir, Plan) {
+    let folder = folder(&[]);
+    let planned = planned(&job(&document(text, folder.path())), runtime);
+    let plan = planned.plan;
+    let plan = plan.unwrap_or_else(|| panic!("{:?}", planned.problems));
+    (folder, plan)
+}
+
+fn start(plan: &Plan, threads: usize) -> Running {
+    let options = Options {
+        threads,
+        ..Options::default()
+    };
+    plan.graph(1).unwrap().start(&options).unwrap()
+}
+
+/// A node in a thread of its own.
+fn node<T: Send + 'static>(
+    feeds: &Feeds,
+    index: u32,
+    script: impl FnOnce(Node) -> T + Send + 'static,
+) -> JoinHandle<T> {
+    let descriptors = feeds.begin("worker", index, 1, 1).unwrap();
+    let end = NodeEnd::open(descriptors).unwrap();
+    thread::spawn(move || script(Node::new(end)))
+}
+
+struct Node {
+    end: NodeEnd,
+    columns: Option<Columns>,
+    last: u64,
+}
+
+/// What a node reads.
+enum Read {
+    Rows(Header, RecordBatch),
+    Mark(Header),
+    End,
+}
+
+impl Node {
+    fn new(end: NodeEnd) -> Self {
+        Self {
+            end,
+            columns: None,
+            last: 0,
+        }
+    }
+
+    fn record(&mut self) -> Record {
+        match self.end.wait_for_record(WATCHDOG).unwrap() {
+            Outcome::Came(record) => record,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn read(&mut self) -> Read {
+        loop {
+            let record = self.record();
+            let header = *record.header();
+            match header.kind {
+                Kind::Schema => self.columns = Some(Columns::decode(record.body()).unwrap()),
+                Kind::Data => {
+                    self.last = header.sequence;
+                    let columns = self.columns.as_ref().unwrap();
+                    let rows = header.rows as usize;
+                    let batch = read_body(columns, rows, &record.into_buffer()).unwrap();
+                    return Read::Rows(header, batch);
+                }
+                Kind::End => return Read::End,
+                _ => return Read::Mark(header),
+            }
+        }
+    }
+
+    fn write(&mut self, header: Header, body: &[u8]) {
+        match self.end.wait_for_room(body.len(), WATCHDOG).unwrap() {
+            Outcome::Came(mut slot) => {
+                slot.body()[..body.len()].copy_from_slice(body);
+                slot.commit(header, body.len());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// It reads no more.
+    fn close(&mut self) {
+        let tally = self.end.output.tally().encode();
+        let header = Header {
+            answers: self.last,
+            ..Header::new(Kind::End)
+        };
+        self.write(header, &tally);
+    }
+
+    fn echo(&mut self, barrier: &Header) {
+        let header = Header {
+            checkpoint: barrier.checkpoint,
+            ..Header::new(Kind::Barrier)
+        };
+        self.write(header, &[]);
+    }
+
+    fn announce_results(&mut self) -> Columns {
+        let results = self.end.results.clone().unwrap();
+        self.write(Header::new(Kind::Schema), &results);
+        Columns::decode(&results).unwrap()
+    }
+
+    fn answer(&mut self, columns: &Columns, answers: u64, scores: Vec<f64>) {
+        let rows = u32::try_from(scores.len()).unwrap();
+        let column = Arc::new(Float64Array::from(scores));
+        let batch = RecordBatch::try_new(columns.schema().clone(), vec![column]).unwrap();
+        let body = Body::new(columns, &batch).unwrap();
+        let mut bytes = vec![0; body.bytes()];
+        body.write(&mut bytes);
+        let header = Header {
+            answers,
+            rows,
+            ..Header::new(Kind::Data)
+        };
+        self.write(header, &bytes);
+    }
+}
+
+fn ids(batch: &RecordBatch) -> Vec<i64> {
+    let ids = batch.column_by_name("id").unwrap();
+    ids.as_primitive::<Int64Type>().values().to_vec()
+}
+
+/// Reads everything, whatever is a batch or a part of one; answers barriers.
+fn reads_all(mut node: Node) -> Vec<i64> {
+    let mut all = Vec::new();
+    loop {
+        match node.read() {
+            Read::Rows(_, batch) => all.extend(ids(&batch)),
+            Read::Mark(header) if header.kind == Kind::Barrier => node.echo(&header),
+            Read::Mark(_) => {}
+            Read::End => {
+                node.close();
+                return all;
+            }
+        }
+    }
+}
+
+#[test]
+fn nodes_that_close_their_feeds_at_any_time_lose_no_row() {
+    let runtime = runtime();
+    for seed in 0..60 {
+        let mut rng = Rng::with_seed(seed);
+        let dealing = ["{ credit = 7 }", "{ key = \"id\", rows = 9 }"][rng.usize(..2)];
+        let rows = rng.u64(1..20_000);
+        let keys = format!("nodes = 3\ndealing = {dealing}\ninput_ring = \"16 KiB\"");
+        let (_folder, plan) = plan(&text(rows, &keys), &runtime);
+        let closing = |after: usize| {
+            move |mut node: Node| {
+                let mut all = Vec::new();
+                for _ in 0..after {
+                    match node.read() {
+                        Read::Rows(_, batch) => all.extend(ids(&batch)),
+                        Read::Mark(_) => {}
+                        Read::End => break,
+                    }
+                }
+                node.close();
+                all
+            }
+        };
+        let running = start(&plan, 1 + rng.usize(..2));
+        let feeds = plan.feeds();
+        let nodes = [
+            node(feeds, 0, closing(rng.usize(..50))),
+            node(feeds, 1, closing(rng.usize(..500))),
+            node(feeds, 2, reads_all),
+        ];
+        let mut all: Vec<i64> = nodes
+            .into_iter()
+            .flat_map(|node| node.join().unwrap())
+            .collect();
+        all.sort_unstable();
+        let progress = running.wait().unwrap();
+        assert_eq!(progress[1].dropped, 0, "seed {seed}");
+        assert!(
+            all.iter().copied().eq(0..rows as i64),
+            "seed {seed}: {} of {rows}",
+            all.len()
+        );
+        assert!(feeds.ended_inputs(1).contains("worker"), "seed {seed}");
+    }
+}
+
+#[test]
+fn barriers_are_acknowledged_and_sent_back() {
+    let runtime = runtime();
+    let keys = "nodes = 2\ndealing = { rounds = 10 }";
+    let (_folder, plan) = plan(&text(1_000_000, keys), &runtime);
+    let running = start(&plan, 2);
+    let nodes = [0, 1].map(|index| node(plan.feeds(), index, reads_all));
+    let handle = running.handle();
+    for barrier in 1..=5 {
+        handle.trigger(barrier);
+        let checkpoint = handle.wait_for_checkpoint(barrier);
+        assert!(checkpoint.is_some(), "barrier {barrier}");
+    }
+    let all: usize = nodes.map(|node| node.join().unwrap().len()).iter().sum();
+    assert_eq!(all, 1_000_000);
+    running.wait().unwrap();
+}
+
+#[test]
+fn an_answer_is_joined_with_its_row_in_whatever_order_it_comes() {
+    let runtime = runtime();
+    let text = text(
+        500,
+        "dealing = { credit = 10 }\noutput = { score = \"float64\" }",
+    ) + "[sinks.scores]\ninput = \"worker\"\npath = \"scores.csv\"\n";
+    let (folder, plan) = plan(&text, &runtime);
+    let running = start(&plan, 1);
+    let answers = node(plan.feeds(), 0, |mut node| {
+        let columns = node.announce_results();
+        let mut kept: Vec<(u64, Vec<i64>)> = Vec::new();
+        let mut is_over = false;
+        while !is_over {
+            match node.read() {
+                Read::Rows(header, batch) => kept.push((header.sequence, ids(&batch))),
+                Read::Mark(_) => {}
+                Read::End => is_over = true,
+            }
+            // The newest first.
+            if kept.len() == 5 || is_over {
+                for (sequence, ids) in kept.drain(..).rev() {
+                    let scores = ids.iter().map(|id| *id as f64 / 2.0).collect();
+                    node.answer(&columns, sequence, scores);
+                }
+            }
+        }
+        node.close();
+    });
+    answers.join().unwrap();
+    running.wait().unwrap();
+    let csv = fs::read_to_string(folder.path().join("scores.csv")).unwrap();
+    let rows: Vec<(usize, f64)> = csv
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let values: Vec<&str> = line.split(',').collect();
+            (values[0].parse().unwrap(), values[2].parse().unwrap())
+        })
+        .collect();
+    let expected = (0..500).map(|id| (id, id as f64 / 2.0));
+    assert!(rows.into_iter().eq(expected), "{csv}");
+}
+
+/// What a dataflow fails with whose node does this with its first batch.
+fn failure(keys: &str, script: impl FnOnce(&mut Node, u64) + Send + 'static) -> String {
+    let runtime = runtime();
+    let (_folder, plan) = plan(&text(100, keys), &runtime);
+    let running = start(&plan, 1);
+    let node = node(plan.feeds(), 0, |mut node| {
+        let sequence = loop {
+            if let Read::Rows(header, _) = node.read() {
+                break header.sequence;
+            }
+        };
+        script(&mut node, sequence);
+        node
+    });
+    let error = running.wait().expect_err("the node broke the rules");
+    drop(node.join().unwrap());
+    match error {
+        Error::Operator { source, .. } => source.to_string(),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_node_that_breaks_the_rules_is_named() {
+    let scores = "output = { score = \"float64\" }\ndealing = { credit = 10 }";
+    let told = [
+        failure("", |node, _| node.write(Header::new(Kind::Schema), b"any")),
+        failure(scores, |node, _| {
+            node.write(Header::new(Kind::Schema), b"any")
+        }),
+        failure(scores, |node, sequence| {
+            let columns = node.announce_results();
+            node.answer(&columns, sequence, vec![1.0; 9]);
+        }),
+        failure(scores, |node, sequence| {
+            let columns = node.announce_results();
+            node.answer(&columns, sequence + 100, vec![1.0; 10]);
+        }),
+        failure(scores, |node, sequence| {
+            let columns = node.announce_results();
+            node.answer(&columns, sequence, vec![1.0; 10]);
+            node.answer(&columns, sequence, vec![1.0; 10]);
+        }),
+        failure(scores, |node, _| node.close()),
+        failure("", |node, _| {
+            node.write(Header::new(Kind::Watermark), &[0; 8])
+        }),
+    ];
+    insta::assert_snapshot!(told.join("\n"), @"");
+}
+
+#[test]
+fn what_fills_up_a_round_is_told_apart() {
+    let runtime = runtime();
+    let keys = "nodes = 2\ndealing = { rounds = 8, pad = \"x\" }";
+    let (_folder, plan) = plan(&text(20, keys), &runtime);
+    let running = start(&plan, 1);
+    let reads = |mut node: Node| {
+        let mut parts = Vec::new();
+        loop {
+            match node.read() {
+                Read::Rows(header, batch) => parts.push((header.flags, batch.num_rows())),
+                Read::Mark(_) => {}
+                Read::End => {
+                    node.close();
+                    return parts;
+                }
+            }
+        }
+    };
+    let nodes = [0, 1].map(|index| node(plan.feeds(), index, reads));
+    let [first, second] = nodes.map(|node| node.join().unwrap());
+    running.wait().unwrap();
+    assert_eq!(first, [(0, 8), (FLAG_CONTINUES, 4), (FLAG_PADDING, 4)]);
+    assert_eq!(second, [(0, 8), (FLAG_PADDING, 8)]);
+}
+
+#[test]
+fn tensors_are_packed_as_they_are_named() {
+    let runtime = runtime();
+    let tensors = "[roles.worker.tensors]\nfeatures = [\"x\", \"id\", \"x\"]\nid = \"id\"\n";
+    let (_folder, plan) = plan(&text(100, tensors), &runtime);
+    let running = start(&plan, 1);
+    let reads = |mut node: Node| {
+        let Read::Rows(_, batch) = node.read() else {
+            panic!("no rows")
+        };
+        while !matches!(node.read(), Read::End) {}
+        node.close();
+        batch
+    };
+    let batch = node(plan.feeds(), 0, reads).join().unwrap();
+    running.wait().unwrap();
+    let matrix = batch
+        .column_by_name("features")
+        .unwrap()
+        .as_fixed_size_list();
+    let cells = matrix.values().as_primitive::<Float32Type>().values();
+    assert_eq!((batch.num_rows(), matrix.value_length()), (100, 3));
+    for (row, cells) in cells.chunks(3).enumerate() {
+        assert_eq!((cells[0], cells[1]), (cells[2], row as f32));
+    }
+    assert_eq!(ids(&batch), (0..100).collect::<Vec<_>>());
+}
