@@ -25,7 +25,7 @@ pub(crate) fn run(workspace: &Workspace, folder: &Path, out: Option<&Path>) -> R
     let file = std::path::absolute(file)?;
     let parent = file.parent().context("a component is put into a file")?;
     fs::create_dir_all(parent).with_context(|| format!("cannot make `{}`", parent.display()))?;
-    make(workspace, &package, &file)?;
+    make(workspace, &mut Progress::new(STEPS), &package, &file)?;
     println!(
         "{:>8} bytes  {}",
         fs::metadata(&file)?.len(),
@@ -34,8 +34,16 @@ pub(crate) fn run(workspace: &Workspace, folder: &Path, out: Option<&Path>) -> R
     Ok(())
 }
 
-fn make(workspace: &Workspace, package: &str, file: &Path) -> Result<()> {
-    let mut progress = Progress::new(3);
+/// Steps of [`make`].
+pub(crate) const STEPS: usize = 3;
+
+/// Makes a component of this package.
+pub(crate) fn make(
+    workspace: &Workspace,
+    progress: &mut Progress,
+    package: &str,
+    file: &Path,
+) -> Result<()> {
     progress.step("WebAssembly target", |step| {
         machine::add_wasm_target(workspace, step)
     })?;

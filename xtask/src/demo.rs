@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: from a clone to a trained model, and what to try next.
+//! `cargo xtask demo`: from a clone to a model that was trained on a stream and has scored what it has not seen, and what to try next.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,42 +6,64 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
+use crate::component;
 use crate::progress::Progress;
 use crate::setup::{self, Environment};
-use crate::workspace::{Workspace, attached};
+use crate::workspace::{Workspace, attached, output};
 
-const EXAMPLE: &str = "examples/digits-tensorflow";
+const EXAMPLE: &str = "examples/flights-tensorflow";
+/// Where the data and the operator of the example are.
+const FEATURES: &str = "examples/flights-features";
+const OPERATOR: &str = "flights-features-operator";
 
 /// Sets up what is missing, runs the example on this terminal and tells what came out.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    let environments = [Environment::Tensorflow];
-    let mut progress = Progress::new(setup::steps(&environments) + 2);
+    let environments = [Environment::Tensorflow, Environment::Dataflow];
+    let mut progress = Progress::new(setup::steps(&environments) + component::STEPS + 4);
     setup::make(workspace, &mut progress, &environments)?;
     progress.step("engine", |step| {
         // With `--workspace` the features are those of `cargo xtask test`: nothing is compiled twice.
-        let mut build = workspace.cargo(["build", "--workspace", "--bin", "forebay"]);
+        let mut build = workspace.cargo(["build", "--workspace", "--bins"]);
         step.run(
             "building `forebay` with its plugins",
             &mut build,
             &workspace.log("engine"),
         )
     })?;
-    let before = runs(workspace);
-    progress.step("training", |step| {
-        step.says(&format!("forebay run {EXAMPLE}/job.toml"));
-        attached(&mut job(workspace))
+    let operator = workspace.root.join(FEATURES).join("features.wasm");
+    component::make(workspace, &mut progress, OPERATOR, &operator)?;
+    progress.step("data", |step| {
+        let mut data = python(workspace, &format!("{FEATURES}/data.py"));
+        step.run("a year of flights", &mut data, &workspace.log("data"))
     })?;
-    let made: Vec<PathBuf> = runs(workspace).difference(&before).cloned().collect();
-    let run = made.last().context("the run left no folder")?;
-    tell(workspace, run)
+    let trained = progress.step("training", |step| {
+        step.says("forebay run the first of two jobs: months 1 to 10");
+        run_job(workspace, "job.toml")
+    })?;
+    take_model(workspace, &trained)?;
+    progress.step("scoring", |step| {
+        step.says("forebay run the second: months 11 and 12, which nobody has trained on");
+        run_job(workspace, "score.toml")
+    })?;
+    tell(workspace, &trained)
 }
 
-fn job(workspace: &Workspace) -> Command {
+fn python(workspace: &Workspace, script: &str) -> Command {
+    let python = Environment::Dataflow.program(workspace, "python");
+    let mut python = workspace.command(python);
+    python.arg(script);
+    python
+}
+
+/// Runs a job of the example on this terminal; its run directory.
+fn run_job(workspace: &Workspace, file: &str) -> Result<PathBuf> {
+    let before = runs(workspace);
     let mut forebay = workspace.command(workspace.binary());
-    forebay.args(["run", &format!("{EXAMPLE}/job.toml")]);
-    forebay
+    attached(forebay.args(["run", &format!("{EXAMPLE}/{file}")]))?;
+    let made = runs(workspace);
+    let made = made.difference(&before).last();
+    made.cloned().context("the run left no folder")
 }
 
 /// The folders of all runs so far.
@@ -56,41 +78,39 @@ fn runs(workspace: &Workspace) -> BTreeSet<PathBuf> {
         .collect()
 }
 
+/// Brings the model of a run to where the job that scores looks for it.
+fn take_model(workspace: &Workspace, run: &Path) -> Result<()> {
+    let place = workspace.root.join(EXAMPLE).join("out");
+    let mut copy = workspace.command("cp");
+    copy.arg("-r").arg(run.join("output/model")).arg(place);
+    output(&mut copy).map(drop)
+}
+
 fn tell(workspace: &Workspace, run: &Path) -> Result<()> {
-    let output = run.join("output");
+    let training = run.join("output/training");
     let tensorboard = Environment::Tensorflow.program(workspace, "tensorboard");
-    let (tensorboard, training) = (tensorboard.display(), output.join("training"));
-    println!("\ntest accuracy   {}", accuracy(run)?);
-    println!("model           {}", output.join("model").display());
+    let quality = output(&mut python(workspace, &format!("{EXAMPLE}/quality.py")))?;
+    println!(
+        "\nnext to always saying the same, on two months that nobody has trained on:\n{quality}"
+    );
+    println!("model           {}", run.join("output/model").display());
     println!("logs            {}", run.join("logs").display());
     println!(
-        "TensorBoard     {tensorboard} --logdir {}",
+        "TensorBoard     {} --logdir {}",
+        tensorboard.display(),
         training.display()
     );
     println!("\nTry next:");
-    println!("  # another number of workers: `nodes` in {EXAMPLE}/job.toml");
-    println!("  cargo xtask demo");
+    println!("  # how the job is put together");
+    println!("  {} plan {EXAMPLE}/job.toml", workspace.binary().display());
+    println!("  # the same stream trains PyTorch and MXNet");
+    println!("  less examples/flights-pytorch/README.md examples/flights-mxnet/README.md");
     println!("  # any command, no framework");
     println!(
         "  {} run examples/roles-abc/job.toml",
         workspace.binary().display()
     );
-    println!("  # all three frameworks, every check");
+    println!("  # every check");
     println!("  cargo xtask test");
     Ok(())
-}
-
-/// The test accuracy that a node reported last, from the run's summary.
-fn accuracy(run: &Path) -> Result<String> {
-    let path = run.join("summary.json");
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let summary: Value =
-        serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", path.display()))?;
-    let nodes = summary["nodes"].as_array().into_iter().flatten();
-    let mut reported = nodes.filter_map(|node| node["last_report"]["test_accuracy"].as_f64());
-    let accuracy = reported
-        .next()
-        .context("no node reported `test_accuracy`")?;
-    Ok(format!("{:.1} %", accuracy * 100.0))
 }
