@@ -707,7 +707,8 @@ impl Operator for RoleTask {
     async fn end(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
         self.pass_on_rest().await?;
         self.tell_watermark(output).await?;
-        if self.siblings.passes_rows_on() && self.fed.passes == 1 && !self.is_ending {
+        let has_siblings = self.context.parallelism > 1 && self.siblings.passes_rows_on();
+        if has_siblings && self.fed.passes == 1 && !self.is_ending {
             self.drain(output).await?;
         }
         if !self.node.has_ended() {

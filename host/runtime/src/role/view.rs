@@ -199,14 +199,14 @@ fn matrix(batch: &RecordBatch, positions: &[usize]) -> Result<ArrayRef, Cause> {
     for (place, position) in positions.iter().enumerate() {
         let column = as_type(batch.column(*position), &DataType::Float32)?;
         let column = column.as_primitive::<Float32Type>();
-        let of_column = cells.iter_mut().skip(place).step_by(width);
+        let rows = cells.chunks_exact_mut(width);
         if column.null_count() == 0 {
-            for (cell, value) in of_column.zip(column.values()) {
-                *cell = *value;
+            for (row, value) in rows.zip(column.values()) {
+                row[place] = *value;
             }
         } else {
-            for (cell, value) in of_column.zip(column) {
-                *cell = value.unwrap_or(f32::NAN);
+            for (row, value) in rows.zip(column) {
+                row[place] = value.unwrap_or(f32::NAN);
             }
         }
     }

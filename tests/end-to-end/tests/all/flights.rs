@@ -16,7 +16,7 @@ use crate::frameworks::example;
 use crate::jobs::heavy;
 
 /// All flights take some seconds on two cores that have nothing else to do, and pandas as many.
-const PATIENCE: Duration = Duration::from_mins(10);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
 /// The example as streams, and as tables.
 pub(crate) const STREAMS: &str = "job.toml";
 const TABLES: &str = "bounded.toml";
@@ -135,7 +135,7 @@ fn assert_nothing_left_out(output: &Output) {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::copy(from, to).unwrap_or_else(|error| panic!("`{}`: {error}", from.display()));
 }
 
@@ -150,7 +150,7 @@ fn python() -> PathBuf {
 }
 
 /// The files of the example, taken out of their package once.
-fn data(sandbox: &Sandbox) -> &'static Path {
+pub(crate) fn data(sandbox: &Sandbox) -> &'static Path {
     static DATA: OnceLock<PathBuf> = OnceLock::new();
     DATA.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("flights");
@@ -163,7 +163,7 @@ fn data(sandbox: &Sandbox) -> &'static Path {
 }
 
 /// The operator of the example as `cargo xtask component` makes it, once.
-fn component(sandbox: &Sandbox) -> &'static Path {
+pub(crate) fn component(sandbox: &Sandbox) -> &'static Path {
     static COMPONENT: OnceLock<PathBuf> = OnceLock::new();
     COMPONENT.get_or_init(|| {
         let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));

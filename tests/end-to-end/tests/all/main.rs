@@ -19,6 +19,7 @@ mod fed_roles;
 mod finishing;
 mod flights;
 mod flights_schedules;
+mod flights_training;
 mod framework_restarts;
 mod frameworks;
 mod history;

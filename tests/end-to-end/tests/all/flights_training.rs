@@ -1,0 +1,180 @@
+//! The examples that train on the stream of flights: what they have learned, scikit-learn says of two months that they have not seen.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use forebay_test_support::{Output, Sandbox, environment, repository};
+use serde_json::Value;
+use toml_edit::{DocumentMut, value};
+
+use crate::dataflows::count;
+use crate::flights::{PATIENCE, component, copy, data};
+use crate::frameworks::example;
+use crate::jobs::heavy;
+
+/// Share of late flights in months 1 to 10: what somebody says who has learned nothing.
+const SHARE: &str = "0.2163";
+/// Samples of months 1 to 10, and of 11 and 12.
+const TRAINED: u64 = 274_376;
+const SCORED: u64 = 54_145;
+
+/// A copy of an example beside its data, in a sandbox.
+struct Copy {
+    sandbox: Sandbox,
+    folder: PathBuf,
+}
+
+impl Copy {
+    fn of(name: &str) -> Self {
+        let sandbox = Sandbox::new();
+        let folder = sandbox.work().join(name);
+        let features = sandbox.work().join("flights-features");
+        fs::create_dir_all(folder.join("out")).expect("the sandbox is writable");
+        fs::create_dir_all(features.join("data")).expect("the sandbox is writable");
+        for entry in fs::read_dir(example(name)).expect("the example is there") {
+            let file = entry.expect("it can be read").path();
+            if file.is_file() {
+                copy(
+                    &file,
+                    &folder.join(file.file_name().expect("it has a name")),
+                );
+            }
+        }
+        for table in ["flights.csv", "weather.csv", "planes.csv"] {
+            copy(
+                &data(&sandbox).join(table),
+                &features.join("data").join(table),
+            );
+        }
+        copy(component(&sandbox), &features.join("features.wasm"));
+        Self { sandbox, folder }
+    }
+
+    #[track_caller]
+    fn change(&self, file: &str, change: impl FnOnce(&mut DocumentMut)) {
+        let path = self.folder.join(file);
+        let mut job: DocumentMut = fs::read_to_string(&path)
+            .expect("the example has it")
+            .parse()
+            .expect("it is TOML");
+        change(&mut job);
+        fs::write(path, job.to_string()).expect("the sandbox is writable");
+    }
+
+    #[track_caller]
+    fn run(&self, file: &str) -> Output {
+        let run = self.sandbox.forebay(["run", "--format", "json"]);
+        let output = run.args([self.folder.join(file)]).within(PATIENCE).run();
+        output.assert_code(0);
+        output
+    }
+
+    /// What a run has left, as a model, beside the job that scores.
+    #[track_caller]
+    fn take(&self, trained: &Output, model: &str) {
+        let from = trained.summary().run_dir().join("output").join(model);
+        let copied = self.sandbox.command("cp");
+        let copied = copied.args([
+            "-r".as_ref(),
+            from.as_os_str(),
+            self.folder.join("out").as_os_str(),
+        ]);
+        copied.run().assert_code(0);
+    }
+
+    /// What is in the sink `scores-file`, told by scikit-learn.
+    #[track_caller]
+    fn quality(&self, file: &str) -> Value {
+        self.change(file, |job| {
+            job["sinks"]["scores-file"]["path"] = value("out/scores.csv");
+            // Events go to the standard output.
+            if let Some(alarms) = job["sinks"].get_mut("alarm-lines") {
+                *alarms = toml_edit::table();
+                alarms["input"] = value("alarms");
+                alarms["to"] = value("blackhole");
+            }
+        });
+        self.run(file);
+        let script = repository().join("tests/end-to-end/scripts/flights_quality.py");
+        let python = environment("pytorch").join("bin/python");
+        let told = self.sandbox.command(python);
+        let scores = self.folder.join("out/scores.csv");
+        let told = told
+            .args([&script, &scores, Path::new(SHARE)])
+            .within(PATIENCE)
+            .run();
+        told.assert_code(0);
+        told.events().pop().expect("it says something")
+    }
+}
+
+#[track_caller]
+fn assert_has_learned(quality: &Value) {
+    let number = |key: &str| quality[key].as_f64().expect("it is a number");
+    assert_eq!(quality["rows"], SCORED, "{quality}");
+    assert_eq!(quality["ids"], SCORED, "each once: {quality}");
+    // More would be a leak: what happened after departure.
+    assert!((0.68..0.75).contains(&number("auc")), "{quality}");
+    assert!(number("log_loss") <= 0.50, "{quality}");
+    assert!(number("log_loss") < number("constant"), "{quality}");
+}
+
+/// Trains, and has the model score what it has not seen.
+#[track_caller]
+fn train_and_score(name: &str, model: &str, dropped: u64) {
+    let _one = heavy();
+    let copy = Copy::of(name);
+    copy.change("job.toml", |job| {
+        job["properties"]["check_ids"] = value(true);
+    });
+    let trained = copy.run("job.toml");
+    let dataflow = trained.summary().value()["dataflow"].clone();
+    assert_eq!(count(&dataflow, "train-file", "rows_in"), TRAINED);
+    assert_eq!(ids(&copy, &trained), TRAINED - dropped, "each sample once");
+    copy.take(&trained, model);
+    assert_has_learned(&copy.quality("score.toml"));
+}
+
+/// How many different samples the workers were fed; none twice.
+#[track_caller]
+fn ids(copy: &Copy, trained: &Output) -> u64 {
+    let count = "import glob, sys, numpy\nids = numpy.concatenate([numpy.load(file) for file in glob.glob(sys.argv[1] + '/ids-*.npy')])\nassert len(numpy.unique(ids)) == len(ids), 'some came twice'\nprint(len(ids))";
+    let python = environment("pytorch").join("bin/python");
+    let counted = copy.sandbox.command(python).args(["-c", count]);
+    let counted = counted
+        .args([trained.summary().run_dir().join("output")])
+        .run();
+    counted.assert_code(0);
+    counted
+        .events()
+        .pop()
+        .and_then(|count| count.as_u64())
+        .expect("a number")
+}
+
+#[test]
+fn tensorflow_learns_from_the_stream() {
+    train_and_score("flights-tensorflow", "model", 0);
+}
+
+#[test]
+fn pytorch_learns_from_the_stream() {
+    train_and_score("flights-pytorch", "model.pt", TRAINED % 512);
+}
+
+#[test]
+fn mxnet_learns_from_the_stream() {
+    // What fills up the last round is no sample.
+    train_and_score("flights-mxnet", "model.params", 0);
+}
+
+#[test]
+fn a_trained_model_scores_the_stream_and_is_watched() {
+    let _one = heavy();
+    let copy = Copy::of("flights-predict");
+    let trained = copy.run("train.toml");
+    copy.take(&trained, "weights.npy");
+    assert_has_learned(&copy.quality("job.toml"));
+    let hours = fs::read_to_string(copy.folder.join("out/hourly.csv")).expect("it is written");
+    assert_eq!(hours.lines().count(), 1_160, "a header, and an hour each");
+}
