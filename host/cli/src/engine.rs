@@ -8,6 +8,7 @@ mod disk;
 mod listeners;
 mod lock;
 mod manager_process;
+mod progress;
 mod pulse;
 mod renderer;
 mod salvage;

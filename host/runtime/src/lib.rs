@@ -12,6 +12,7 @@ mod problem;
 mod role;
 mod sinks;
 mod sources;
+mod step;
 mod time;
 mod transforms;
 

@@ -15,9 +15,10 @@ use tokio::runtime::Handle;
 
 use crate::order::{Inputs, in_order, reached};
 use crate::problem::{Problem, code, problem, unreadable};
-use crate::role::{self, Around, Fed, FeedingAttempt, Feeds};
+use crate::role::{self, Around, FeedingAttempt, Feeds};
 use crate::sinks::{self, Sink, Writing};
 use crate::sources::{self, Shared, Source, count};
+use crate::step::Step;
 use crate::transforms::{self, Planned as PlannedTransform, Sql, inputs_of};
 
 /// What planning may use.
@@ -70,21 +71,6 @@ pub struct Plan {
     components: BTreeMap<String, Vec<u8>>,
     resources: Resources,
     bounds: Bounds,
-}
-
-/// What is made of streams.
-enum Step {
-    Transform(Box<PlannedTransform>),
-    Role(Arc<Fed>),
-}
-
-impl Step {
-    fn name(&self) -> &String {
-        match self {
-            Self::Transform(transform) => &transform.name,
-            Self::Role(fed) => &fed.role,
-        }
-    }
 }
 
 impl Plan {

@@ -14,12 +14,11 @@ use forebay_cluster::agent::{
     FedAttempt, FeedState, HowFar,
 };
 use forebay_cluster::run_directory::RunDirectory;
-use forebay_cluster::wire::cluster::{FeedProgress, OperatorPart, OperatorProgress};
-use forebay_cluster::wire::to_wire;
-use forebay_dataflow::{Error, Graph, Handle, Options, Part, Progress, Running, Watermark};
+use forebay_dataflow::{Error, Graph, Handle, Options, Progress, Running};
 use forebay_plugin::{NodeId, OperatorError};
-use forebay_runtime::{FeedReading, Feeds, Plan};
+use forebay_runtime::{Feeds, Plan};
 
+use super::progress::{feed, operator};
 use crate::dataflow::cause_of;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -316,62 +315,6 @@ fn operator_of(error: &Error) -> Option<String> {
         }
         Error::Stalled { .. } | Error::Thread(_) | Error::Stopped => None,
     }
-}
-
-fn feed(reading: FeedReading) -> FeedProgress {
-    let channel = &reading.channel;
-    FeedProgress {
-        rows: reading.rows,
-        bytes: reading.bytes,
-        answered: reading.answered,
-        pass: reading.pass,
-        ring_bytes: channel.input_bytes,
-        occupied_bytes: channel.occupied,
-        held_bytes: channel.held,
-        dataflow_waited_us: microseconds(channel.host_waited),
-        node_waited_us: microseconds(channel.node_waited),
-        ended: reading.ended,
-        node: Some(to_wire(&NodeId::new(reading.role, reading.index))),
-    }
-}
-
-fn operator(progress: &Progress) -> OperatorProgress {
-    let watermark_us = match progress.watermark {
-        Watermark::START | Watermark::ALL | Watermark::Idle => None,
-        Watermark::At(at) => Some(at),
-    };
-    OperatorProgress {
-        operator: progress.operator.to_string(),
-        part: match progress.part {
-            Part::Source => OperatorPart::Source,
-            Part::Transform => OperatorPart::Transform,
-            Part::Sink => OperatorPart::Sink,
-            Part::Role => OperatorPart::Role,
-        }
-        .into(),
-        tasks: small(progress.tasks),
-        ended: small(progress.ended),
-        rows_in: progress.rows_in,
-        rows_out: progress.rows_out,
-        late: progress.late,
-        malformed: progress.malformed,
-        dropped: progress.dropped,
-        watermark_us,
-        idle: progress.watermark == Watermark::Idle,
-        queued_rows: progress.queued_rows as u64,
-        queued_bytes: progress.queued_bytes as u64,
-        busy_us: microseconds(progress.busy),
-        idle_us: microseconds(progress.idle),
-        back_pressured_us: microseconds(progress.back_pressured),
-    }
-}
-
-fn small(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-fn microseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,0 +1,181 @@
+//! What a task hears from its node: answers, barriers that come back, and the end.
+
+use std::mem;
+use std::sync::atomic::Ordering::Relaxed;
+
+use arrow_array::RecordBatch;
+use forebay_channel::{FLAG_CONTINUES, Kind, UntrustedRecord, read_body};
+use forebay_dataflow::{Cause, Output};
+
+use super::RoleTask;
+use crate::role::pending::Done;
+use crate::role::siblings::Phase;
+
+/// Why a node's answers are none, or its rows cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("`{node}` answers, but the job file names no `output` of role `{role}`")]
+    Uninvited { node: String, role: String },
+    #[error("`{node}` answers with other columns than the `output` of role `{role}`")]
+    OtherColumns { node: String, role: String },
+    #[error("`{node}` answers record {answers}, which waits for no answer")]
+    Unasked { node: String, answers: u64 },
+    #[error("`{node}` answers {answered} rows with {results}")]
+    OtherRows {
+        node: String,
+        answered: usize,
+        results: usize,
+    },
+    #[error("`{node}` has closed its feed and left {rows} rows without an answer")]
+    Unanswered { node: String, rows: usize },
+    #[error("`{node}` has written a record that only the host writes")]
+    Foreign { node: String },
+    #[error(
+        "{what} of {bytes} bytes for `{node}` is more than a quarter of its ring: raise `roles.{role}.input_ring` to {wanted} MiB"
+    )]
+    TooLarge {
+        what: &'static str,
+        node: String,
+        role: String,
+        bytes: usize,
+        wanted: usize,
+    },
+}
+
+impl RoleTask {
+    pub(super) async fn hear(
+        &mut self,
+        record: &UntrustedRecord,
+        output: &mut Output<'_>,
+    ) -> Result<(), Cause> {
+        match record.header().kind {
+            Kind::Schema => self.hear_schema(record)?,
+            Kind::Data => self.hear_answer(record)?,
+            Kind::Barrier => self.hear_echo(record.header().checkpoint)?,
+            Kind::End => self.hear_end(record.header().answers)?,
+            // Why, its agent hears.
+            Kind::Error => {}
+            Kind::Pad | Kind::Watermark | Kind::PassEnd => {
+                return Err(Fault::Foreign { node: self.name() }.into());
+            }
+        }
+        self.emit_done(output).await
+    }
+
+    /// The node is done with all before this barrier; one that was given up meanwhile is passed over.
+    fn hear_echo(&mut self, barrier: u64) -> Result<(), Cause> {
+        let awaited = self.awaited.take_if(|(awaited, _)| *awaited == barrier);
+        let Some((_, sequence)) = awaited else {
+            return Ok(());
+        };
+        self.echoed = barrier;
+        self.node.answered(sequence..=sequence)
+    }
+
+    fn hear_schema(&mut self, record: &UntrustedRecord) -> Result<(), Cause> {
+        let (node, role) = (self.name(), self.fed.role.clone());
+        let Some(results) = &self.fed.results else {
+            return Err(Fault::Uninvited { node, role }.into());
+        };
+        if record.copied() != *results.encoded {
+            return Err(Fault::OtherColumns { node, role }.into());
+        }
+        self.has_announced_results = true;
+        Ok(())
+    }
+
+    fn hear_answer(&mut self, record: &UntrustedRecord) -> Result<(), Cause> {
+        let (node, role) = (self.name(), self.fed.role.clone());
+        let header = *record.header();
+        let results = self
+            .fed
+            .results
+            .as_ref()
+            .filter(|_| self.has_announced_results);
+        let Some(results) = results else {
+            return Err(Fault::Uninvited { node, role }.into());
+        };
+        let answers = header.answers;
+        let Some(written) = self.pending.unanswered(answers) else {
+            return Err(Fault::Unasked { node, answers }.into());
+        };
+        let rows = written.answered_rows() + header.rows as usize;
+        let continues = header.flags & FLAG_CONTINUES != 0;
+        if rows > written.rows || !continues && rows < written.rows {
+            return Err(Fault::OtherRows {
+                node,
+                answered: written.rows,
+                results: rows,
+            }
+            .into());
+        }
+        let batch = read_body(
+            &results.columns,
+            header.rows as usize,
+            &record.copied_buffer(),
+        )?;
+        written.results.push(batch);
+        if continues {
+            return Ok(());
+        }
+        written.is_answered = true;
+        let sequences = written.sequences.clone();
+        self.node
+            .seat
+            .counts
+            .answered
+            .fetch_add(rows as u64, Relaxed);
+        self.node.answered(sequences)
+    }
+
+    /// The node reads no more: it was sent the end and has read all, or it has closed its feed.
+    fn hear_end(&mut self, delivered: u64) -> Result<(), Cause> {
+        self.node.end();
+        self.node.seat.counts.ended.store(true, Relaxed);
+        let mut unanswered = 0;
+        for written in mem::take(&mut self.pending).take_rows() {
+            if *written.sequences.end() > delivered {
+                self.keep_for_others(written.rows, written.batch)?;
+            } else if self.answers() && !written.is_answered {
+                unanswered += written.rows;
+            }
+        }
+        if unanswered > 0 {
+            return Err(Fault::Unanswered {
+                node: self.name(),
+                rows: unanswered,
+            }
+            .into());
+        }
+        if !self.sent_end {
+            self.siblings.enter(self.task(), Phase::Closed);
+        }
+        Ok(())
+    }
+
+    pub(super) fn keep_for_others(
+        &mut self,
+        rows: usize,
+        batch: Option<RecordBatch>,
+    ) -> Result<(), Cause> {
+        match batch.filter(|_| self.siblings.passes_rows_on() && !self.sent_end) {
+            Some(batch) => self.rest.push_back(batch),
+            None => self.drop_rows(rows),
+        }
+        Ok(())
+    }
+
+    async fn emit_done(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
+        while let Some(done) = self.pending.pop_done() {
+            match done {
+                Done::Watermark(at) => self.passed = at,
+                Done::Rows(written) => {
+                    if let Some(rows) = self.fed.joined(written.batch, &written.results)? {
+                        output.emit(rows).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
