@@ -1,4 +1,4 @@
-"""What `docs/python.md` shows of the feed runs."""
+"""What the pages show of the feed runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unittest
 
 from feeder import REPOSITORY, fed
 
-PAGE = REPOSITORY / "docs" / "python.md"
+PAGES = [REPOSITORY / "docs" / page for page in ("python.md", "training.md")]
 SNIPPET = re.compile(r"<!-- runs in (\w+)(?:, answers (\w+))? -->\n```python\n(.*?)```", re.DOTALL)
 IMPORTS = {"pytorch": "import torch", "tensorflow": "import tensorflow as tf", "mxnet": "import mxnet as mx"}
 STEPS = [
@@ -18,7 +18,7 @@ STEPS = [
 
 class Snippets(unittest.TestCase):
     def test_each_runs_to_the_end_of_the_input(self):
-        snippets = SNIPPET.findall(PAGE.read_text())
+        snippets = [snippet for page in PAGES for snippet in SNIPPET.findall(page.read_text())]
         self.assertGreater(len(snippets), 5)
         for environment, results, script in snippets:
             with self.subTest(script):

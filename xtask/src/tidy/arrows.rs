@@ -38,6 +38,7 @@ const OWN: [(&str, &[&str]); 18] = [
     (
         "forebay-runtime",
         &[
+            "forebay-channel",
             "forebay-connectors",
             "forebay-dataflow",
             "forebay-job",

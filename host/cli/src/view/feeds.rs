@@ -105,21 +105,26 @@ mod tests {
             change(&mut feed);
             super::words(&feed)
         };
-        insta::assert_snapshot!(words(|_| ()), @"");
+        insta::assert_snapshot!(words(|_| ()), @"fed 12,345 rows (3.1 MB), ring 50 % full, waited 1.2 s for rows");
         let scoring = words(|feed| {
             feed.answered = 7;
             feed.pass = 2;
             feed.ended = true;
             feed.dataflow_waited_ms = 61_000;
         });
-        insta::assert_snapshot!(scoring, @"");
+        insta::assert_snapshot!(scoring, @"fed 12,345 rows (3.1 MB), 7 answered, pass 2, has read all, waited 1.2 s for rows, dataflow waited 1 min 1 s for it");
         assert_eq!(words(|feed| feed.ring_bytes = 0), "");
     }
 
     #[test]
     fn all_that_were_fed_stand_in_a_table() {
         let feeds = [feed("worker:0"), feed("worker:1")];
-        insta::assert_snapshot!(at_end(&feeds).join("\n"), @"");
+        insta::assert_snapshot!(at_end(&feeds).join("\n"), @r"
+        fed:
+          NODE      ROWS FED   BYTES  ANSWERED  PASS  WAITED FOR ROWS  KEPT WAITING
+          worker:0    12,345  3.1 MB         0     1            1.2 s          0 ms
+          worker:1    12,345  3.1 MB         0     1            1.2 s          0 ms
+        ");
         assert!(at_end(&[]).is_empty());
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::mem;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,20 +12,18 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use async_trait::async_trait;
-use forebay_channel::{
-    Body, Columns, FLAG_CONTINUES, FLAG_PADDING, Header, Kind, UntrustedRecord, read_body,
-};
+use forebay_channel::{Body, Columns, FLAG_PADDING, Header, Kind};
 use forebay_dataflow::{Cause, Cut, Operator, Output, TaskContext};
-
-mod hearing;
 
 use self::hearing::Fault;
 use super::fed::Fed;
 use super::feeds::Feeds;
 use super::node::{Event, Node};
-use super::pending::{Done, Pending, Written};
+use super::pending::{Pending, Written};
 use super::siblings::{Phase, Siblings};
 use super::spool::{Spool, Spooled};
+
+mod hearing;
 
 /// How long a barrier waits for the node to be done with what was before it.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(60);
@@ -298,7 +295,12 @@ impl RoleTask {
 
     // ---------------------------------------------------------------------------------------------------- among its siblings
 
+    /// Of several passes nobody else gets a share: it would have to come again in each.
     async fn pass_on(&mut self, batch: RecordBatch) -> Result<(), Cause> {
+        if self.fed.passes > 1 {
+            self.drop_rows(batch.num_rows());
+            return Ok(());
+        }
         let (siblings, task) = (self.siblings.clone(), self.task());
         let passed = poll_fn(|context| siblings.poll_pass_on(task, &batch, context)).await?;
         if passed.is_none() {
@@ -438,6 +440,11 @@ impl RoleTask {
         output: &mut Output<'_>,
     ) -> Result<(), Cause> {
         while let Some(seen) = kept.next().await? {
+            self.is_ending |=
+                poll_fn(|context| Poll::Ready(self.node.seat.is_ending(context))).await;
+            if self.is_ending {
+                break;
+            }
             if self.node.has_ended() {
                 self.drop_rows(seen.num_rows());
                 continue;

@@ -330,7 +330,15 @@ fn a_node_that_breaks_the_rules_is_named() {
             node.write(Header::new(Kind::Watermark), &[0; 8])
         }),
     ];
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r"
+    `worker:0` answers, but the job file names no `output` of role `worker`
+    `worker:0` answers with other columns than the `output` of role `worker`
+    `worker:0` answers 10 rows with 9
+    `worker:0` answers record 101, which waits for no answer
+    `worker:0` answers record 1, which waits for no answer
+    `worker:0` has closed its feed and left 10 rows without an answer
+    `worker:0` has written a record that only the host writes
+    ");
 }
 
 #[test]

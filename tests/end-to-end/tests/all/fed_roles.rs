@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fastrand::Rng;
-use forebay_test_support::{Output, Sandbox, Signal, environment, reported_step, wait_until};
+use forebay_test_support::{
+    Output, Sandbox, Signal, environment, reported_step, repository, wait_until,
+};
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
 use crate::dataflows::{count, generated, sink, summary};
-use crate::jobs::{ready, run, start};
+use crate::jobs::{heavy, ready, run, start};
 
 /// Counts the ids that it is fed, and writes them down.
 const COUNTING: &str = "\
@@ -453,9 +455,56 @@ fn one_that_is_stopped_for_a_while_goes_on() {
     let pid = ready(&run, "scorer:0");
     run.wait_event("a step", reported_step("scorer:0", 1));
     kill(pid, Signal::STOP);
-    std::thread::sleep(Duration::from_secs(5));
+    sandbox.command("sleep").args(["5"]).run().assert_code(0);
     kill(pid, Signal::CONT);
     let output = run.finish();
     output.assert_code(0);
     assert_scores(&sandbox, 40_000);
+}
+
+// ------------------------------------------------------------------------------------------------------------ the page
+
+/// The first two pairs of a job and its script in `docs/training.md`.
+fn page() -> Vec<(String, String)> {
+    let text = fs::read_to_string(repository().join("docs/training.md")).expect("it is there");
+    let blocks = |language: &str| -> Vec<String> {
+        let rests = text.split(&format!("```{language}\n")).skip(1);
+        rests
+            .filter_map(|rest| Some(rest.split("```").next()?.to_owned()))
+            .collect()
+    };
+    blocks("toml")
+        .into_iter()
+        .zip(blocks("python"))
+        .take(2)
+        .collect()
+}
+
+#[test]
+fn the_page_trains_and_scores() {
+    let _one = heavy();
+    environment("pytorch");
+    let sandbox = Sandbox::new();
+    let pages = page();
+    for ((job, script), name) in pages.iter().zip(["train", "score"]) {
+        sandbox.write(format!("{name}.py"), script);
+        let output = run(&sandbox, job);
+        output.assert_code(0);
+        if name == "train" {
+            let model = output.summary().run_dir().join("output/model.pt");
+            fs::copy(model, sandbox.work().join("model.pt")).expect("it has trained one");
+        }
+    }
+    let scores = fs::read_to_string(sandbox.work().join("scores.csv")).expect("it is written");
+    let row = |line: &str| -> Vec<f64> {
+        line.split(',')
+            .map(|value| value.parse().expect("a number"))
+            .collect()
+    };
+    let rows: Vec<_> = scores.lines().skip(1).map(row).collect();
+    assert_eq!(rows.len(), 1000);
+    for row in rows {
+        let meant = 3.0 * row[1] - 2.0 * row[2] + row[3];
+        assert!((row[5] - meant).abs() < 0.01, "{row:?}");
+    }
 }

@@ -194,7 +194,8 @@ impl Drawing {
                     word(&label)
                 ),
             );
-            let feeds = |input| self.feeder_of(&role.name).or_else(|| self.output_of(input));
+            let feeds =
+                |input: &String| self.feeder_of(&role.name).or_else(|| self.output_of(input));
             if let Some(from) = role.input.as_ref().and_then(feeds) {
                 line(
                     &mut text,
@@ -456,7 +457,14 @@ mod tests {
             .lines()
             .filter(|line| !line.contains("─ ") || line.contains("rounds"))
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        sink train                                  1 task
+        sink test                                   2 tasks
+        role worker                                 2 nodes
+        └─ rounds of 256 rows: joined/3 select      as above
+        application manager                         1 task
+        role ps                                     1 node
+        ");
     }
 
     #[test]
