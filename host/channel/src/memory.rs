@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::fd::{AsFd, OwnedFd};
@@ -62,8 +63,13 @@ impl Mapping {
     }
 }
 
+/// Held from the look for room until it is taken.
+static ALLOCATING: Mutex<()> = Mutex::new(());
+
 /// Memory of this size, all of it there: what is short is found out now, and not by a signal later.
 pub(crate) fn create(name: &str, bytes: u64, writes: Writes) -> Result<(OwnedFd, Mapping), Error> {
+    // Who looks for room at the same time sees the same room.
+    let _alone = ALLOCATING.lock().unwrap_or_else(PoisonError::into_inner);
     let groups = of_groups(Path::new(GROUPS), Path::new(OWN_GROUP));
     check_room(
         groups.into_iter().chain(of_machine(Path::new(MACHINE))),

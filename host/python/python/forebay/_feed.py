@@ -135,6 +135,8 @@ class Feed(_Batches):
             if isinstance(come, int):
                 continue
             one = Pass(self, come)
+            # Nobody but the script holds a batch.
+            del come
             yield one
             for _ in one:
                 pass

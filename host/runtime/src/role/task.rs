@@ -132,6 +132,10 @@ impl RoleTask {
                 continue;
             }
             let seen = self.fed.view.of(&part)?;
+            if self.answers() {
+                self.write_to_be_answered(seen, part, output).await?;
+                continue;
+            }
             match &mut self.spool {
                 Some(spool) => {
                     spool.keep(&seen).await?;
@@ -139,6 +143,34 @@ impl RoleTask {
                 }
                 None => self.write(&seen, Some(part), output).await?,
             }
+        }
+        Ok(())
+    }
+
+    /// Rows that stay in the ring until they are answered: what is too large for one record becomes several batches, or the node might wait
+    /// for the rest of one that has no room.
+    async fn write_to_be_answered(
+        &mut self,
+        seen: RecordBatch,
+        batch: RecordBatch,
+        output: &mut Output<'_>,
+    ) -> Result<(), Cause> {
+        let mut rest = VecDeque::from([(seen, batch)]);
+        while let Some((seen, batch)) = rest.pop_front() {
+            // Whatever size a body has, first there must be a channel.
+            self.room(0, output).await?;
+            let columns = Columns::of(&seen);
+            let bytes = Body::new(&columns, &seen)?.bytes();
+            if self.node.has_ended() || bytes <= self.node.body_bytes_max() || seen.num_rows() < 2 {
+                self.write(&seen, Some(batch), output).await?;
+                continue;
+            }
+            let half = seen.num_rows() / 2;
+            let parts =
+                |of: &RecordBatch| (of.slice(0, half), of.slice(half, of.num_rows() - half));
+            let ((seen, more), (batch, more_of_batch)) = (parts(&seen), parts(&batch));
+            rest.push_front((more, more_of_batch));
+            rest.push_front((seen, batch));
         }
         Ok(())
     }
@@ -329,7 +361,7 @@ impl RoleTask {
             self.is_ending = true;
             return Poll::Ready(Work::Nothing);
         }
-        if !self.rest.is_empty() || self.passed > self.said {
+        if !self.rest.is_empty() {
             return Poll::Ready(Work::Nothing);
         }
         Poll::Pending
@@ -506,7 +538,13 @@ impl Operator for RoleTask {
     }
 
     fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.poll_task(context).map(|work| self.work = Some(work))
+        match self.poll_task(context) {
+            Poll::Ready(work) => self.work = Some(work),
+            // Event time has come further while something else was done.
+            Poll::Pending if self.passed > self.said => self.work = None,
+            Poll::Pending => return Poll::Pending,
+        }
+        Poll::Ready(())
     }
 
     async fn work(&mut self, output: &mut Output<'_>) -> Result<Option<i64>, Cause> {
