@@ -165,12 +165,16 @@ impl Row {
         } else {
             String::new()
         };
-        let more = [&self.report, &self.feed].into_iter();
-        let more = more.filter(|words| !words.is_empty());
-        let more: String = more.map(|words| format!("  {words}")).collect();
-        format!("  {:<width$}  {phase}{attempt}{more}", self.node)
-            .trim_end()
-            .to_owned()
+        let more = ["", &self.report, &self.feed].into_iter().enumerate();
+        let more = more.filter(|(position, words)| *position == 0 || !words.is_empty());
+        let more: Vec<_> = more.map(|(_, words)| words).collect();
+        format!(
+            "  {:<width$}  {phase}{attempt}{}",
+            self.node,
+            more.join("  ")
+        )
+        .trim_end()
+        .to_owned()
     }
 }
 

@@ -84,18 +84,14 @@ pub(crate) fn prepare(role: &Role, around: &Around<'_>) -> Result<Fed, Vec<Probl
                 code::ROLE,
                 key(at),
                 &error,
-                error.hint(around.schema),
+                Some(error.hint(around.schema)),
             ));
         })
         .ok();
     let dealing = dealing(&feeding.dealing, around.schema)
         .map_err(|error| {
-            problems.push(problem(
-                code::ROLE,
-                key("dealing"),
-                &error,
-                error.hint(around.schema),
-            ))
+            let hint = error.hint(around.schema);
+            problems.push(problem(code::ROLE, key("dealing"), &error, hint));
         })
         .ok();
     let results = results(feeding, around.schema)

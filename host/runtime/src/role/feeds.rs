@@ -300,16 +300,12 @@ impl TaskSeat {
         let Some(seat) = seat.filter(|seat| seat.fed_by == self.fed_by) else {
             return Poll::Pending;
         };
-        match seat.end.take() {
-            Some(end) => {
-                seat.counts = self.counts.clone();
-                Poll::Ready(end)
-            }
-            None => {
-                seat.task = Some(context.waker().clone());
-                Poll::Pending
-            }
+        if let Some(end) = seat.end.take() {
+            seat.counts = self.counts.clone();
+            return Poll::Ready(end);
         }
+        seat.task = Some(context.waker().clone());
+        Poll::Pending
     }
 
     /// Whether somebody wants the input of the role to end; else the task is woken when that is so.

@@ -121,7 +121,7 @@ impl Spooled {
         let reader = self.reader.take();
         let reader = reader.ok_or("an earlier row could not be read again")?;
         let begun = self.runtime.spawn_blocking(move || {
-            let file = reader_file(reader);
+            let file = reader_file(&reader);
             let mut file = file?;
             file.rewind()?;
             StreamReader::try_new(BufReader::with_capacity(BUFFER_BYTES, file), None)
@@ -132,6 +132,6 @@ impl Spooled {
     }
 }
 
-fn reader_file(reader: StreamReader<BufReader<File>>) -> Result<File, ArrowError> {
+fn reader_file(reader: &StreamReader<BufReader<File>>) -> Result<File, ArrowError> {
     Ok(reader.get_ref().get_ref().try_clone()?)
 }

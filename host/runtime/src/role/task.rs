@@ -21,12 +21,13 @@ use super::feeds::Feeds;
 use super::node::{Event, Node};
 use super::pending::{Pending, Written};
 use super::siblings::{Phase, Siblings};
-use super::spool::{Spool, Spooled};
+use super::spool::Spool;
 
+mod ending;
 mod hearing;
 
 /// How long a barrier waits for the node to be done with what was before it.
-const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(60);
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_mins(1);
 /// How often a task at the end of its input looks whether its node has read all of it: reading rings no bell.
 const LOOKS_EVERY: Duration = Duration::from_millis(5);
 
@@ -184,7 +185,8 @@ impl RoleTask {
     ) -> Result<(), Cause> {
         let sequences = self.write_parts(seen, output).await?;
         let Some(sequences) = sequences.filter(|_| !self.node.has_ended()) else {
-            return self.keep_for_others(seen.num_rows(), batch);
+            self.keep_for_others(seen.num_rows(), batch);
+            return Ok(());
         };
         self.pending.push(Written {
             sequences,
@@ -438,77 +440,6 @@ impl RoleTask {
         if self.room(0, output).await? {
             let sequence = self.node.put(header, 0, |_| ())?;
             self.awaited = Some((barrier, sequence));
-        }
-        Ok(())
-    }
-
-    // ------------------------------------------------------------------------------------------------------------ the end
-
-    async fn end_pass(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
-        let header = Header {
-            pass: self.pass,
-            ..Header::new(Kind::PassEnd)
-        };
-        self.mark(header, &[], output).await
-    }
-
-    async fn next_passes(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
-        let Some(spool) = self.spool.take() else {
-            return Ok(());
-        };
-        let mut kept = spool.complete().await?;
-        while self.pass + 1 < self.fed.passes && !self.node.has_ended() && !self.is_ending {
-            self.pass += 1;
-            self.feed_again(&mut kept, output).await?;
-            self.end_pass(output).await?;
-            kept.begin_again().await?;
-        }
-        Ok(())
-    }
-
-    async fn feed_again(
-        &mut self,
-        kept: &mut Spooled,
-        output: &mut Output<'_>,
-    ) -> Result<(), Cause> {
-        while let Some(seen) = kept.next().await? {
-            self.is_ending |=
-                poll_fn(|context| Poll::Ready(self.node.seat.is_ending(context))).await;
-            if self.is_ending {
-                break;
-            }
-            if self.node.has_ended() {
-                self.drop_rows(seen.num_rows());
-                continue;
-            }
-            self.write(&seen, None, output).await?;
-        }
-        Ok(())
-    }
-
-    /// The end goes to the node, and comes back when it is done with everything.
-    async fn send_end(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
-        if !self.node.has_ended() && self.room(24, output).await? {
-            self.sent_end = true;
-            let said = self.node.tally();
-            self.node.put(Header::new(Kind::End), said.len(), |room| {
-                room.copy_from_slice(&said);
-            })?;
-        }
-        let phase = if self.sent_end {
-            Phase::Ended
-        } else {
-            Phase::Gone
-        };
-        self.siblings.enter(self.task(), phase);
-        if self.siblings.have_ended() {
-            self.node.seat.input_has_ended();
-        }
-        while !self.node.has_ended() {
-            let node = &mut self.node;
-            if let Event::Record(record) = poll_fn(|context| node.poll(None, context)).await? {
-                self.hear(&record, output).await?;
-            }
         }
         Ok(())
     }

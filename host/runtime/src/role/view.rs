@@ -41,15 +41,15 @@ pub(crate) enum ViewError {
 }
 
 impl ViewError {
-    pub(crate) fn hint(&self, input: &Schema) -> Option<String> {
+    pub(crate) fn hint(&self, input: &Schema) -> String {
         match self {
-            Self::NoColumn { column } => Some(column_hint(column, input)),
-            Self::NoNumber { column, .. } => Some(format!(
-                "make a number of `{column}` in SQL, or feed it as a column of its own"
-            )),
-            Self::Unsupported { column, .. } => Some(format!(
-                "cast `{column}` in SQL, or leave it out with `tensors`"
-            )),
+            Self::NoColumn { column } => column_hint(column, input),
+            Self::NoNumber { column, .. } => {
+                format!("make a number of `{column}` in SQL, or feed it as a column of its own")
+            }
+            Self::Unsupported { column, .. } => {
+                format!("cast `{column}` in SQL, or leave it out with `tensors`")
+            }
         }
     }
 }

@@ -1,5 +1,11 @@
 //! Roles over real channels: the nodes are threads of the test, which may do what they like.
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    reason = "numbers here are small"
+)]
+
 use std::fs;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -41,7 +47,10 @@ fn start(plan: &Plan, threads: usize) -> Running {
         threads,
         ..Options::default()
     };
-    plan.graph(1).unwrap().start(&options).unwrap()
+    plan.graph(1)
+        .expect("it can be done")
+        .start(&options)
+        .expect("it can be done")
 }
 
 /// A node in a thread of its own.
@@ -50,8 +59,8 @@ fn node<T: Send + 'static>(
     index: u32,
     script: impl FnOnce(Node) -> T + Send + 'static,
 ) -> JoinHandle<T> {
-    let descriptors = feeds.begin("worker", index, 1, 1).unwrap();
-    let end = NodeEnd::open(descriptors).unwrap();
+    let descriptors = feeds.begin("worker", index, 1, 1).expect("it can be done");
+    let end = NodeEnd::open(descriptors).expect("it can be done");
     thread::spawn(move || script(Node::new(end)))
 }
 
@@ -78,7 +87,7 @@ impl Node {
     }
 
     fn record(&mut self) -> Record {
-        match self.end.wait_for_record(WATCHDOG).unwrap() {
+        match self.end.wait_for_record(WATCHDOG).expect("it can be done") {
             Outcome::Came(record) => record,
             other => panic!("{other:?}"),
         }
@@ -89,12 +98,15 @@ impl Node {
             let record = self.record();
             let header = *record.header();
             match header.kind {
-                Kind::Schema => self.columns = Some(Columns::decode(record.body()).unwrap()),
+                Kind::Schema => {
+                    self.columns = Some(Columns::decode(record.body()).expect("it can be done"));
+                }
                 Kind::Data => {
                     self.last = header.sequence;
-                    let columns = self.columns.as_ref().unwrap();
+                    let columns = self.columns.as_ref().expect("it can be done");
                     let rows = header.rows as usize;
-                    let batch = read_body(columns, rows, &record.into_buffer()).unwrap();
+                    let batch =
+                        read_body(columns, rows, &record.into_buffer()).expect("it can be done");
                     return Read::Rows(header, batch);
                 }
                 Kind::End => return Read::End,
@@ -104,7 +116,11 @@ impl Node {
     }
 
     fn write(&mut self, header: Header, body: &[u8]) {
-        match self.end.wait_for_room(body.len(), WATCHDOG).unwrap() {
+        match self
+            .end
+            .wait_for_room(body.len(), WATCHDOG)
+            .expect("it can be done")
+        {
             Outcome::Came(mut slot) => {
                 slot.body()[..body.len()].copy_from_slice(body);
                 slot.commit(header, body.len());
@@ -132,16 +148,17 @@ impl Node {
     }
 
     fn announce_results(&mut self) -> Columns {
-        let results = self.end.results.clone().unwrap();
+        let results = self.end.results.clone().expect("it can be done");
         self.write(Header::new(Kind::Schema), &results);
-        Columns::decode(&results).unwrap()
+        Columns::decode(&results).expect("it can be done")
     }
 
     fn answer(&mut self, columns: &Columns, answers: u64, scores: Vec<f64>) {
-        let rows = u32::try_from(scores.len()).unwrap();
+        let rows = u32::try_from(scores.len()).expect("it can be done");
         let column = Arc::new(Float64Array::from(scores));
-        let batch = RecordBatch::try_new(columns.schema().clone(), vec![column]).unwrap();
-        let body = Body::new(columns, &batch).unwrap();
+        let batch =
+            RecordBatch::try_new(columns.schema().clone(), vec![column]).expect("it can be done");
+        let body = Body::new(columns, &batch).expect("it can be done");
         let mut bytes = vec![0; body.bytes()];
         body.write(&mut bytes);
         let header = Header {
@@ -154,7 +171,7 @@ impl Node {
 }
 
 fn ids(batch: &RecordBatch) -> Vec<i64> {
-    let ids = batch.column_by_name("id").unwrap();
+    let ids = batch.column_by_name("id").expect("it can be done");
     ids.as_primitive::<Int64Type>().values().to_vec()
 }
 
@@ -206,10 +223,10 @@ fn nodes_that_close_their_feeds_at_any_time_lose_no_row() {
         ];
         let mut all: Vec<i64> = nodes
             .into_iter()
-            .flat_map(|node| node.join().unwrap())
+            .flat_map(|node| node.join().expect("it can be done"))
             .collect();
         all.sort_unstable();
-        let progress = running.wait().unwrap();
+        let progress = running.wait().expect("it can be done");
         assert_eq!(progress[1].dropped, 0, "seed {seed}");
         assert!(
             all.iter().copied().eq(0..rows as i64),
@@ -233,9 +250,12 @@ fn barriers_are_acknowledged_and_sent_back() {
         let checkpoint = handle.wait_for_checkpoint(barrier);
         assert!(checkpoint.is_some(), "barrier {barrier}");
     }
-    let all: usize = nodes.map(|node| node.join().unwrap().len()).iter().sum();
+    let all: usize = nodes
+        .map(|node| node.join().expect("it can be done").len())
+        .iter()
+        .sum();
     assert_eq!(all, 1_000_000);
-    running.wait().unwrap();
+    running.wait().expect("it can be done");
 }
 
 #[test]
@@ -267,15 +287,18 @@ fn an_answer_is_joined_with_its_row_in_whatever_order_it_comes() {
         }
         node.close();
     });
-    answers.join().unwrap();
-    running.wait().unwrap();
-    let csv = fs::read_to_string(folder.path().join("scores.csv")).unwrap();
+    answers.join().expect("it can be done");
+    running.wait().expect("it can be done");
+    let csv = fs::read_to_string(folder.path().join("scores.csv")).expect("it can be done");
     let rows: Vec<(usize, f64)> = csv
         .lines()
         .skip(1)
         .map(|line| {
             let values: Vec<&str> = line.split(',').collect();
-            (values[0].parse().unwrap(), values[2].parse().unwrap())
+            (
+                values[0].parse().expect("it can be done"),
+                values[2].parse().expect("it can be done"),
+            )
         })
         .collect();
     let expected = (0..500).map(|id| (id, id as f64 / 2.0));
@@ -297,7 +320,7 @@ fn failure(keys: &str, script: impl FnOnce(&mut Node, u64) + Send + 'static) -> 
         node
     });
     let error = running.wait().expect_err("the node broke the rules");
-    drop(node.join().unwrap());
+    drop(node.join().expect("it can be done"));
     match error {
         Error::Operator { source, .. } => source.to_string(),
         other => panic!("{other}"),
@@ -310,7 +333,7 @@ fn a_node_that_breaks_the_rules_is_named() {
     let told = [
         failure("", |node, _| node.write(Header::new(Kind::Schema), b"any")),
         failure(scores, |node, _| {
-            node.write(Header::new(Kind::Schema), b"any")
+            node.write(Header::new(Kind::Schema), b"any");
         }),
         failure(scores, |node, sequence| {
             let columns = node.announce_results();
@@ -327,7 +350,7 @@ fn a_node_that_breaks_the_rules_is_named() {
         }),
         failure(scores, |node, _| node.close()),
         failure("", |node, _| {
-            node.write(Header::new(Kind::Watermark), &[0; 8])
+            node.write(Header::new(Kind::Watermark), &[0; 8]);
         }),
     ];
     insta::assert_snapshot!(told.join("\n"), @r"
@@ -361,8 +384,8 @@ fn what_fills_up_a_round_is_told_apart() {
         }
     };
     let nodes = [0, 1].map(|index| node(plan.feeds(), index, reads));
-    let [first, second] = nodes.map(|node| node.join().unwrap());
-    running.wait().unwrap();
+    let [first, second] = nodes.map(|node| node.join().expect("it can be done"));
+    running.wait().expect("it can be done");
     assert_eq!(first, [(0, 8), (FLAG_CONTINUES, 4), (FLAG_PADDING, 4)]);
     assert_eq!(second, [(0, 8), (FLAG_PADDING, 8)]);
 }
@@ -381,11 +404,11 @@ fn tensors_are_packed_as_they_are_named() {
         node.close();
         batch
     };
-    let batch = node(plan.feeds(), 0, reads).join().unwrap();
-    running.wait().unwrap();
+    let batch = node(plan.feeds(), 0, reads).join().expect("it can be done");
+    running.wait().expect("it can be done");
     let matrix = batch
         .column_by_name("features")
-        .unwrap()
+        .expect("it can be done")
         .as_fixed_size_list();
     let cells = matrix.values().as_primitive::<Float32Type>().values();
     assert_eq!((batch.num_rows(), matrix.value_length()), (100, 3));

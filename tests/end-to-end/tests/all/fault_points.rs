@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use forebay_plugin::Action;
-use forebay_test_support::{Output, Running, Sandbox, Signal};
+use forebay_test_support::{Output, Running, Sandbox, Signal, environment, reported_step};
 use serde_json::Value;
 
+use crate::dataflows::generated;
 use crate::failover::manager_of;
 use crate::jobs::{UNTIL_GO, job_with_go, ready, run_json};
 use crate::machine_mishaps::{job_whose_port_is_taken, take_port};
@@ -44,10 +45,12 @@ kinds! {
     SetTimer "set-timer" an_application_manager_dies_around_a_timer by a_restart_of_one;
     CancelTimer "cancel-timer" an_application_manager_dies_around_a_cancelled_timer by turns;
     Refuse "refuse" an_application_manager_dies_around_a_refusal by a_refused_stop;
+    Rewind "rewind" an_application_manager_dies_around_a_rewind by a_restart_of_one_that_is_fed;
+    EndInput "end-input" an_application_manager_dies_around_the_end_of_input by a_stop_of_one_that_is_fed;
     Finish "finish" an_application_manager_dies_around_the_end by a_stop_in_turn;
     }
     // What the host cannot do yet ends the job before it is decided.
-    refused: { Rewind EndInput Resize Custom }
+    refused: { Resize Custom }
 }
 
 #[track_caller]
@@ -124,6 +127,40 @@ fn a_restart_of_one(sandbox: &Sandbox, point: &str) -> Output {
     manager_of(&run, 2);
     ready_again(&run, "worker:0", 2);
     finish(sandbox, run)
+}
+
+/// A job whose only node is fed by this generator; it reads to the end, but for what else its script does with a batch.
+fn fed(sandbox: &Sandbox, generate: &str, script: &str) -> String {
+    environment("plain");
+    let starts = sandbox.work().join("starts");
+    let script = format!(
+        "import forebay, os\nnode = forebay.node()\nwith open('{}', 'a') as starts:\n    print(node.name, node.attempt, os.getpid(), file=starts)\nfor batch in node.feed:\n    {script}\n",
+        starts.display()
+    );
+    sandbox.write("train.py", script);
+    let source = generated("numbers", "event_time = \"at\"", generate);
+    format!(
+        "name = \"fed\"\n{source}[roles.worker]\nscript = \"train.py\"\npython = \"plain\"\ninput = \"numbers\"\n"
+    )
+}
+
+fn a_restart_of_one_that_is_fed(sandbox: &Sandbox, point: &str) -> Output {
+    let script = "if node.attempt == 1: os._exit(7)";
+    let job = fed(sandbox, "rows = 1000", script) + &restarts(3, 50);
+    let run = start(sandbox, &job, point);
+    manager_of(&run, 2);
+    finish(sandbox, run)
+}
+
+fn a_stop_of_one_that_is_fed(sandbox: &Sandbox, point: &str) -> Output {
+    let job = fed(sandbox, "rate = 1000", "node.report(step=1)");
+    let run = start(sandbox, &job, point);
+    run.wait_event("a step", reported_step("worker:0", 1));
+    run.signal(Signal::INT);
+    manager_of(&run, 2);
+    let output = run.finish();
+    output.assert_code(130);
+    output
 }
 
 fn a_restart_of_all(sandbox: &Sandbox, point: &str) -> Output {

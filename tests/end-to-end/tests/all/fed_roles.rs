@@ -1,6 +1,12 @@
 //! Roles that the dataflow feeds: every row comes once, whoever gets it; what nodes answer comes back; a feed ends as its script wants it;
 //! and a failure begins the input again.
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "numbers here are small, and halves of them exact"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -14,7 +20,8 @@ use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
 use crate::dataflows::{count, generated, sink, summary};
-use crate::jobs::{heavy, ready, run, start};
+use crate::frameworks::compile_cache;
+use crate::jobs::{heavy, ready, run, run_json, start};
 
 /// Counts the ids that it is fed, and writes them down.
 const COUNTING: &str = "\
@@ -416,7 +423,10 @@ fn a_worker_that_is_killed_costs_no_row_and_doubles_none() {
             run.wait_event("a step of it", |event| {
                 event["kind"] == "report" && event["node"] == *node && event["attempt"] == attempt
             });
-            kill(event["pid"].as_u64().expect("a pid") as u32, Signal::KILL);
+            let pid = event["pid"]
+                .as_u64()
+                .and_then(|pid| u32::try_from(pid).ok());
+            kill(pid.expect("a pid"), Signal::KILL);
         }
         let output = run.finish();
         output.assert_code(0);
@@ -481,7 +491,9 @@ fn the_page_trains_and_scores() {
     let pages = page();
     for ((job, script), name) in pages.iter().zip(["train", "score"]) {
         sandbox.write(format!("{name}.py"), script);
-        let output = run(&sandbox, job);
+        sandbox.write("job.toml", job);
+        let (variable, cache) = compile_cache(&sandbox);
+        let output = run_json(&sandbox).env(variable, cache).run();
         output.assert_code(0);
         if name == "train" {
             let model = output.summary().run_dir().join("output/model.pt");

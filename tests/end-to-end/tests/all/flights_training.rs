@@ -9,7 +9,7 @@ use toml_edit::{DocumentMut, value};
 
 use crate::dataflows::count;
 use crate::flights::{PATIENCE, component, copy, data};
-use crate::frameworks::example;
+use crate::frameworks::{compile_cache, example};
 use crate::jobs::heavy;
 
 /// Share of late flights in months 1 to 10: what somebody says who has learned nothing.
@@ -63,7 +63,9 @@ impl Copy {
 
     #[track_caller]
     fn run(&self, file: &str) -> Output {
+        let (variable, cache) = compile_cache(&self.sandbox);
         let run = self.sandbox.forebay(["run", "--format", "json"]);
+        let run = run.env(variable, cache);
         let output = run.args([self.folder.join(file)]).within(PATIENCE).run();
         output.assert_code(0);
         output
@@ -138,7 +140,7 @@ fn train_and_score(name: &str, model: &str, dropped: u64) {
 /// How many different samples the workers were fed; none twice.
 #[track_caller]
 fn ids(copy: &Copy, trained: &Output) -> u64 {
-    let count = "import glob, sys, numpy\nids = numpy.concatenate([numpy.load(file) for file in glob.glob(sys.argv[1] + '/ids-*.npy')])\nassert len(numpy.unique(ids)) == len(ids), 'some came twice'\nprint(len(ids))";
+    let count = "import glob, sys, numpy\nids = numpy.concatenate([numpy.load(file) for file in glob.glob(sys.argv[1] + '/ids-*.npy')])\nassert len(numpy.unique(ids)) == len(ids), 'some came twice'\nprint(f'{{\"ids\": {len(ids)}}}')";
     let python = environment("pytorch").join("bin/python");
     let counted = copy.sandbox.command(python).args(["-c", count]);
     let counted = counted
@@ -148,7 +150,7 @@ fn ids(copy: &Copy, trained: &Output) -> u64 {
     counted
         .events()
         .pop()
-        .and_then(|count| count.as_u64())
+        .and_then(|count| count["ids"].as_u64())
         .expect("a number")
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn example(name: &str) -> PathBuf {
 }
 
 /// PyTorch keeps what it compiles from one run to the next, with Forebay or without: by default in `TMPDIR`.
-fn compile_cache(machine: &Machine) -> (&'static str, PathBuf) {
+pub(crate) fn compile_cache(machine: &Machine) -> (&'static str, PathBuf) {
     ("TORCHINDUCTOR_CACHE_DIR", machine.home().join("inductor"))
 }
 

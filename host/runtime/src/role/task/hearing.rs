@@ -135,7 +135,7 @@ impl RoleTask {
         let mut unanswered = 0;
         for written in mem::take(&mut self.pending).take_rows() {
             if *written.sequences.end() > delivered {
-                self.keep_for_others(written.rows, written.batch)?;
+                self.keep_for_others(written.rows, written.batch);
             } else if self.answers() && !written.is_answered {
                 unanswered += written.rows;
             }
@@ -153,16 +153,11 @@ impl RoleTask {
         Ok(())
     }
 
-    pub(super) fn keep_for_others(
-        &mut self,
-        rows: usize,
-        batch: Option<RecordBatch>,
-    ) -> Result<(), Cause> {
+    pub(super) fn keep_for_others(&mut self, rows: usize, batch: Option<RecordBatch>) {
         match batch.filter(|_| self.siblings.passes_rows_on() && !self.sent_end) {
             Some(batch) => self.rest.push_back(batch),
             None => self.drop_rows(rows),
         }
-        Ok(())
     }
 
     async fn emit_done(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
