@@ -145,8 +145,8 @@ enum FedError {
     NoKey { column: String, kind: DataType },
     #[error("`{column}` is {kind}, and a weight is a number")]
     NoWeight { column: String, kind: DataType },
-    #[error("{0}")]
-    Type(String),
+    #[error("{kind:?} is no type of a column")]
+    Type { kind: String, hint: String },
     #[error("the input has a column `{0}` already")]
     Taken(String),
     #[error(transparent)]
@@ -161,6 +161,7 @@ impl FedError {
                 Some("leave `passes` out, or read the files without `replay`".into())
             }
             Self::Taken(_) => Some("give it another name".into()),
+            Self::Type { hint, .. } => Some(hint.clone()),
             _ => None,
         }
     }
@@ -228,7 +229,11 @@ fn results(feeding: &Feeding, input: &Schema) -> Result<Option<Results>, (String
     let mut fields = Vec::new();
     for (name, kind) in &feeding.output {
         let failed = |error| (name.clone(), error);
-        let kind = type_of(kind).map_err(|error| failed(FedError::Type(error)))?;
+        let no_type = |hint| FedError::Type {
+            kind: kind.clone(),
+            hint,
+        };
+        let kind = type_of(kind).map_err(|hint| failed(no_type(hint)))?;
         if input.column_with_name(name).is_some() {
             return Err(failed(FedError::Taken(name.clone())));
         }

@@ -270,11 +270,21 @@ fn what_nobody_reads_is_a_warning() {
 }
 
 #[test]
-fn a_role_that_would_be_fed() {
+fn roles_that_cannot_be_fed_so() {
     let sandbox = Sandbox::new();
-    let role = "[roles.worker]\ncommand = [\"true\"]\ninput = \"planes\"\n";
-    folder_with(&sandbox, &format!("{TABLE}{role}"));
-    checked(&sandbox, "dataflow_role_with_input", 1);
+    let role = |name: &str, keys: &str| {
+        format!("[roles.{name}]\ncommand = [\"true\"]\ninput = \"planes\"\n{keys}\n")
+    };
+    let roles = [
+        role("views", "tensors = { features = [\"dely\", \"origin\"] }"),
+        role("texts", "tensors = { features = [\"origin\"] }"),
+        role("dealt", "dealing = { key = \"orign\" }"),
+        role("padded", "dealing = { rounds = 8, pad = \"origin\" }"),
+        role("typed", "output = { score = \"number\" }"),
+        role("taken", "output = { delay = \"float64\" }"),
+    ];
+    folder_with(&sandbox, &format!("{TABLE}{}", roles.concat()));
+    checked(&sandbox, "dataflow_roles_not_so", 1);
 }
 
 #[test]
