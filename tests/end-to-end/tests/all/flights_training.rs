@@ -90,10 +90,11 @@ impl Copy {
         self.change(file, |job| {
             job["sinks"]["scores-file"]["path"] = value("out/scores.csv");
             // Events go to the standard output.
-            if let Some(alarms) = job["sinks"].get_mut("alarm-lines") {
-                *alarms = toml_edit::table();
-                alarms["input"] = value("alarms");
-                alarms["to"] = value("blackhole");
+            let sinks = job["sinks"].as_table_like();
+            if sinks.is_some_and(|sinks| sinks.contains_key("alarm-lines")) {
+                job["sinks"]["alarm-lines"] = toml_edit::table();
+                job["sinks"]["alarm-lines"]["input"] = value("alarms");
+                job["sinks"]["alarm-lines"]["to"] = value("blackhole");
             }
         });
         self.run(file);
