@@ -162,7 +162,7 @@ class Answers(unittest.TestCase):
         script = """
             batches = list(feed)
             (folder / "read").touch()
-            time.sleep(0.2)
+            time.sleep(0.2)  # The work.
             for batch in batches:
                 node.emit(batch.numpy("x"), of=batch)
         """

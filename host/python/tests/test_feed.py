@@ -145,7 +145,7 @@ class Barriers(unittest.TestCase):
     def test_nothing_is_said_while_the_script_works(self):
         script = """
             batch = feed.next()
-            time.sleep(0.5)
+            time.sleep(0.5)  # The work.
             (folder / "worked").touch()
             print(feed.next())
         """
@@ -226,15 +226,15 @@ class Waits(unittest.TestCase):
                 print("waits", flush=True)
                 feed.next()
             except KeyboardInterrupt:
-                print(time.monotonic(), flush=True)
+                print("interrupted", flush=True)
             print(len(feed.next()))
         """
+        # An interrupt that is only heard when rows come takes them along: then there are none behind it.
         with Fed(script, SCHEMA, {"pause": 2000}, rows(4), END) as node:
             self.assertEqual(node.line(), "waits")
-            time.sleep(0.3)
-            sent = time.monotonic()
+            time.sleep(0.3)  # It sleeps for rows by then, or is about to: both have to hear it.
             os.kill(node.pid, signal.SIGINT)
-            self.assertLess(float(node.line()) - sent, 0.5)
+            self.assertEqual(node.line(), "interrupted")
             node.report()
             self.assertEqual(node.stdout, "4\n")
 
@@ -430,7 +430,7 @@ class Children(unittest.TestCase):
             feed.next()
             child = os.fork()
             if child == 0:
-                time.sleep(100)
+                signal.pause()
             print(child, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
         """
