@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use crate::chain::Output;
 use crate::error::Cause;
 use crate::executor::Clock;
+use crate::meeting::Meeting;
 use crate::progress::Counters;
 
 /// Which task of which operator this is.
@@ -25,6 +26,8 @@ pub struct TaskContext {
     pub counters: Arc<Counters>,
     /// The time; a simulation has its own.
     pub clock: Clock,
+    /// Where it may wait for the other tasks of the operator.
+    pub meeting: Meeting,
 }
 
 /// Where rows come from: one of it for each task.

@@ -12,6 +12,7 @@ use crate::exchange::{Deal, Edge, Exchange, Fan, Gauge, Receiver, Rounds, Sender
 use crate::executor::{Clock, Meter, Scheduler, Simulated, Task, Threads, Work};
 use crate::graph::{Graph, Kind, Make, Node};
 use crate::inputs::Inputs;
+use crate::meeting::Meeting;
 use crate::operator::{EventTime, Source, TaskContext};
 use crate::progress::{Progress, Watched, WatchedTask};
 use crate::task::{Common, OperatorTask, SourceTask, Turns};
@@ -225,6 +226,7 @@ struct Assembly<'a> {
     /// By the operator behind and its input.
     wires: BTreeMap<(usize, usize), Wires>,
     owners: Vec<Vec<Owner>>,
+    meetings: Vec<Meeting>,
     watched: Vec<Vec<WatchedTask>>,
 }
 
@@ -246,6 +248,11 @@ impl<'a> Assembly<'a> {
             engine,
             wires: BTreeMap::new(),
             owners: owners.collect(),
+            meetings: graph
+                .nodes
+                .iter()
+                .map(|node| Meeting::of(node.parallelism))
+                .collect(),
             watched: graph.nodes.iter().map(|_| Vec::new()).collect(),
         }
     }
@@ -383,6 +390,7 @@ impl<'a> Assembly<'a> {
             parallelism: node.parallelism,
             counters: self.owners[operator][task].counters.clone(),
             clock: self.engine.clock.clone(),
+            meeting: self.meetings[operator].clone(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
-use forebay_dataflow::{Cause, Operator, Output, TaskContext};
+use forebay_dataflow::{Cause, Meeting, Operator, Output, TaskContext};
 use futures_util::StreamExt;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -58,7 +58,8 @@ enum Layout {
 
 /// Files that can be written: nothing is in their way, and their format holds the columns.
 ///
-/// A file is to be seen when all its rows are on the disk, and not before; a task that fails, or is killed, leaves none.
+/// A file is to be seen when all its rows are on the disk, and not before; a task that fails, or is killed, leaves none, and the other tasks
+/// of the sink neither.
 #[derive(Clone)]
 pub struct FileSink {
     name: String,
@@ -289,6 +290,7 @@ impl SinkConnector for FileSink {
             encoder: Encoder::new(&self.format, &self.schema)?,
             target: self.target(context.task)?,
             cleaning: self.cleaning(&context),
+            meeting: context.meeting,
         }))
     }
 }
@@ -306,6 +308,14 @@ impl Target {
         }
     }
 
+    /// What can fail for its rows has failed by then, as far as that is known before it is complete.
+    async fn sync(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Local(target) => target.sync().await,
+            Self::Remote(_) => Ok(()),
+        }
+    }
+
     async fn finish(&mut self) -> Result<(), Error> {
         match self {
             Self::Local(target) => target.finish().await,
@@ -320,6 +330,7 @@ struct FileTask {
     encoder: Encoder,
     target: Target,
     cleaning: Option<Cleaning>,
+    meeting: Meeting,
 }
 
 /// What is removed when the new rows are there.
@@ -376,6 +387,9 @@ impl Operator for FileTask {
         finished.map_err(|cause| self.failed(cause))?;
         let piece = std::mem::take(self.encoder.bytes());
         self.target.write(piece).await?;
+        self.target.sync().await?;
+        // No part is to be seen before all rows of all parts are there.
+        self.meeting.all().await;
         self.target.finish().await?;
         match self.cleaning.take() {
             Some(cleaning) => Ok(cleaning.clean(&self.name).await?),

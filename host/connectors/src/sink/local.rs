@@ -197,6 +197,19 @@ impl LocalTarget {
         Ok(())
     }
 
+    /// Waits until all of it is on the disk; what can fail for its rows has failed by then.
+    pub(crate) async fn sync(&mut self) -> Result<(), Error> {
+        let file = self.settle().await?;
+        let synced = self.runtime.spawn_blocking(move || {
+            let synced = file.file.sync_all();
+            (file, synced)
+        });
+        let (file, synced) = synced.await.map_err(|gone| self.is_gone(gone.into()))?;
+        synced.map_err(|error| self.failed(error, file.written))?;
+        self.state = State::Idle(file);
+        Ok(())
+    }
+
     pub(crate) async fn finish(&mut self) -> Result<(), Error> {
         let file = self.settle().await?;
         let written = file.written;
