@@ -89,7 +89,8 @@ fn take_model(workspace: &Workspace, run: &Path) -> Result<()> {
 fn tell(workspace: &Workspace, run: &Path) -> Result<()> {
     let training = run.join("output/training");
     let tensorboard = Environment::Tensorflow.program(workspace, "tensorboard");
-    let quality = output(&mut python(workspace, &format!("{EXAMPLE}/quality.py")))?;
+    let mut quality = python(workspace, &format!("{FEATURES}/quality.py"));
+    let quality = output(quality.arg(EXAMPLE))?;
     println!(
         "\nnext to always saying the same, on two months that nobody has trained on:\n{quality}"
     );

@@ -1,11 +1,14 @@
-"""How good the scores of months 11 and 12 are: those of the job, of one process, and of a constant."""
+"""How good the scores of months 11 and 12 are: those of the job, of one process, and of a constant. For the folder of an example that trains."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas
 
-OUT = Path(__file__).parent / "out"
+if len(sys.argv) != 2:
+    sys.exit("usage: quality.py FOLDER\nhint: the folder is that of an example whose two jobs have run, such as examples/flights-pytorch")
+OUT = Path(sys.argv[1]) / "out"
 
 
 def auc(late, score):
