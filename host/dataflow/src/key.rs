@@ -30,9 +30,9 @@ use arrow_array::types::{
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
     UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayAccessor, ArrayRef};
+use arrow_array::{Array, ArrayAccessor, ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::{DataType, TimeUnit};
-use arrow_select::take::take;
+use arrow_select::take::{take, take_record_batch};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::error::Cause;
@@ -82,6 +82,38 @@ pub fn hash_rows(columns: &[ArrayRef]) -> Result<Vec<u64>, Cause> {
         fold(column, &mut hashes)?;
     }
     Ok(hashes)
+}
+
+/// Splits a batch by the keys in these columns: the rows of each task, of so many, in their order. A task without rows is left out.
+///
+/// # Errors
+///
+/// A column is of a type that is not hashable.
+pub fn split(
+    batch: &RecordBatch,
+    columns: &[usize],
+    tasks: usize,
+) -> Result<Vec<(usize, RecordBatch)>, Cause> {
+    let keys: Vec<_> = columns
+        .iter()
+        .map(|&column| batch.column(column).clone())
+        .collect();
+    let mut rows_of = vec![Vec::with_capacity(batch.num_rows() / tasks * 2); tasks];
+    for (row, hash) in (0..).zip(hash_rows(&keys)?) {
+        rows_of[task(group(hash), tasks)].push(row);
+    }
+    let parts = rows_of
+        .into_iter()
+        .enumerate()
+        .filter(|(_, rows)| !rows.is_empty());
+    parts
+        .map(|(task_of_rows, rows): (_, Vec<u32>)| {
+            Ok((
+                task_of_rows,
+                take_record_batch(batch, &UInt32Array::from(rows))?,
+            ))
+        })
+        .collect()
 }
 
 fn no_key(kind: &DataType) -> Cause {

@@ -1,7 +1,6 @@
 //! Which row goes to which target.
 
-use arrow_array::{RecordBatch, UInt32Array};
-use arrow_select::take::take_record_batch;
+use arrow_array::RecordBatch;
 
 use super::rounds::Rounds;
 use crate::error::Cause;
@@ -49,7 +48,7 @@ impl Deal {
                 *next = (target + 1) % targets;
                 vec![(Target::This(target), batch)]
             }
-            Self::Hash(columns) => these(by_key(&batch, columns, targets)?),
+            Self::Hash(columns) => these(key::split(&batch, columns, targets)?),
             Self::Rounds(rounds) => these(rounds.deal(batch)?),
             Self::Credit { rows } => {
                 let part = |start| batch.slice(start, (*rows).min(batch.num_rows() - start));
@@ -98,28 +97,4 @@ impl Deal {
 fn these(dealt: Vec<(usize, RecordBatch)>) -> Vec<(Target, RecordBatch)> {
     let this = |(target, batch)| (Target::This(target), batch);
     dealt.into_iter().map(this).collect()
-}
-
-fn by_key(
-    batch: &RecordBatch,
-    columns: &[usize],
-    targets: usize,
-) -> Result<Vec<(usize, RecordBatch)>, Cause> {
-    let keys: Vec<_> = columns
-        .iter()
-        .map(|&column| batch.column(column).clone())
-        .collect();
-    let mut rows_of = vec![Vec::with_capacity(batch.num_rows() / targets * 2); targets];
-    for (row, hash) in (0..).zip(key::hash_rows(&keys)?) {
-        rows_of[key::task(key::group(hash), targets)].push(row);
-    }
-    let parts = rows_of
-        .into_iter()
-        .enumerate()
-        .filter(|(_, rows)| !rows.is_empty());
-    parts
-        .map(|(target, rows): (_, Vec<u32>)| {
-            Ok((target, take_record_batch(batch, &UInt32Array::from(rows))?))
-        })
-        .collect()
 }

@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
-use arrow_select::take::take_record_batch;
+use arrow_array::RecordBatch;
 use forebay_dataflow::{Cause, key};
 
 /// Batches that wait for one task at most.
@@ -185,19 +184,10 @@ fn by_key(
     columns: &[usize],
     readers: &[usize],
 ) -> Result<Vec<(usize, RecordBatch)>, Cause> {
-    let keys: Vec<ArrayRef> = columns
-        .iter()
-        .map(|&column| batch.column(column).clone())
-        .collect();
-    let mut rows_of = vec![Vec::new(); readers.len()];
-    for (row, hash) in (0_u32..).zip(key::hash_rows(&keys)?) {
-        rows_of[key::task(key::group(hash), readers.len())].push(row);
-    }
-    let parts = readers.iter().copied().zip(rows_of);
-    parts
-        .filter(|(_, rows)| !rows.is_empty())
-        .map(|(reader, rows)| Ok((reader, take_record_batch(batch, &UInt32Array::from(rows))?)))
-        .collect()
+    let parts = key::split(batch, columns, readers.len())?.into_iter();
+    Ok(parts
+        .map(|(reader, part)| (readers[reader], part))
+        .collect())
 }
 
 fn wake_all(mut members: MutexGuard<'_, Vec<Member>>) {
