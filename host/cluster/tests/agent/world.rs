@@ -150,6 +150,8 @@ pub(crate) struct Talk {
     pub(crate) progress: Vec<DataflowProgress>,
     pub(crate) log: Vec<u8>,
     pub(crate) log_is_complete: bool,
+    /// Whose attempt's log it is.
+    log_of: u32,
     pub(crate) acknowledges: bool,
     position: usize,
 }
@@ -181,6 +183,7 @@ impl Talk {
             progress: Vec::new(),
             log: Vec::new(),
             log_is_complete: false,
+            log_of: 1,
             acknowledges: true,
             position: 0,
         };
@@ -243,10 +246,15 @@ impl Talk {
         }
     }
 
-    /// Keeps the log of `worker:0`; those of others are acknowledged alone.
+    /// Keeps the log of the newest attempt of `worker:0`; others are acknowledged alone.
     async fn hear_log(&mut self, chunk: LogChunk) {
         let offset = chunk.offset + chunk.content.len() as u64;
         if chunk.node == Some(node_id("worker:0")) {
+            if chunk.attempt > self.log_of {
+                self.log_of = chunk.attempt;
+                self.log.clear();
+                self.log_is_complete = false;
+            }
             assert_eq!(chunk.offset, self.log.len() as u64, "without gaps");
             self.log.extend(chunk.content);
             self.log_is_complete |= chunk.last;

@@ -177,11 +177,8 @@ impl Feeds {
 
     /// Whether an attempt of a node, which is over, has left input unread, although it had not closed its feed.
     pub fn has_left_input(&self, role: &str, index: u32, attempt: u32) -> bool {
-        let state = self.state();
-        let seat = state.seats.get(&(role.to_owned(), index));
-        let seat = seat.filter(|seat| seat.attempt == attempt);
-        let gauge = seat.and_then(|seat| seat.gauge.as_ref());
-        gauge.is_some_and(|gauge| !gauge.read().node_has_ended)
+        let channel = self.reading_of(role, index, attempt);
+        channel.is_some_and(|channel| !channel.node_has_ended)
     }
 
     /// How the channel of an attempt of a node is; `None`: it has none.
