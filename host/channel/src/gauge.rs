@@ -26,6 +26,8 @@ pub struct Reading {
     pub read: u64,
     /// How far the node has written: as above.
     pub emitted: u64,
+    /// Bytes that the node has written and the host has not read.
+    pub unheard: u64,
     /// How long the host has waited for room.
     pub host_waited: Duration,
     /// How long the node has waited for records.
@@ -46,14 +48,16 @@ impl Gauge {
         let (host, node) = (self.pages.own(), self.pages.peer());
         // Each is read before what it cannot be larger than.
         let (released, read) = (node.released.get(), node.read.get());
-        let written = host.written.get();
+        let (written, heard) = (host.written.get(), host.read.get());
+        let emitted = node.written.get();
         let capacity = self.setting.input_bytes;
         Reading {
             input_bytes: capacity,
             occupied: written.saturating_sub(released).min(capacity),
             held: read.saturating_sub(released).min(capacity),
             read,
-            emitted: node.written.get(),
+            emitted,
+            unheard: emitted.saturating_sub(heard),
             host_waited: duration(&host.waited_for_room),
             node_waited: duration(&node.waited_for_records),
             node_waited_for_room: duration(&node.waited_for_room),

@@ -263,6 +263,9 @@ fn a_gauge_shows_what_is_read_held_and_over() {
     let reading = gauge.read();
     assert_eq!((reading.occupied, reading.held), (0, 0));
     assert!(reading.node_has_ended && reading.emitted == 128);
+    assert_eq!(reading.unheard, 128);
+    host.output.take().unwrap();
+    assert_eq!(gauge.read().unheard, 0);
 }
 
 #[test]

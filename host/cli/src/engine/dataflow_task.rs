@@ -16,7 +16,7 @@ use forebay_cluster::agent::{
 use forebay_cluster::run_directory::RunDirectory;
 use forebay_dataflow::{Error, Graph, Handle, Options, Progress, Running};
 use forebay_plugin::{NodeId, OperatorError};
-use forebay_runtime::{Feeds, Plan};
+use forebay_runtime::{FeedError, FeedReading, Feeds, Plan};
 
 use super::progress::{feed, operator};
 use crate::dataflow::cause_of;
@@ -168,7 +168,7 @@ impl DataflowExecutor for Executor {
         let feeds = self.0.plan.feeds.as_ref();
         let feeds = feeds.ok_or("the dataflow feeds nobody")?;
         let begun = feeds.begin(role, *index, fed.attempt, fed.fed_by);
-        let descriptors = begun.map_err(|error| error.to_string())?;
+        let descriptors = begun.map_err(|error| refusal(&error))?;
         Ok(descriptors.0.into())
     }
 
@@ -176,11 +176,7 @@ impl DataflowExecutor for Executor {
         let NodeId { role, index } = &fed.node;
         let feeds = self.0.plan.feeds.as_ref();
         let reading = feeds.and_then(|feeds| feeds.reading_of(role, *index, fed.attempt));
-        reading.map_or_else(FeedState::default, |reading| FeedState {
-            read_all: reading.node_has_ended,
-            waits_with_input: reading.occupied > reading.held,
-            progress: reading.read + reading.emitted,
-        })
+        reading.map_or_else(FeedState::default, |reading| feed_state(&reading))
     }
 
     fn feed_ended(&self, fed: &FedAttempt) -> bool {
@@ -289,6 +285,28 @@ impl DataflowTask {
             Err(Error::Stopped) => DataflowEnd::Stopped,
             Err(error) => DataflowEnd::Failed(fault_of(&error)),
         }
+    }
+}
+
+/// Why a node is not fed, in one line, and what would help.
+fn refusal(error: &FeedError) -> String {
+    let failure = Failure::from_input(error);
+    let reason = failure.sentence();
+    match failure.hint.as_deref().or(error.hint()) {
+        Some(hint) => format!("{reason}; {hint}"),
+        None => reason,
+    }
+}
+
+/// A node is waited for while it has something to read, or keeps the room for it; but not while it has said what nobody has heard yet: then what is
+/// behind it is slow.
+fn feed_state(reading: &FeedReading) -> FeedState {
+    let channel = &reading.channel;
+    let is_awaited = channel.occupied > channel.held || reading.waits_for_room;
+    FeedState {
+        read_all: channel.node_has_ended,
+        waits_with_input: is_awaited && channel.unheard == 0,
+        progress: channel.read + channel.emitted,
     }
 }
 

@@ -64,7 +64,7 @@ pub struct FedAttempt {
 pub struct FeedState {
     /// It has read the end of its input, or has closed its feed: nothing comes any more that it would read.
     pub read_all: bool,
-    /// Something is in the channel that it has not read.
+    /// The dataflow waits for it: something is in the channel that it has not read, or it keeps all the room there.
     pub waits_with_input: bool,
     /// Grows with each record that it reads, and with each that it emits; by how much does not matter.
     pub progress: u64,

@@ -65,6 +65,8 @@ pub(crate) struct FeedCounts {
     pub(crate) answered: AtomicU64,
     pub(crate) pass: AtomicU32,
     pub(crate) ended: AtomicBool,
+    /// There is no room in the ring for what is to be written.
+    pub(crate) waits_for_room: AtomicBool,
 }
 
 /// How far one node is fed.
@@ -84,6 +86,8 @@ pub struct FeedReading {
     pub pass: u32,
     /// It reads no more: it has read all, or closed its feed.
     pub ended: bool,
+    /// Its task waits for room in its ring.
+    pub waits_for_room: bool,
     /// Its channel; all zero before it has one.
     pub channel: Reading,
 }
@@ -110,16 +114,25 @@ pub enum FeedError {
     #[error("attempt {0} of the dataflow is over")]
     IsOver(u64),
     /// The channel cannot be made.
-    #[error("{role}: {error}; {hint}")]
+    #[error("the channel of `{role}:{index}` cannot be made")]
     Channel {
-        /// Name of the role.
+        /// Name of its role.
         role: String,
-        /// What would help.
-        hint: &'static str,
+        /// Its number in the role.
+        index: u32,
         /// Why.
         #[source]
         error: Error,
     },
+}
+
+impl FeedError {
+    /// What would help.
+    pub fn hint(&self) -> Option<&'static str> {
+        matches!(self, Self::Channel { .. }).then_some(
+            "give the role smaller rings (`input_ring`, `output_ring`), or the engine more memory",
+        )
+    }
 }
 
 impl Feeds {
@@ -160,8 +173,8 @@ impl Feeds {
                 .map_err(|BeginError { error, .. }| error)
         });
         let (end, descriptors) = begun.map_err(|error| FeedError::Channel {
-            role: format!("the channel of `{role}:{index}` cannot be made"),
-            hint: "give the role smaller rings (`input_ring`, `output_ring`), or the machine more memory or descriptors",
+            role: role.to_owned(),
+            index,
             error,
         })?;
         let mut state = self.state();
@@ -177,16 +190,16 @@ impl Feeds {
 
     /// Whether an attempt of a node, which is over, has left input unread, although it had not closed its feed.
     pub fn has_left_input(&self, role: &str, index: u32, attempt: u32) -> bool {
-        let channel = self.reading_of(role, index, attempt);
-        channel.is_some_and(|channel| !channel.node_has_ended)
+        let reading = self.reading_of(role, index, attempt);
+        reading.is_some_and(|reading| !reading.channel.node_has_ended)
     }
 
-    /// How the channel of an attempt of a node is; `None`: it has none.
-    pub fn reading_of(&self, role: &str, index: u32, attempt: u32) -> Option<Reading> {
+    /// How far an attempt of a node is fed; `None`: it has no channel.
+    pub fn reading_of(&self, role: &str, index: u32, attempt: u32) -> Option<FeedReading> {
+        let name = (role.to_owned(), index);
         let state = self.state();
-        let seat = state.seats.get(&(role.to_owned(), index))?;
-        let gauge = seat.gauge.as_ref().filter(|_| seat.attempt == attempt)?;
-        Some(gauge.read())
+        let seat = state.seats.get(&name)?;
+        (seat.attempt == attempt && seat.gauge.is_some()).then(|| reading(&name, seat))
     }
 
     /// The nodes of these roles get the end of their input behind what is in their rings.
@@ -355,6 +368,7 @@ fn reading((role, index): &NodeName, seat: &Seat) -> FeedReading {
         answered: counts.answered.load(Relaxed),
         pass: counts.pass.load(Relaxed) + 1,
         ended: counts.ended.load(Relaxed),
+        waits_for_room: counts.waits_for_room.load(Relaxed),
         channel: seat.gauge.as_ref().map(Gauge::read).unwrap_or_default(),
     }
 }

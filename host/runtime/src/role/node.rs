@@ -1,5 +1,6 @@
 //! The node of a task: its channel, once it is there.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use forebay_channel::{
@@ -90,6 +91,9 @@ impl Node {
                 None => Poll::Pending,
             },
         };
+        let waits_for_room = room.is_some() && happened.is_pending();
+        let counts = &self.seat.counts;
+        counts.waits_for_room.store(waits_for_room, Relaxed);
         match happened {
             Poll::Ready(Err(Error::PeerGone)) => {
                 self.state = State::Dead;
