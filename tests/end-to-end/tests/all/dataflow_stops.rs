@@ -123,17 +123,17 @@ fn held_up(sandbox: &Sandbox, limits: &str) -> (SlowReader, Running) {
     let mut reader = SlowReader::new(sandbox);
     let run = reader.of(sandbox.forebay(["run", "job.toml"])).start();
     assert_eq!(reader.row()["id"], 0);
-    wait_until("the source is held", WATCHDOG, || is_held(sandbox));
+    wait_until("the source is held", WATCHDOG, || is_held(sandbox, "rows"));
     (reader, run)
 }
 
-/// Whether the engine says that the source waits for room.
-fn is_held(sandbox: &Sandbox) -> bool {
+/// Whether the engine says that this source waits for room.
+pub(crate) fn is_held(sandbox: &Sandbox, source: &str) -> bool {
     let status = sandbox.forebay(["status", "--format", "json"]).run();
     let operators = status.events()[0]["dataflow"]["operators"].clone();
     let operators = operators.as_array().into_iter().flatten();
-    let mut source = operators.filter(|operator| operator["operator"] == "rows");
-    source.any(|source| source["back_pressured"].as_f64() > Some(0.9))
+    let mut found = operators.filter(|operator| operator["operator"] == source);
+    found.any(|source| source["back_pressured"].as_f64() > Some(0.9))
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Roles that the dataflow feeds: every row comes once, whoever gets it; what nodes answer comes back; a feed ends as its script wants it;
-//! and a failure begins the input again.
+//! Roles that the dataflow feeds: every row comes once, whoever gets it; what nodes answer comes back; and a feed ends as its script wants
+//! it.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -9,19 +9,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use fastrand::Rng;
-use forebay_test_support::{
-    Output, Sandbox, Signal, environment, reported_step, repository, wait_until,
-};
-use rustix::process::{Pid, kill_process};
+use forebay_test_support::{Output, Sandbox, Signal, environment, reported_step, repository};
 use serde_json::Value;
 
 use crate::dataflows::{count, generated, sink, summary};
 use crate::frameworks::compile_cache;
-use crate::jobs::{heavy, ready, run, run_json, start};
+use crate::jobs::{heavy, run, run_json, start};
 
 /// Counts the ids that it is fed, and writes them down.
 const COUNTING: &str = "\
@@ -35,7 +29,7 @@ for batch in node.feed:
 ";
 
 /// Answers each row.
-const SCORING: &str = "\
+pub(crate) const SCORING: &str = "\
 import forebay
 node = forebay.node()
 for batch in node.feed:
@@ -43,23 +37,29 @@ for batch in node.feed:
 ";
 
 /// A source `numbers` of so many rows.
-fn numbers(rows: u64) -> String {
+pub(crate) fn numbers(rows: u64) -> String {
     generated("numbers", "batch_rows = 700", &format!("rows = {rows}"))
 }
 
 /// A role whose nodes run this script in the environment `python`.
-fn role(sandbox: &Sandbox, name: &str, python: &str, script: &str, keys: &str) -> String {
+pub(crate) fn role(
+    sandbox: &Sandbox,
+    name: &str,
+    python: &str,
+    script: &str,
+    keys: &str,
+) -> String {
     environment(python);
     sandbox.write(format!("{name}.py"), script);
     format!("[roles.{name}]\nscript = \"{name}.py\"\npython = \"{python}\"\n{keys}\n")
 }
 
-fn job(parts: &[&str]) -> String {
+pub(crate) fn job(parts: &[&str]) -> String {
     format!("name = \"fed\"\n{}", parts.concat())
 }
 
 /// A worker that counts, with numpy at hand.
-fn counting(sandbox: &Sandbox, keys: &str) -> String {
+pub(crate) fn counting(sandbox: &Sandbox, keys: &str) -> String {
     role(
         sandbox,
         "worker",
@@ -71,7 +71,7 @@ fn counting(sandbox: &Sandbox, keys: &str) -> String {
 
 /// What each node of `worker` has written down.
 #[track_caller]
-fn ids(output: &Output, nodes: u64) -> Vec<Vec<u64>> {
+pub(crate) fn ids(output: &Output, nodes: u64) -> Vec<Vec<u64>> {
     let folder = output.summary().run_dir().join("output");
     let of_node = |index| {
         let text = fs::read_to_string(folder.join(format!("worker-{index}")));
@@ -85,7 +85,7 @@ fn ids(output: &Output, nodes: u64) -> Vec<Vec<u64>> {
 
 /// All rows but so many have come, each once.
 #[track_caller]
-fn assert_once(ids: &[Vec<u64>], rows: u64, dropped: u64, what: &str) {
+pub(crate) fn assert_once(ids: &[Vec<u64>], rows: u64, dropped: u64, what: &str) {
     let all: Vec<u64> = ids.iter().flatten().copied().collect();
     let distinct: BTreeSet<u64> = all.iter().copied().collect();
     assert_eq!(distinct.len(), all.len(), "some came twice: {what}");
@@ -185,7 +185,7 @@ assert len(passes) == 3 and passes[0] == passes[1] == passes[2], [len(one) for o
 // ---------------------------------------------------------------------------------------------------------- what comes back
 
 /// The rows of the sink `scores`.
-fn scores(sandbox: &Sandbox) -> Vec<(u64, f64)> {
+pub(crate) fn scores(sandbox: &Sandbox) -> Vec<(u64, f64)> {
     let text = fs::read_to_string(sandbox.work().join("scores.jsonl")).expect("it is written");
     let row = |line| {
         let row: Value = serde_json::from_str(line).expect("it is JSON");
@@ -197,14 +197,14 @@ fn scores(sandbox: &Sandbox) -> Vec<(u64, f64)> {
     text.lines().map(row).collect()
 }
 
-fn scorer(sandbox: &Sandbox, script: &str, keys: &str) -> String {
+pub(crate) fn scorer(sandbox: &Sandbox, script: &str, keys: &str) -> String {
     let keys = format!("input = \"numbers\"\noutput = {{ score = \"float64\" }}\n{keys}");
     let scores = sink("scores", "scorer", "path = \"scores.jsonl\"");
     role(sandbox, "scorer", "dataflow", script, &keys) + &scores
 }
 
 #[track_caller]
-fn assert_scores(sandbox: &Sandbox, rows: u64) {
+pub(crate) fn assert_scores(sandbox: &Sandbox, rows: u64) {
     let scores = scores(sandbox);
     let distinct: BTreeSet<u64> = scores.iter().map(|(id, _)| *id).collect();
     assert_eq!((scores.len() as u64, distinct.len() as u64), (rows, rows));
@@ -384,85 +384,6 @@ fn a_row_that_is_too_large_says_which_setting_to_change() {
         reason.contains("raise `roles.worker.input_ring` to 2 MiB"),
         "{reason}"
     );
-}
-
-// ----------------------------------------------------------------------------------------------------------------- failures
-
-fn kill(pid: u32, signal: Signal) {
-    let pid = Pid::from_raw(pid.cast_signed()).expect("it is a process");
-    kill_process(pid, signal).expect("it lives");
-}
-
-/// A scorer slow enough to be killed in its midst.
-fn slow_scorer(sandbox: &Sandbox) -> String {
-    let script = SCORING.replace("    node.emit", "    import time; time.sleep(0.005)\n    node.report(step=int(batch.numpy('id')[0]) + 1)\n    node.emit");
-    scorer(sandbox, &script, "nodes = 2\ndealing = { credit = 20 }")
-}
-
-#[test]
-fn a_worker_that_is_killed_costs_no_row_and_doubles_none() {
-    let seed = fastrand::u64(..);
-    let mut rng = Rng::with_seed(seed);
-    println!("seed {seed}");
-    for _ in 0..4 {
-        let sandbox = Sandbox::new();
-        let limits = "[limits]\nrestarts = 5\n";
-        let properties = "[properties]\nrestart_back_off = \"10 ms\"\n";
-        let run = start(
-            &sandbox,
-            &job(&[properties, limits, &numbers(6_000), &slow_scorer(&sandbox)]),
-        );
-        for attempt in 1..=rng.u64(1..=3) {
-            let node = format!("scorer:{}", rng.u32(0..2));
-            let event = run.wait_event("a new attempt", |event| {
-                event["kind"] == "node"
-                    && event["node"] == *node
-                    && event["phase"] == "ready"
-                    && event["attempt"] == attempt
-            });
-            run.wait_event("a step of it", |event| {
-                event["kind"] == "report" && event["node"] == *node && event["attempt"] == attempt
-            });
-            let pid = event["pid"]
-                .as_u64()
-                .and_then(|pid| u32::try_from(pid).ok());
-            kill(pid.expect("a pid"), Signal::KILL);
-        }
-        let output = run.finish();
-        output.assert_code(0);
-        assert_scores(&sandbox, 6_000);
-    }
-}
-
-#[test]
-fn nodes_end_with_their_engine() {
-    let sandbox = Sandbox::new();
-    let source = generated("numbers", "", "rate = 1000");
-    let run = start(&sandbox, &job(&[&source, &counting(&sandbox, "nodes = 2")]));
-    let pids = ["worker:0", "worker:1"].map(|node| ready(&run, node));
-    run.wait_event("a step", reported_step("worker:1", 1));
-    run.signal(Signal::KILL);
-    for pid in pids {
-        let process = PathBuf::from(format!("/proc/{pid}"));
-        wait_until("the end of a node", Duration::from_secs(20), || {
-            !process.exists()
-        });
-    }
-    run.finish();
-}
-
-#[test]
-fn one_that_is_stopped_for_a_while_goes_on() {
-    let sandbox = Sandbox::new();
-    let run = start(&sandbox, &job(&[&numbers(40_000), &slow_scorer(&sandbox)]));
-    let pid = ready(&run, "scorer:0");
-    run.wait_event("a step", reported_step("scorer:0", 1));
-    kill(pid, Signal::STOP);
-    sandbox.command("sleep").args(["5"]).run().assert_code(0);
-    kill(pid, Signal::CONT);
-    let output = run.finish();
-    output.assert_code(0);
-    assert_scores(&sandbox, 40_000);
 }
 
 // ------------------------------------------------------------------------------------------------------------ the page

@@ -257,14 +257,14 @@ fn a_clock_that_is_set_forward_fires_no_deadline() {
 // ------------------------------------------------------------------------------------------------------------ memory
 
 /// A control group with so little memory that a greedy process in it is killed by the kernel.
-struct MemoryGroup(PathBuf);
+pub(crate) struct MemoryGroup(PathBuf);
 
 impl MemoryGroup {
     const BYTES: &str = "600000000";
 
-    /// Below the group of the test itself, in either version of the control groups.
+    /// Below the group of the test itself, in either version of the control groups. Each has another name.
     #[track_caller]
-    fn new() -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let own = fs::read_to_string("/proc/self/cgroup").expect("the kernel has control groups");
         let path = |prefix: &str| {
             let line = own.lines().find(|line| line.contains(prefix))?;
@@ -275,7 +275,7 @@ impl MemoryGroup {
                     .to_owned(),
             )
         };
-        let name = format!("forebay-test-{}", std::process::id());
+        let name = format!("forebay-test-{}-{name}", std::process::id());
         let (parent, limit) = match path(":memory:") {
             Some(own) => (
                 Path::new("/sys/fs/cgroup/memory").join(own),
@@ -289,9 +289,21 @@ impl MemoryGroup {
         group
     }
 
-    fn run(&self, run: Invocation) -> Output {
+    pub(crate) fn run(&self, run: Invocation) -> Output {
         let join = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", self.0.display());
         run.through(&["sh", "-c", &join, "sh"]).run()
+    }
+
+    /// How many processes in it the kernel has killed.
+    #[track_caller]
+    pub(crate) fn killed(&self) -> u64 {
+        let texts = ["memory.oom_control", "memory.events"]
+            .map(|file| fs::read_to_string(self.0.join(file)).unwrap_or_default());
+        let mut counts = texts.iter().flat_map(|text| text.lines());
+        let count = counts.find_map(|line| line.strip_prefix("oom_kill "));
+        count
+            .and_then(|count| count.parse().ok())
+            .expect("the kernel counts them")
     }
 }
 
@@ -304,7 +316,7 @@ impl Drop for MemoryGroup {
 
 #[test]
 fn a_node_that_the_kernel_kills_for_memory() {
-    let group = MemoryGroup::new();
+    let group = MemoryGroup::new("greedy");
     let sandbox = Sandbox::new();
     let greedy = "exec python3 -c 'hoard = [bytearray(1 << 20) for _ in range(4000)]'";
     sandbox.write("job.toml", shell_job(1, greedy));

@@ -15,6 +15,8 @@ mod day_one;
 mod diagnostics;
 mod failover;
 mod fault_points;
+mod fed_failures;
+mod fed_limits;
 mod fed_roles;
 mod finishing;
 mod flights;
