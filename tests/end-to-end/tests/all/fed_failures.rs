@@ -101,6 +101,10 @@ impl Scorers {
     }
 
     #[track_caller]
+    #[expect(
+        clippy::print_stdout,
+        reason = "shown where the test fails: that job can be run alone"
+    )]
     fn assert_kills_change_nothing(&self, undisturbed: &[String], seed: u64) {
         let kills = self.kills(&mut Rng::with_seed(seed));
         println!(
@@ -117,13 +121,11 @@ impl Scorers {
 /// `FOREBAY_SEED` alone, or so many from anywhere.
 fn seeds(number: u64) -> Vec<u64> {
     let one = std::env::var("FOREBAY_SEED").ok();
-    match one.and_then(|seed| seed.parse().ok()) {
-        Some(seed) => vec![seed],
-        None => {
-            let first = u64::from(fastrand::u32(..));
-            (first..first + number).collect()
-        }
+    if let Some(seed) = one.and_then(|seed| seed.parse().ok()) {
+        return vec![seed];
     }
+    let first = u64::from(fastrand::u32(..));
+    (first..first + number).collect()
 }
 
 const PLAIN: Scorers = Scorers {
