@@ -34,6 +34,14 @@ pub(crate) fn run(workspace: &Workspace, folder: &Path, out: Option<&Path>) -> R
     Ok(())
 }
 
+/// Makes the operator of the flights, where the jobs of the examples look for it.
+pub(crate) fn make_of_flights(workspace: &Workspace, progress: &mut Progress) -> Result<()> {
+    let file = workspace
+        .root
+        .join("examples/flights-features/features.wasm");
+    make(workspace, progress, "flights-features-operator", &file)
+}
+
 /// Steps of [`make`].
 pub(crate) const STEPS: usize = 3;
 

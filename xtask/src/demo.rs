@@ -13,9 +13,8 @@ use crate::setup::{self, Environment};
 use crate::workspace::{Workspace, attached, output};
 
 const EXAMPLE: &str = "examples/flights-tensorflow";
-/// Where the data and the operator of the example are.
+/// Where the data of the example are.
 const FEATURES: &str = "examples/flights-features";
-const OPERATOR: &str = "flights-features-operator";
 
 /// Sets up what is missing, runs the example on this terminal and tells what came out.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -31,8 +30,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             &workspace.log("engine"),
         )
     })?;
-    let operator = workspace.root.join(FEATURES).join("features.wasm");
-    component::make(workspace, &mut progress, OPERATOR, &operator)?;
+    component::make_of_flights(workspace, &mut progress)?;
     progress.step("data", |step| {
         let mut data = python(workspace, &format!("{FEATURES}/data.py"));
         step.run("a year of flights", &mut data, &workspace.log("data"))

@@ -50,7 +50,7 @@ enum Verb {
     ///
     /// Example: cargo xtask setup --only pytorch
     Setup {
-        /// Make this environment alone (may be given more than once; default: all)
+        /// Make this environment alone (may be given more than once; default: those of tests and examples)
         #[arg(long, value_name = "NAME")]
         only: Vec<Environment>,
         /// Build the wheel and install it into the environment of this interpreter; make no other environment

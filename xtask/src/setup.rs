@@ -35,10 +35,13 @@ pub(crate) enum Environment {
     Dataflow,
     /// The wheel alone.
     Plain,
+    /// PyTorch and other ways to feed it, for measurements alone.
+    Bench,
 }
 
 impl Environment {
-    pub(crate) const ALL: [Self; 5] = [
+    /// Those that tests and examples need.
+    pub(crate) const OF_TESTS: [Self; 5] = [
         Self::Tensorflow,
         Self::Pytorch,
         Self::Mxnet,
@@ -53,6 +56,7 @@ impl Environment {
             Self::Mxnet => "mxnet",
             Self::Dataflow => "dataflow",
             Self::Plain => "plain",
+            Self::Bench => "bench",
         }
     }
 
@@ -65,22 +69,29 @@ impl Environment {
         self.folder(workspace).join("bin").join(name)
     }
 
-    fn requirements(self) -> String {
-        format!("environments/{}.txt", self.name())
+    /// Files of pinned packages.
+    fn requirements(self) -> Vec<String> {
+        let of = |name: &str| format!("environments/{name}.txt");
+        match self {
+            Self::Bench => vec![of("pytorch"), of("bench")],
+            other => vec![of(other.name())],
+        }
     }
 
     fn python_need(self) -> PythonNeed {
         match self {
             Self::Mxnet => PythonNeed::Exactly311,
-            Self::Tensorflow | Self::Pytorch | Self::Dataflow | Self::Plain => PythonNeed::Any,
+            Self::Tensorflow | Self::Pytorch | Self::Dataflow | Self::Plain | Self::Bench => {
+                PythonNeed::Any
+            }
         }
     }
 }
 
-/// `cargo xtask setup`: all environments, or those that are named.
+/// `cargo xtask setup`: the environments of tests and examples, or those that are named.
 pub(crate) fn run(workspace: &Workspace, only: &[Environment]) -> Result<()> {
     let environments = if only.is_empty() {
-        &Environment::ALL
+        &Environment::OF_TESTS
     } else {
         only
     };
@@ -165,7 +176,7 @@ fn make_wheel(
 
 fn make_tools(workspace: &Workspace, step: &Step, python: Python) -> Result<Tools> {
     let (requirements, folder) = ("environments/tools.txt", workspace.made.join("tools"));
-    let fingerprint = fingerprint_of(workspace, &python, requirements)?;
+    let fingerprint = fingerprint_of(workspace, &python, &[requirements.to_owned()])?;
     let stamp = folder.join("requirements-stamp");
     if !stamp::matches(&stamp, &fingerprint) {
         let mut venv = workspace.command(&python.path);
@@ -290,14 +301,16 @@ fn fill_environment(
         .arg(environment.folder(workspace));
     step.run("making it", &mut venv, &log("venv"))?;
     let requirements = environment.requirements();
-    let mut install = tools.uv(workspace, ["pip", "install", "--no-deps", "--requirement"]);
-    install.arg(&requirements);
+    let mut install = tools.uv(workspace, ["pip", "install", "--no-deps"]);
+    for file in &requirements {
+        install.args(["--requirement", file]);
+    }
     // Once here, or every node does it at once on its first import.
     install.arg("--compile-bytecode");
     install
         .arg("--python")
         .arg(environment.program(workspace, "python"));
-    let what = format!("installing {requirements}");
+    let what = format!("installing {}", requirements.join(" and "));
     step.run(&what, &mut install, &log("install"))
 }
 
@@ -328,11 +341,16 @@ fn install_wheel(
     )
 }
 
-fn fingerprint_of(workspace: &Workspace, python: &Python, requirements: &str) -> Result<String> {
-    let fingerprint = Fingerprint::new()
+fn fingerprint_of(
+    workspace: &Workspace,
+    python: &Python,
+    requirements: &[String],
+) -> Result<String> {
+    let mut fingerprint = Fingerprint::new()
         .text(&python.version)
         .text(&python.path.to_string_lossy());
-    Ok(fingerprint
-        .tree(&workspace.root.join(requirements))?
-        .finish())
+    for file in requirements {
+        fingerprint = fingerprint.tree(&workspace.root.join(file))?;
+    }
+    Ok(fingerprint.finish())
 }

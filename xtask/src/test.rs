@@ -65,14 +65,14 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<ExitCode> {
 fn prepare(workspace: &Workspace, chosen: &[Check]) -> Result<Vec<String>> {
     let needs = |needs| chosen.iter().any(|check| check.needs == needs);
     let environments = if needs(Needs::Environments) {
-        setup::steps(&Environment::ALL)
+        setup::steps(&Environment::OF_TESTS)
     } else {
         0
     };
     let mut progress = Progress::new(environments + usize::from(needs(Needs::CargoDeny)));
     let mut frameworks = Vec::new();
     if needs(Needs::Environments) {
-        setup::make(workspace, &mut progress, &Environment::ALL)?;
+        setup::make(workspace, &mut progress, &Environment::OF_TESTS)?;
         for (environment, package) in FRAMEWORKS {
             frameworks.push(version(workspace, environment, package)?);
         }

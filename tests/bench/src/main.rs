@@ -16,6 +16,7 @@ mod agents;
 mod asking;
 mod engine;
 mod measures;
+mod node;
 mod process;
 mod row;
 
@@ -29,7 +30,8 @@ use clap::builder::PossibleValuesParser;
 use forebay_test_support::{Sandbox, repository};
 
 use crate::measures::{
-    channel, check, cluster, dataflow, failover, flights, idle, killed, plugin, submit, trivial,
+    channel, check, cluster, dataflow, failover, fed, flights, idle, killed, plugin, submit,
+    training, trivial,
 };
 use crate::row::Row;
 
@@ -60,7 +62,7 @@ struct Measurement {
 }
 
 /// In the order of the page.
-const ALL: [Measurement; 11] = [
+const ALL: [Measurement; 13] = [
     Measurement {
         name: "submit",
         measure: submit::measure,
@@ -102,8 +104,16 @@ const ALL: [Measurement; 11] = [
         measure: channel::measure,
     },
     Measurement {
+        name: "fed",
+        measure: fed::measure,
+    },
+    Measurement {
         name: "flights",
         measure: flights::measure,
+    },
+    Measurement {
+        name: "training",
+        measure: training::measure,
     },
 ];
 

@@ -1,15 +1,34 @@
 //! What a process costs, as the kernel counts it.
 
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use forebay_test_support::private_bytes;
 use procfs::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 fn open(pid: u32) -> Result<Process> {
     Process::new(pid.cast_signed()).with_context(|| format!("no process {pid}"))
+}
+
+/// Runs it to its end, which must be a good one; what it prints.
+pub(crate) fn run(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output()?;
+    ensure!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Likewise, of one that prints JSON.
+pub(crate) fn printed(command: &mut Command) -> Result<Value> {
+    let text = run(command)?;
+    serde_json::from_str(&text).with_context(|| format!("{command:?} printed `{text}`"))
 }
 
 /// The most memory that it had resident so far, in megabytes.

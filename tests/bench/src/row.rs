@@ -18,6 +18,9 @@ pub(crate) enum Unit {
     /// Millions of rows in each second of one core.
     #[serde(rename = "M rows/s")]
     MillionRows,
+    /// Of 10^9 bytes.
+    #[serde(rename = "GB/s")]
+    GigabytesASecond,
     /// A number of things.
     #[serde(rename = "")]
     Count,
@@ -56,7 +59,7 @@ pub(crate) struct Row {
     pub(crate) target: Target,
     pub(crate) judged: Judged,
     pub(crate) samples: Vec<f64>,
-    pub(crate) beside: Option<Beside>,
+    pub(crate) beside: Vec<Beside>,
     /// What one has to know of it, in a sentence.
     pub(crate) note: Option<&'static str>,
 }
@@ -74,7 +77,7 @@ impl Row {
             target: Target::AtMost(at_most),
             judged: Judged::Median,
             samples,
-            beside: None,
+            beside: Vec::new(),
             note: None,
         }
     }
@@ -103,7 +106,7 @@ impl Row {
     }
 
     pub(crate) fn beside(mut self, what: impl Into<String>, samples: Vec<f64>) -> Self {
-        self.beside = Some(Beside {
+        self.beside.push(Beside {
             what: what.into(),
             samples,
         });

@@ -89,7 +89,7 @@ pub(super) struct Figure {
     pub(super) judged: String,
     pub(super) samples: Samples,
     /// What it should be seen beside.
-    pub(super) beside: Option<(String, Samples)>,
+    pub(super) beside: Vec<(String, Samples)>,
     /// What one has to know of it.
     pub(super) note: Option<String>,
 }
@@ -99,17 +99,15 @@ impl Figure {
     pub(super) fn parse(row: &str) -> Result<Self> {
         let row: Value =
             serde_json::from_str(row).with_context(|| format!("not a row of figures: `{row}`"))?;
-        let beside = match &row["beside"] {
-            Value::Null => None,
-            beside => Some((text(beside, "what")?, samples(beside)?)),
-        };
+        let beside = row["beside"].as_array().into_iter().flatten();
+        let beside = beside.map(|beside| Ok((text(beside, "what")?, samples(beside)?)));
         Ok(Self {
             what: text(&row, "what")?,
             unit: text(&row, "unit")?,
             target: Target::of(&row)?,
             judged: text(&row, "judged")?,
             samples: samples(&row)?,
-            beside,
+            beside: beside.collect::<Result<_>>()?,
             note: row["note"].as_str().map(str::to_owned),
         })
     }
@@ -227,7 +225,7 @@ mod tests {
     fn a_target_is_held_against_the_statistic_that_the_row_names() {
         let row = |judged: &str| {
             let samples: Vec<u32> = (1..=200).collect();
-            let row = serde_json::json!({"what": "a", "unit": "ms", "at_most": 198, "judged": judged, "samples": samples, "beside": null});
+            let row = serde_json::json!({"what": "a", "unit": "ms", "at_most": 198, "judged": judged, "samples": samples, "beside": []});
             Figure::parse(&row.to_string())
                 .expect("a whole row")
                 .is_met()

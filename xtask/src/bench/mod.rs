@@ -12,7 +12,9 @@ use anyhow::{Context, Result, ensure};
 
 use self::figures::Figure;
 use self::page::Machine;
+use crate::component;
 use crate::progress::Progress;
+use crate::setup::{self, Environment};
 use crate::workspace::{Workspace, shown};
 
 /// The page, relative to the repository.
@@ -23,7 +25,7 @@ const COMMAND: &str = "cargo xtask bench";
 /// Measures everything, or what is named. Only a whole run with all of its repetitions makes the page.
 pub(crate) fn run(workspace: &Workspace, quick: bool, only: &[String]) -> Result<()> {
     let machine = Machine::read(workspace)?;
-    build(workspace)?;
+    prepare(workspace)?;
     let mut bench = workspace.command(workspace.binary().with_file_name("forebay-bench"));
     bench.env("FOREBAY_ENVIRONMENTS", workspace.environments());
     bench.args(quick.then_some("--quick"));
@@ -45,13 +47,22 @@ pub(crate) fn run(workspace: &Workspace, quick: bool, only: &[String]) -> Result
     Ok(())
 }
 
-fn build(workspace: &Workspace) -> Result<()> {
-    Progress::new(1).step("build", |step| {
+/// What is measured, and what it is measured beside.
+fn prepare(workspace: &Workspace) -> Result<()> {
+    let environments = [
+        Environment::Tensorflow,
+        Environment::Dataflow,
+        Environment::Bench,
+    ];
+    let mut progress = Progress::new(setup::steps(&environments) + component::STEPS + 1);
+    setup::make(workspace, &mut progress, &environments)?;
+    progress.step("build", |step| {
         // With `--workspace` the features are those of `cargo xtask test`: nothing is compiled twice.
         let mut build = workspace.cargo(["build", "--workspace", "--bins"]);
         let log = workspace.log("bench-build");
         step.run("building `forebay` and `forebay-bench`", &mut build, &log)
-    })
+    })?;
+    component::make_of_flights(workspace, &mut progress)
 }
 
 /// Reads the rows as they come; what is being measured stands on standard error.

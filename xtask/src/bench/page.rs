@@ -137,12 +137,11 @@ fn line(figure: &Figure) -> String {
         "median" => (amount(figure.samples.median()), worst),
         _ => (amount(figure.samples.median()), format!("**{worst}**")),
     };
-    let beside = figure
-        .beside
-        .as_ref()
-        .map_or(String::new(), |(what, samples)| {
-            format!("{what}: {}", amount(samples.median()))
-        });
+    let beside = figure.beside.iter();
+    let beside: Vec<_> = beside
+        .map(|(what, samples)| format!("{what}: {}", amount(samples.median())))
+        .collect();
+    let beside = beside.join("; ");
     let (at, target) = figure.target.words();
     format!(
         "| {} | {at} {} | {median} | {worst} | {} | {beside} | {} |",
@@ -164,16 +163,16 @@ mod tests {
     fn figures() -> Vec<Figure> {
         vec![
             figure(
-                r#"{"what":"submit","unit":"ms","at_most":300,"judged":"median","samples":[120.25,80,90],"beside":{"what":"by hand","samples":[2.5]}}"#,
+                r#"{"what":"submit","unit":"ms","at_most":300,"judged":"median","samples":[120.25,80,90],"beside":[{"what":"by hand","samples":[2.5]},{"what":"by night","samples":[1]}]}"#,
             ),
             figure(
-                r#"{"what":"memory","unit":"MB","at_most":60,"judged":"max","samples":[50,61],"beside":null}"#,
+                r#"{"what":"memory","unit":"MB","at_most":60,"judged":"max","samples":[50,61],"beside":[]}"#,
             ),
             figure(
-                r#"{"what":"restarts","unit":"","at_most":0,"judged":"max","samples":[0],"beside":null,"note":"none is better"}"#,
+                r#"{"what":"restarts","unit":"","at_most":0,"judged":"max","samples":[0],"beside":[],"note":"none is better"}"#,
             ),
             figure(
-                r#"{"what":"rows","unit":"M rows/s","at_least":2,"judged":"median","samples":[4.5,1.5],"beside":null}"#,
+                r#"{"what":"rows","unit":"M rows/s","at_least":2,"judged":"median","samples":[4.5,1.5],"beside":[]}"#,
             ),
         ]
     }
@@ -183,7 +182,7 @@ mod tests {
         let expected = "\
 | what | target | median | worst | samples | beside it | |
 | --- | ---: | ---: | ---: | ---: | --- | --- |
-| submit | at most 300 ms | 90 ms | max 120 ms | 3 | by hand: 2.5 ms | met |
+| submit | at most 300 ms | 90 ms | max 120 ms | 3 | by hand: 2.5 ms; by night: 1 ms | met |
 | memory | at most 60 MB | 55.5 MB | **max 61 MB** | 2 |  | **missed** |
 | restarts | at most 0 | 0 | **max 0** | 1 |  | met |
 | rows | at least 2 M rows/s | 3 M rows/s | min 1.5 M rows/s | 2 |  | met |

@@ -20,9 +20,9 @@ const BODY_BYTES: usize = 64;
 /// Nobody waits longer for anything here.
 const WATCHDOG: Option<Duration> = Some(Duration::from_secs(20));
 /// After such a time everybody sleeps.
-const PAUSE: Duration = Duration::from_millis(2);
+pub(super) const PAUSE: Duration = Duration::from_millis(2);
 /// What a sleep on either side may cost beside the two wake-ups that it takes.
-const BESIDE_WAKE_UPS_US: f64 = 40.0;
+pub(super) const BESIDE_WAKE_UPS_US: f64 = 40.0;
 
 pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {
     let runs = effort.times(10, 2);
@@ -48,7 +48,7 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {
             round_trips(trips, Waiting::Sleeps)?,
         )
         .beside("a byte there and back through a socket", bare)
-        .noted("The target is the socket's median and 40 µs."),
+        .noted("the target is the socket's median and 40 µs"),
     ])
 }
 
@@ -74,10 +74,10 @@ fn rate(records: u64) -> Result<f64> {
     });
     let begun = Instant::now();
     for _ in 0..records {
-        put(&mut host, Kind::Data, &[7; BODY_BYTES])?;
+        put(&mut host, data(), &[7; BODY_BYTES])?;
     }
     let tally = host.input.tally().encode();
-    put(&mut host, Kind::End, &tally)?;
+    put(&mut host, Header::new(Kind::End), &tally)?;
     let read = reading.join().ok().context("the reader has panicked")??;
     let took = begun.elapsed();
     ensure!(read.records == records, "{read:?} were read of {records}");
@@ -86,22 +86,34 @@ fn rate(records: u64) -> Result<f64> {
     Ok(records / took.as_secs_f64() / 1e6)
 }
 
-/// Writes a record, and sleeps until there is room for it.
-fn put(host: &mut HostEnd, kind: Kind, body: &[u8]) -> Result<()> {
+/// Writes a record, and sleeps until there is room for it; its sequence.
+pub(super) fn put(host: &mut HostEnd, header: Header, body: &[u8]) -> Result<u64> {
+    put_with(host, header, body.len(), |room| room.copy_from_slice(body))
+}
+
+/// Likewise, with a body of so many bytes that is written in its place.
+pub(super) fn put_with(
+    host: &mut HostEnd,
+    header: Header,
+    bytes: usize,
+    write: impl FnOnce(&mut [u8]),
+) -> Result<u64> {
     loop {
-        if let Some(mut slot) = host.input.reserve(body.len())? {
-            slot.body().copy_from_slice(body);
-            let header = Header {
-                rows: 1,
-                ..Header::new(kind)
-            };
-            slot.commit(header, body.len());
-            return Ok(());
+        if let Some(mut slot) = host.input.reserve(bytes)? {
+            write(slot.body());
+            return Ok(slot.commit(header, bytes));
         }
-        if host.input.sleeps_for(body.len())? == Room::WaitsForPeer {
+        if host.input.sleeps_for(bytes)? == Room::WaitsForPeer {
             rung(&host.link)?;
             host.input.wakes();
         }
+    }
+}
+
+fn data() -> Header {
+    Header {
+        rows: 1,
+        ..Header::new(Kind::Data)
     }
 }
 
@@ -120,7 +132,7 @@ fn came<T>(outcome: Outcome<T>) -> Result<T> {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Waiting {
+pub(super) enum Waiting {
     Spins,
     Sleeps,
 }
@@ -145,18 +157,19 @@ fn round_trips(trips: usize, waiting: Waiting) -> Result<Vec<f64>> {
             thread::sleep(PAUSE);
         }
         let begun = Instant::now();
-        put(&mut host, Kind::Data, &[7; BODY_BYTES])?;
+        put(&mut host, data(), &[7; BODY_BYTES])?;
         let answer = answer(&mut host, waiting)?;
         samples.push(microseconds(begun.elapsed()));
         ensure!(answer.copied() == [7; BODY_BYTES], "another answer came");
     }
     let tally = host.input.tally().encode();
-    put(&mut host, Kind::End, &tally)?;
+    put(&mut host, Header::new(Kind::End), &tally)?;
     echoing.join().ok().context("the echo has panicked")??;
     Ok(samples)
 }
 
-fn answer(host: &mut HostEnd, waiting: Waiting) -> Result<UntrustedRecord> {
+/// The next record of a node.
+pub(super) fn answer(host: &mut HostEnd, waiting: Waiting) -> Result<UntrustedRecord> {
     loop {
         if let Some(record) = host.output.take()? {
             return Ok(record);
@@ -171,7 +184,7 @@ fn answer(host: &mut HostEnd, waiting: Waiting) -> Result<UntrustedRecord> {
 }
 
 /// How long a byte takes through a socket to another thread that sleeps, and back, in microseconds.
-fn wake_ups(trips: usize) -> Result<Vec<f64>> {
+pub(super) fn wake_ups(trips: usize) -> Result<Vec<f64>> {
     let (own, other) = socketpair(
         AddressFamily::UNIX,
         SocketType::STREAM,

@@ -3,16 +3,16 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use forebay_test_support::{environment, repository};
 
 use crate::Effort;
 use crate::engine::{Run, forebay};
-use crate::process::{children_cpu_seconds, private_mb};
+use crate::process::{children_cpu_seconds, private_mb, run};
 use crate::row::{Judged, Row, Unit, median};
 
 /// Each with its own tunings, as its documentation names them; the best one counts.
@@ -47,10 +47,7 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {
 fn beside_peers(effort: Effort) -> Result<Vec<Row>> {
     fs::create_dir("out")?;
     let python = environment("dataflow").join("bin/python");
-    let mut data = Command::new(&python);
-    data.arg(repository().join("examples/flights-features/data.py"))
-        .args(["--into", "data"]);
-    run(&mut data)?;
+    write_data("data")?;
     fs::copy(
         repository().join("tests/bench/flights.toml"),
         "flights.toml",
@@ -101,6 +98,13 @@ fn beside_peers(effort: Effort) -> Result<Vec<Row>> {
     ])
 }
 
+/// Writes the CSV files of a year of flights into a folder.
+pub(super) fn write_data(folder: &str) -> Result<()> {
+    let mut data = Command::new(environment("dataflow").join("bin/python"));
+    data.arg(repository().join("examples/flights-features/data.py"));
+    run(data.args(["--into", folder])).map(drop)
+}
+
 fn rows_of(path: &Path) -> Result<f64> {
     let lines = fs::read_to_string(path)?.lines().count();
     #[expect(clippy::cast_precision_loss, reason = "some hundred thousand rows")]
@@ -113,16 +117,6 @@ fn cpu_seconds(command: &mut Command) -> Result<f64> {
     let before = children_cpu_seconds()?;
     run(command)?;
     Ok(children_cpu_seconds()? - before)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let output = command.stdin(Stdio::null()).output()?;
-    ensure!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
 }
 
 fn idle(effort: Effort) -> Result<Vec<Row>> {
