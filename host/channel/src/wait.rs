@@ -9,16 +9,22 @@ use crate::link::{Link, Waited};
 use crate::page::Word;
 use crate::ring::{Reader, Record, Room, Slot, Writer};
 
-/// Most looks before a sleep; together they take about as long as a sleep and a wake-up.
-const LOOKS_MAX: u32 = 4_000;
-/// Fewest, so that it is seen when looking begins to pay off.
-const LOOKS_MIN: u32 = 16;
+/// Looks before a sleep; together they take about as long as a sleep and a wake-up.
+const LOOKS: u32 = 4_000;
+/// So many waits in a row that ended in a sleep, and looking does not pay off any more.
+const MISSES_MAX: u32 = 4;
+/// Each so many waits look all the same, so that it is seen when looking pays off again.
+const PROBES_EVERY: u32 = 8;
 
-/// How often to look before a sleep: for as long as it was worth it of late. A peer that answers at once is never slept for, one that takes
-/// its time costs nothing.
+/// How often to look before a sleep: as long as it was worth it of late. A peer that answers at once is never slept for, one that takes its
+/// time costs next to nothing.
 #[derive(Debug)]
 pub(crate) struct Patience {
-    looks: u32,
+    waits: u32,
+    /// The last waits, as far as they ended in a sleep.
+    misses: u32,
+    /// The wait that was slept in goes on.
+    has_slept: bool,
     /// Where there is one processor, the peer does nothing while this end looks.
     has_company: bool,
 }
@@ -26,7 +32,9 @@ pub(crate) struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
-            looks: LOOKS_MIN,
+            waits: 0,
+            misses: 0,
+            has_slept: false,
             has_company: thread::available_parallelism().is_ok_and(|count| count.get() > 1),
         }
     }
@@ -38,11 +46,10 @@ impl Patience {
         &mut self,
         mut look: impl FnMut() -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
-        let most = if self.has_company { self.looks } else { 1 };
-        for round in 0..most {
+        for round in 0..self.looks() {
             if let Some(seen) = look()? {
                 if round > 0 {
-                    self.looks = (2 * round).clamp(self.looks, LOOKS_MAX);
+                    self.misses = 0;
                 }
                 return Ok(Some(seen));
             }
@@ -51,18 +58,21 @@ impl Patience {
         Ok(None)
     }
 
-    /// What a sleep took, which a few more looks would have saved, or not.
-    fn slept(&mut self, time: Duration) {
-        self.looks = if time < WAKE_UP {
-            (2 * self.looks).min(LOOKS_MAX)
-        } else {
-            (self.looks / 2).max(LOOKS_MIN)
-        };
+    fn looks(&mut self) -> u32 {
+        if std::mem::take(&mut self.has_slept) || !self.has_company {
+            return 1;
+        }
+        self.waits = self.waits.wrapping_add(1);
+        let is_worth_it = self.misses < MISSES_MAX || self.waits.is_multiple_of(PROBES_EVERY);
+        if is_worth_it { LOOKS } else { 1 }
+    }
+
+    /// It was slept. Where nothing has come, the wait goes on.
+    fn slept(&mut self) {
+        self.misses = self.misses.saturating_add(1);
+        self.has_slept = true;
     }
 }
-
-/// A sleep that was shorter was hardly one.
-const WAKE_UP: Duration = Duration::from_micros(100);
 
 /// How long a wait may take. It begins with the first sleep: where nobody sleeps, nobody looks at a clock.
 pub(crate) struct Limit {
@@ -168,15 +178,15 @@ pub(crate) fn wait_for_record(
         }
         let slept = sleep(sleeper, ticket, limit.left(), input.waited());
         input.wakes();
+        patience.slept();
         match slept {
-            Ok((Waited::Rung, time)) => {
-                patience.slept(time);
+            Ok(Waited::Rung) => {
                 if limit.is_over() {
                     return Ok(input.take()?.map_or(Outcome::TimedOut, Outcome::Came));
                 }
             }
-            Ok((Waited::TimedOut, _)) => return Ok(Outcome::TimedOut),
-            Ok((Waited::Interrupted, _)) => return Ok(Outcome::Interrupted),
+            Ok(Waited::TimedOut) => return Ok(Outcome::TimedOut),
+            Ok(Waited::Interrupted) => return Ok(Outcome::Interrupted),
             // What it wrote last is still there.
             Err(error) => return input.take()?.map(Outcome::Came).ok_or(error),
         }
@@ -204,15 +214,15 @@ pub(crate) fn wait_for_room<'a>(
         }
         let slept = sleep(sleeper, ticket, limit.left(), output.waited());
         output.wakes();
+        patience.slept();
         match slept? {
-            (Waited::Rung, time) => {
-                patience.slept(time);
+            Waited::Rung => {
                 if limit.is_over() && output.reserve(body)?.is_none() {
                     return Ok(Outcome::TimedOut);
                 }
             }
-            (Waited::TimedOut, _) => return Ok(Outcome::TimedOut),
-            (Waited::Interrupted, _) => return Ok(Outcome::Interrupted),
+            Waited::TimedOut => return Ok(Outcome::TimedOut),
+            Waited::Interrupted => return Ok(Outcome::Interrupted),
         }
     }
     let slot = output.reserve(body)?;
@@ -225,10 +235,9 @@ fn sleep(
     ticket: u64,
     longest: Option<Duration>,
     total: &Word,
-) -> Result<(Waited, Duration), Error> {
+) -> Result<Waited, Error> {
     let begun = Instant::now();
     let waited = sleeper.sleep(ticket, longest);
-    let time = begun.elapsed();
-    total.add(time);
-    waited.map(|waited| (waited, time))
+    total.add(begun.elapsed());
+    waited
 }

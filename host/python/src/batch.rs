@@ -1,8 +1,8 @@
 //! Batches and columns, as the Python half sees them.
 
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::Schema;
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use arrow_schema::{DataType, Schema};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyList};
 
@@ -45,15 +45,10 @@ impl Batch {
         names_and_types(self.rows.schema_ref())
     }
 
-    fn column(&self, index: usize) -> PyResult<Column> {
-        let schema = self.rows.schema_ref();
-        if index >= schema.fields().len() {
-            return Err(PyIndexError::new_err("there is no such column"));
-        }
-        Ok(Column {
-            name: schema.field(index).name().clone(),
-            array: self.rows.column(index).clone(),
-        })
+    /// The one of this name; `None`: there is none.
+    fn column(&self, name: String) -> Option<Column> {
+        let array = self.rows.column_by_name(&name)?.clone();
+        Some(Column { name, array })
     }
 
     fn arrow_schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
@@ -111,7 +106,11 @@ impl Column {
         let layout = Layout::of(self.array.data_type());
         let layout =
             layout.ok_or_else(|| PyTypeError::new_err("it has no elements of one width"))?;
-        let elements = py.detach(|| layout::elements(&self.array.to_data()));
+        let elements = match self.array.data_type() {
+            // They are copied.
+            DataType::Boolean => py.detach(|| layout::elements(&self.array.to_data())),
+            _ => layout::elements(&self.array.to_data()),
+        };
         Ok(View::new(elements, layout.dtype, self.shape()))
     }
 

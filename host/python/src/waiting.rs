@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::{PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 
-/// Longest time without a look at signals: Python's own handlers run in the main thread alone, which may not be the one that a signal interrupts.
+/// Time without a look at signals: Python's own handlers run in the main thread alone, which may not be the one that a signal interrupts. A
+/// look costs little, but with nothing to wait for there is nothing but looks: it becomes twice as long with each, up to the second one.
 const SIGNALS_EVERY: Duration = Duration::from_millis(50);
+const SIGNALS_AT_LEAST_EVERY: Duration = Duration::from_millis(400);
 
 /// When a wait is over; `None`: never.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +31,7 @@ impl Deadline {
     }
 
     fn left(self) -> Duration {
-        self.0.map_or(SIGNALS_EVERY, |end| {
+        self.0.map_or(SIGNALS_AT_LEAST_EVERY, |end| {
             end.saturating_duration_since(Instant::now())
         })
     }
@@ -45,9 +47,10 @@ pub(crate) fn wait<T: Send, E: Send + Into<PyErr>>(
     deadline: Deadline,
     mut attempt: impl FnMut(Duration) -> Result<Option<T>, E> + Send,
 ) -> PyResult<T> {
+    let mut longest = SIGNALS_EVERY;
     loop {
         let left = deadline.left();
-        let come = py.detach(|| attempt(left.min(SIGNALS_EVERY)));
+        let come = py.detach(|| attempt(left.min(longest)));
         if let Some(come) = come.map_err(Into::into)? {
             return Ok(come);
         }
@@ -55,6 +58,7 @@ pub(crate) fn wait<T: Send, E: Send + Into<PyErr>>(
         if left.is_zero() {
             return Err(PyTimeoutError::new_err("nothing came in time"));
         }
+        longest = (2 * longest).min(SIGNALS_AT_LEAST_EVERY);
     }
 }
 

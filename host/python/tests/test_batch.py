@@ -115,7 +115,7 @@ class Numpy(unittest.TestCase):
                     attempt()
                 except ImportError as error:
                     print(error.name, error)
-            print(len(batch), batch.columns["id"], bytes(batch._raw.column(0).view())[:8])
+            print(len(batch), batch.columns["id"], bytes(batch._raw.column('id').view())[:8])
         """
         lines, _, _ = fed(script, *steps(["id"]), environment="plain")
         libraries = ["numpy", "torch", "tensorflow", "mxnet", "pyarrow", "pandas"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import importlib
+import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -31,14 +33,13 @@ class Batch:
     (`FixedSizeList`) is a matrix: shape `(rows, n)`, the last index fastest. Neither is copied, except where a method says so.
     """
 
-    __slots__ = ("_names", "_raw", "__weakref__")
+    __slots__ = ("_raw", "__weakref__")
 
     def __init__(self, raw: _forebay.Batch) -> None:
         self._raw = raw
-        self._names = dict(raw.columns())
 
     def __repr__(self) -> str:
-        return f"<batch {self.sequence}: {len(self)} rows of {', '.join(self._names)}>"
+        return f"<batch {self.sequence}: {len(self)} rows of {', '.join(self.columns)}>"
 
     def __len__(self) -> int:
         return len(self._raw)
@@ -46,7 +47,7 @@ class Batch:
     @property
     def columns(self) -> Mapping[str, str]:
         """Names of the columns, in their order, and their Arrow types: `{"label": "Float32"}`."""
-        return MappingProxyType(self._names)
+        return MappingProxyType(dict(self._raw.columns()))
 
     @property
     def sequence(self) -> int:
@@ -87,7 +88,7 @@ class Batch:
             ValueError: as :meth:`numpy`.
         """
         pandas = _imported("pandas")
-        arrays = {name: self.numpy(name) for name in self._names}
+        arrays = {name: self.numpy(name) for name in self.columns}
         return pandas.DataFrame({name: list(array) if array.ndim > 1 else array for name, array in arrays.items()}, copy=False)
 
     def numpy(self, name: str | None = None) -> Any:
@@ -158,21 +159,21 @@ class Batch:
         def tensor(name: str) -> Any:
             kind = self._column(name).dtypes
             if kind is not None and kind[0] in _NOT_IN_MXNET:
-                raise TypeError(f"the column `{name}` is of type {self._names[name]}, which MXNet does not have: CAST it in SQL")
+                raise TypeError(f"the column `{name}` is of type {self.columns[name]}, which MXNet does not have: CAST it in SQL")
             return self._tensor(name, shared, copied, copies=("|b1",))
 
         return self._each(name, tensor)
 
     def _each(self, name: str | None, get: Callable[[str], Any]) -> Any:
         if name is None:
-            return {name: get(name) for name in self._names}
+            return {name: get(name) for name in self.columns}
         return get(name)
 
     def _column(self, name: str) -> _forebay.Column:
-        for index, known in enumerate(self._names):
-            if known == name:
-                return self._raw.column(index)
-        known = ", ".join(f"`{name}`" for name in self._names)
+        column = self._raw.column(name)
+        if column is not None:
+            return column
+        known = ", ".join(f"`{name}`" for name in self.columns)
         raise KeyError(f"there is no column `{name}`; there are: {known}")
 
     def _numpy(self, name: str) -> numpy.ndarray:
@@ -195,7 +196,7 @@ class Batch:
     ) -> Any:
         column = self._column(name)
         if column.dtypes is None or column.dtypes[0] != column.dtypes[1]:
-            raise TypeError(f"the column `{name}` is of type {self._names[name]}, which is no number: CAST it in SQL, or take `batch.numpy`")
+            raise TypeError(f"the column `{name}` is of type {self.columns[name]}, which is no number: CAST it in SQL, or take `batch.numpy`")
         view = column.view()
         if column.nulls or column.dtypes[0] in copies or view.address % _ALIGNMENT != 0:
             return copied(self._numpy(name).copy())
@@ -206,8 +207,9 @@ _NOT_IN_MXNET = {"<i2", "<u2", "<u4", "<u8"}
 
 
 def _imported(library: str) -> Any:
-    import importlib
-
+    there = sys.modules.get(library)
+    if there is not None:
+        return there
     try:
         return importlib.import_module(library)
     except ModuleNotFoundError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -245,7 +246,12 @@ class Pass(_Batches):
 
 def emit(channel: _forebay.Channel, answer: Any, of: Batch | None) -> None:
     """See :meth:`Node.emit`."""
+    channel.emit(_answers(channel).columns(answer), None if of is None else of.sequence)
+
+
+@functools.cache
+def _answers(channel: _forebay.Channel) -> _answer.Answers:
     results = channel.results()
     if results is None:
         raise RuntimeError("nobody takes answers from this role: the job file names no results of it")
-    channel.emit(_answer.columns(results, answer), None if of is None else of.sequence)
+    return _answer.Answers(results)
