@@ -144,7 +144,7 @@ impl Link {
         processed.map_err(|cause| self.owner.blame(cause))
     }
 
-    async fn work(&mut self, rest: &mut [Link], fan: &mut Fan) -> Result<Option<i64>, Error> {
+    async fn work(&mut self, rest: &mut [Link], fan: &mut Fan) -> Result<Option<Watermark>, Error> {
         let mut output = Output {
             owner: &self.owner,
             rest,
@@ -230,7 +230,7 @@ impl Chain {
             .split_first_mut()
             .expect("it is in bounds");
         match first.work(rest, &mut self.fan).await? {
-            Some(at) => self.watermark_behind(link + 1, Watermark::At(at)).await,
+            Some(watermark) => self.watermark_behind(link + 1, watermark).await,
             None => Ok(()),
         }
     }
@@ -265,10 +265,16 @@ impl Chain {
                 .expect("it is in bounds");
             match &mut watermark {
                 Watermark::At(at) => *at = first.watermark(*at, rest, &mut self.fan).await?,
-                Watermark::Idle => first.owner.counters.note(watermark),
+                Watermark::Idle => {
+                    first.owner.counters.note(watermark);
+                    if !first.operator.idle() {
+                        return Ok(());
+                    }
+                }
             }
             if watermark == Watermark::START {
-                return Ok(());
+                // No event time has come so far; but whoever has gone on without this task waits for it now.
+                break;
             }
         }
         self.fan.watermark(watermark);

@@ -67,7 +67,7 @@ pub use self::checkpoint::Checkpoint;
 pub use self::description::{Description, InputDescription, Part};
 pub use self::element::{Element, Watermark};
 pub use self::error::{Cause, Error, GraphError};
-pub use self::exchange::{Bounds, Exchange, Rest};
+pub use self::exchange::{Bounds, Exchange, Rest, padding_of};
 pub use self::executor::Clock;
 pub use self::graph::{Building, Graph, Stream};
 pub use self::meeting::Meeting;

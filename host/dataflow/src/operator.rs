@@ -7,6 +7,7 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 
+use crate::Watermark;
 use crate::chain::Output;
 use crate::error::Cause;
 use crate::executor::Clock;
@@ -99,6 +100,12 @@ pub trait Operator: Send {
         Ok(at)
     }
 
+    /// All inputs are silent, and nobody shall wait for them. Answers whether nobody shall wait for what is behind the operator either:
+    /// `false` where it emits later what came before, and [`work`](Self::work) says when that is done. The next watermark ends the silence.
+    fn idle(&mut self) -> bool {
+        true
+    }
+
     /// One of several inputs has ended.
     ///
     /// # Errors
@@ -126,12 +133,12 @@ pub trait Operator: Send {
         Poll::Pending
     }
 
-    /// Does what [`poll_work`](Self::poll_work) was ready for. Answers how far event time has come behind the operator by it; `None`: no further.
+    /// Does what [`poll_work`](Self::poll_work) was ready for. Answers what is new of event time behind the operator by it; `None`: nothing.
     ///
     /// # Errors
     ///
     /// The whole dataflow ends with it.
-    async fn work(&mut self, output: &mut Output<'_>) -> Result<Option<i64>, Cause> {
+    async fn work(&mut self, output: &mut Output<'_>) -> Result<Option<Watermark>, Cause> {
         let _ = output;
         Ok(None)
     }
@@ -198,6 +205,10 @@ impl<O: Operator + ?Sized> Operator for Box<O> {
         self.as_mut().watermark(at, output).await
     }
 
+    fn idle(&mut self) -> bool {
+        self.as_mut().idle()
+    }
+
     async fn input_ended(&mut self, input: usize, output: &mut Output<'_>) -> Result<(), Cause> {
         self.as_mut().input_ended(input, output).await
     }
@@ -210,7 +221,7 @@ impl<O: Operator + ?Sized> Operator for Box<O> {
         self.as_mut().poll_work(context)
     }
 
-    async fn work(&mut self, output: &mut Output<'_>) -> Result<Option<i64>, Cause> {
+    async fn work(&mut self, output: &mut Output<'_>) -> Result<Option<Watermark>, Cause> {
         self.as_mut().work(output).await
     }
 

@@ -19,14 +19,23 @@ REPOSITORY = pathlib.Path(__file__).parents[3]
 @functools.cache
 def program() -> str:
     """The one that `FOREBAY_FEEDER` names, or else built now."""
+    return os.environ.get("FOREBAY_FEEDER") or built("feeder")
+
+
+@functools.cache
+def counter() -> str:
+    """A library to be preloaded, which tells how much memory is asked for: `host/channel/examples/counter.rs`. Beside the program, or built now."""
     named = os.environ.get("FOREBAY_FEEDER")
-    if named:
-        return named
+    return str(pathlib.Path(named).with_name("libcounter.so")) if named else built("counter")
+
+
+def built(example: str) -> str:
+    """The file of an example of the channel's crate."""
     # Of the whole workspace: then its dependencies are those that are built already.
-    command = ["cargo", "build", "--quiet", "--workspace", "--example", "feeder", "--message-format", "json"]
-    built = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
-    made = [json.loads(line).get("executable") for line in built.stdout.splitlines()]
-    return [path for path in made if path][-1]
+    command = ["cargo", "build", "--quiet", "--workspace", "--example", example, "--message-format", "json"]
+    output = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True).stdout
+    made = [json.loads(line) for line in output.splitlines()]
+    return next(one["filenames"][0] for one in made if one.get("target", {}).get("name") == example)
 
 
 def python_of(environment: str | None) -> str:
@@ -63,13 +72,16 @@ def until(condition):
 class Fed(Agent):
     """Starts a script as a node that is fed with these steps: see `plan.rs` of the feeder. The script has what the prelude gives it."""
 
-    def __init__(self, script: str, *steps: dict, environment: str | None = None, parameters: dict[str, str] | None = None, **plan):
+    def __init__(
+        self, script: str, *steps: dict, environment: str | None = None, parameters: dict[str, str] | None = None, counted: bool = False, **plan
+    ):
         self._temporary = tempfile.TemporaryDirectory()
         self.folder = pathlib.Path(self._temporary.name)
         self._report = self.folder / "report.json"
         plan = {"report": str(self._report), "steps": [self._placed(step) for step in steps], **plan}
         begin = PRELUDE.format(folder=str(self.folder))
-        arguments = [program(), json.dumps(plan), python_of(environment), "-c"]
+        variables = ["env", f"LD_PRELOAD={counter()}"] if counted else []
+        arguments = [program(), json.dumps(plan), *variables, python_of(environment), "-c"]
         super().__init__(begin + textwrap.dedent(script), arguments=arguments)
         self.pid = self.welcome(parameters=parameters or {})[2][0]
 

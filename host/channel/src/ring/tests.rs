@@ -123,6 +123,25 @@ mod alone {
         assert_eq!(reader.take().unwrap().unwrap().body(), [3; 10]);
     }
 
+    #[cfg(feature = "arrow")]
+    #[test]
+    fn a_buffer_keeps_its_record_as_long_as_a_part_of_it_lives() {
+        let (mut writer, mut reader) = ring(4096, silent());
+        assert!(write(&mut writer, 500, 3) && write(&mut writer, 100, 4));
+        let buffer = reader.take().unwrap().unwrap().into_buffer();
+        let part = buffer.slice_with_length(100, 50);
+        drop(buffer);
+        assert!(write(&mut writer, 500, 5));
+        assert_eq!((part.as_slice(), reader.leased()), (&[3; 50][..], 1));
+        let elsewhere = std::thread::spawn(move || drop(part));
+        elsewhere.join().unwrap();
+        assert_eq!(reader.leased(), 0);
+        let mut reader = UntrustedReader::new(reader);
+        let copy = reader.take().unwrap().unwrap().copied_buffer();
+        assert_eq!(copy.as_slice(), [4; 100]);
+        assert_eq!(copy.as_ptr() as usize % ALIGNMENT, 0);
+    }
+
     #[test]
     fn a_body_that_never_fits_is_refused() {
         let (mut writer, _reader) = ring(4096, silent());

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -67,6 +68,8 @@ pub struct FileSink {
     format: Format,
     schema: SchemaRef,
     overwrite: bool,
+    /// Whether an attempt has completed it: the next attempt of the same dataflow writes the same rows once more.
+    is_own: Arc<AtomicBool>,
     runtime: Handle,
     folders: Folders,
 }
@@ -108,6 +111,7 @@ impl FileSink {
             format,
             schema,
             overwrite: options.overwrite,
+            is_own: Arc::default(),
             runtime: access.runtime().clone(),
             folders: access.folders().clone(),
         };
@@ -232,10 +236,14 @@ impl FileSink {
         }
     }
 
+    fn replaces(&self) -> bool {
+        self.overwrite || self.is_own.load(Relaxed)
+    }
+
     /// One task sees to what an earlier run has left.
     fn cleaning(&self, context: &TaskContext) -> Option<Cleaning> {
         match &self.layout {
-            Layout::Folder(folder) if self.overwrite && context.task == 0 => Some(Cleaning {
+            Layout::Folder(folder) if self.replaces() && context.task == 0 => Some(Cleaning {
                 folder: folder.clone(),
                 tasks: context.parallelism,
                 extension: self.format.extension(),
@@ -248,7 +256,7 @@ impl FileSink {
     fn local(&self, name: String, path: &Path) -> Result<Target, Error> {
         let failed = |error| Error::io(&name, Verb::Write, error);
         let hold = self.folders.hold(folder_of(path)).map_err(failed)?;
-        let file = LocalFile::create(path, self.overwrite).map_err(failed)?;
+        let file = LocalFile::create(path, self.replaces()).map_err(failed)?;
         let target = LocalTarget::new(name, file.inside(hold), self.runtime.clone());
         Ok(Target::Local(target))
     }
@@ -290,6 +298,7 @@ impl SinkConnector for FileSink {
             encoder: Encoder::new(&self.format, &self.schema)?,
             target: self.target(context.task)?,
             cleaning: self.cleaning(&context),
+            is_own: self.is_own.clone(),
             meeting: context.meeting,
         }))
     }
@@ -330,6 +339,7 @@ struct FileTask {
     encoder: Encoder,
     target: Target,
     cleaning: Option<Cleaning>,
+    is_own: Arc<AtomicBool>,
     meeting: Meeting,
 }
 
@@ -390,6 +400,7 @@ impl Operator for FileTask {
         self.target.sync().await?;
         // No part is to be seen before all rows of all parts are there.
         self.meeting.all().await;
+        self.is_own.store(true, Relaxed);
         self.target.finish().await?;
         match self.cleaning.take() {
             Some(cleaning) => Ok(cleaning.clean(&self.name).await?),

@@ -10,6 +10,7 @@ pub(crate) use self::channel::{Gauge, Receiver, Sender, Weight, channel};
 pub(crate) use self::deal::Deal;
 pub(crate) use self::fan::{Edge, Fan};
 pub(crate) use self::rounds::Rounds;
+pub use self::rounds::padding_of;
 
 /// How rows find their task. Watermarks, barriers and ends go to every task, in the order in which they came between the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -90,7 +90,12 @@ impl Rounds {
                     self.rows * self.targets,
                     self.schema.index_of(weight)?,
                 )?;
-                self.deal(RecordBatch::new_empty(self.schema.clone()))
+                let dealt = self.deal(RecordBatch::new_empty(self.schema.clone()))?;
+                let marked = dealt.into_iter().map(|(target, batch)| {
+                    let own = rows.saturating_sub(target * self.rows).min(self.rows);
+                    Ok((target, marked(batch, self.rows - own)?))
+                });
+                marked.collect()
             }
         }
     }
@@ -124,6 +129,21 @@ impl Rounds {
         self.waiting = batch_of_bytes(state)?;
         Ok(())
     }
+}
+
+/// In the metadata of a batch: how many rows at its end only fill up a round.
+const PADDING: &str = "forebay.padding";
+
+fn marked(batch: RecordBatch, padding: usize) -> Result<RecordBatch, Cause> {
+    let mut schema = batch.schema().as_ref().clone();
+    schema.metadata.insert(PADDING.into(), padding.to_string());
+    Ok(batch.with_schema(Arc::new(schema))?)
+}
+
+/// How many rows at the end of a batch only fill up a round ([`Rest::Pad`]).
+pub fn padding_of(batch: &RecordBatch) -> usize {
+    let padding = batch.schema_ref().metadata.get(PADDING);
+    padding.map_or(0, |rows| rows.parse().unwrap_or(0))
 }
 
 /// So many rows: those of the batch, then copies of its last one without weight.

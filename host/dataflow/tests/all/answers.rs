@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use forebay_dataflow::{Bounds, Cause, Clock, Cut, Exchange, Graph, Operator, Output};
+use forebay_dataflow::{
+    Bounds, Cause, Clock, Cut, EventTime, Exchange, Graph, Operator, Output, Stream, TaskContext,
+    Watermark,
+};
 
 use super::support::{
-    Act, Event, Pass, Row, checkpoint, counting, event_time, note, row, schema, scripts, simulate,
-    simulate_from,
+    Act, Event, Note, Pass, Row, Seen, checkpoint, counting, event_time, note, row, schema,
+    scripts, simulate, simulate_from,
 };
 
 /// Somebody who answers after a while.
@@ -24,7 +27,7 @@ struct Later {
 
 enum Waiting {
     Rows(RecordBatch),
-    Watermark(i64),
+    Watermark(Watermark),
 }
 
 impl Later {
@@ -33,8 +36,12 @@ impl Later {
             .push_back((self.clock.now() + self.delay, what));
     }
 
-    /// Emits what is answered; how far event time has come by it.
-    async fn emit(&mut self, output: &mut Output<'_>, all: bool) -> Result<Option<i64>, Cause> {
+    /// Emits what is answered; what is new of event time by it.
+    async fn emit(
+        &mut self,
+        output: &mut Output<'_>,
+        all: bool,
+    ) -> Result<Option<Watermark>, Cause> {
         let mut reached = None;
         while let Some((at, _)) = self.waiting.front() {
             if !all && *at > self.clock.now() {
@@ -42,7 +49,12 @@ impl Later {
             }
             match self.waiting.pop_front() {
                 Some((_, Waiting::Rows(batch))) => output.emit(batch).await?,
-                Some((_, Waiting::Watermark(at))) => reached = Some(at),
+                Some((_, Waiting::Watermark(watermark))) => {
+                    reached = Some(watermark);
+                    if !all {
+                        break;
+                    }
+                }
                 None => break,
             }
         }
@@ -63,8 +75,18 @@ impl Operator for Later {
     }
 
     async fn watermark(&mut self, at: i64, _: &mut Output<'_>) -> Result<i64, Cause> {
-        self.push(Waiting::Watermark(at));
+        let is_silence = |what: &Waiting| matches!(what, Waiting::Watermark(Watermark::Idle));
+        self.waiting.retain(|(_, what)| !is_silence(what));
+        self.push(Waiting::Watermark(Watermark::At(at)));
         Ok(i64::MIN)
+    }
+
+    fn idle(&mut self) -> bool {
+        let owes_nothing = self.waiting.is_empty();
+        if !owes_nothing {
+            self.push(Waiting::Watermark(Watermark::Idle));
+        }
+        owes_nothing
     }
 
     fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -74,7 +96,7 @@ impl Operator for Later {
         }
     }
 
-    async fn work(&mut self, output: &mut Output<'_>) -> Result<Option<i64>, Cause> {
+    async fn work(&mut self, output: &mut Output<'_>) -> Result<Option<Watermark>, Cause> {
         self.emit(output, false).await
     }
 
@@ -93,23 +115,13 @@ impl Operator for Later {
 }
 
 /// A source that says nothing for a long time at last, somebody who answers behind it, and what comes of that.
-fn graph(is_impatient: bool, acts: Vec<Act>) -> (Graph, super::support::Seen) {
+fn graph(is_impatient: bool, acts: Vec<Act>) -> (Graph, Seen) {
     let mut graph = Graph::new().with_bounds(Bounds {
         rows: 10,
         bytes: 1 << 20,
     });
     let source = scripts(&mut graph, "source", vec![acts], Some(event_time(0)));
-    let later = graph.operator("later", 2).role();
-    let later = later.input(&source, Exchange::Credit { rows: 3 });
-    let later = later.build(schema(), move |context| {
-        Ok(Later {
-            clock: context.clock.clone(),
-            delay: Duration::from_secs(2 + context.task as u64),
-            waiting: VecDeque::new(),
-            is_impatient,
-        })
-    });
-    let later = later.expect("it is good");
+    let later = answers_later(&mut graph, &source, &[2, 3], is_impatient);
     let passed = graph
         .operator("passed", 2)
         .input(&later, Exchange::Forward)
@@ -117,6 +129,71 @@ fn graph(is_impatient: bool, acts: Vec<Act>) -> (Graph, super::support::Seen) {
         .expect("it is good");
     let seen = note(&mut graph, &passed, 1, Exchange::RoundRobin);
     (graph, seen)
+}
+
+/// As many who answer, each after so many seconds.
+fn answers_later(graph: &mut Graph, input: &Stream, delays: &[u64], is_impatient: bool) -> Stream {
+    let name = format!("later {}", delays[0]);
+    let later = graph.operator(&name, delays.len()).role();
+    let later = later.input(input, Exchange::Credit { rows: 3 });
+    let delays = delays.to_vec();
+    let later = later.build(schema(), move |context| {
+        Ok(Later {
+            clock: context.clock.clone(),
+            delay: Duration::from_secs(delays[context.task]),
+            waiting: VecDeque::new(),
+            is_impatient,
+        })
+    });
+    later.expect("it is good")
+}
+
+/// What comes out where one source has a row every two seconds, of event times 10, 20, ... 100, and the other one follows this script. After
+/// three seconds of silence nobody waits for a source. Answers to the first one take two seconds, to the other one ten.
+fn beside_a_busy_one(other: &[Act], seed: u64) -> Vec<Event> {
+    let busy = (1..=10).flat_map(|n| [at(10 * n), silence(2)]).collect();
+    let settings = EventTime {
+        idle_after: Some(Duration::from_secs(3)),
+        ..event_time(0)
+    };
+    let mut graph = Graph::new();
+    let busy = scripts(&mut graph, "busy", vec![busy], Some(settings.clone()));
+    let other = scripts(&mut graph, "other", vec![other.to_vec()], Some(settings));
+    let busy = answers_later(&mut graph, &busy, &[2], false);
+    let other = answers_later(&mut graph, &other, &[10], false);
+    let came = Seen::default();
+    let noted = came.clone();
+    let make = move |context: TaskContext| {
+        Ok(Note {
+            seen: noted.clone(),
+            task: context.task,
+        })
+    };
+    let sink = graph.operator("sink", 1);
+    let sink = sink.input(&busy, Exchange::Broadcast);
+    let sink = sink.input(&other, Exchange::Broadcast);
+    sink.sink(make).expect("it is good");
+    simulate(&graph, seed);
+    let events = came.events();
+    let mut reached = i64::MIN;
+    for event in &events {
+        match event {
+            Event::Watermark(at) => reached = *at,
+            Event::Row((.., time)) => {
+                assert!(*time >= reached, "seed {seed}: {time} is late: {events:?}");
+            }
+            _ => {}
+        }
+    }
+    events
+}
+
+fn at(time: i64) -> Act {
+    Act::Rows(vec![row("a", time, time)])
+}
+
+fn silence(seconds: u64) -> Act {
+    Act::Silence(Duration::from_secs(seconds))
 }
 
 fn all(rows: i64) -> Vec<Row> {
@@ -163,6 +240,30 @@ fn event_time_does_not_overtake_answers() {
         }
         assert_eq!(seen.sorted_rows(), all(60), "seed {seed}");
         assert_eq!(reached, i64::MAX, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_silence_does_not_overtake_answers_and_comes_behind_them() {
+    for seed in 0..100 {
+        let events = beside_a_busy_one(&[at(5), silence(60)], seed);
+        let place = |event: Event| events.iter().position(|one| *one == event);
+        // The answer to 5 comes at 10 s, and the silence at 13 s; 80 comes at 16 s.
+        let (passed, came) = (Event::Watermark(60), Event::Row(row("a", 80, 80)));
+        let (passed, came) = (place(passed), place(came));
+        assert!(
+            passed.is_some() && passed < came,
+            "seed {seed}: everybody waits for the silent one: {events:?}"
+        );
+    }
+}
+
+#[test]
+fn who_was_silent_from_the_beginning_is_waited_for_when_it_is_back() {
+    for seed in 0..100 {
+        let events = beside_a_busy_one(&[silence(5), at(35), silence(60)], seed);
+        let answer = Event::Row(row("a", 35, 35));
+        assert!(events.contains(&answer), "seed {seed}: {events:?}");
     }
 }
 

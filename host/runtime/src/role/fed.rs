@@ -1,13 +1,9 @@
 //! What is fed to a role, and what comes back: all that is known before anything runs.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::Float64Type;
 use arrow_array::{RecordBatch, RecordBatchOptions};
-use arrow_cast::cast;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use forebay_channel::{Columns, ColumnsError, Retention, Setting};
 use forebay_connectors::type_of;
@@ -34,9 +30,9 @@ pub(crate) struct Fed {
     passing: Passing,
     /// The most rows of a batch.
     pub(crate) rows: usize,
-    /// The position of the weight of rows that fill up a round, among what nodes see.
-    weight: Option<usize>,
     pub(crate) passes: u32,
+    /// Whether the input has an end of its own.
+    pub(crate) is_bounded: bool,
     pub(crate) view: View,
     pub(crate) results: Option<Results>,
     input_bytes: u64,
@@ -114,7 +110,6 @@ pub(crate) fn prepare(role: &Role, around: &Around<'_>) -> Result<Fed, Vec<Probl
     else {
         return Err(problems);
     };
-    let weight = weight(&feeding.dealing, around.schema, &view);
     Ok(Fed {
         role: role.name.clone(),
         input: role.input.clone().unwrap_or_default(),
@@ -122,8 +117,8 @@ pub(crate) fn prepare(role: &Role, around: &Around<'_>) -> Result<Fed, Vec<Probl
         exchange,
         passing,
         rows,
-        weight,
         passes: feeding.passes,
+        is_bounded: around.is_bounded,
         view,
         output_bytes: match results {
             Some(_) => feeding.output_ring_bytes,
@@ -214,14 +209,6 @@ fn dealing(dealing: &Dealing, input: &Schema) -> Result<(Exchange, Passing, usiz
     })
 }
 
-/// Where nodes see the weight of a round that is filled up.
-fn weight(dealing: &Dealing, input: &Schema, view: &View) -> Option<usize> {
-    match dealing {
-        Dealing::Rounds { pad: Some(pad), .. } => view.place_of(input.index_of(pad).ok()?),
-        _ => None,
-    }
-}
-
 fn results(feeding: &Feeding, input: &Schema) -> Result<Option<Results>, (String, FedError)> {
     if feeding.output.is_empty() {
         return Ok(None);
@@ -302,49 +289,22 @@ impl Fed {
         }
     }
 
-    /// Whether these rows fill up a round.
-    pub(crate) fn is_padding(&self, seen: &RecordBatch) -> bool {
-        self.padding(seen) == seen.num_rows()
-    }
-
-    /// The rows of a batch, and those at its end that fill up a round apart.
-    pub(crate) fn without_padding(&self, seen: &RecordBatch) -> VecDeque<RecordBatch> {
-        let rows = seen.num_rows() - self.padding(seen);
-        let parts = [
-            seen.slice(0, rows),
-            seen.slice(rows, seen.num_rows() - rows),
-        ];
-        parts
-            .into_iter()
-            .filter(|part| part.num_rows() > 0)
-            .collect()
-    }
-
-    /// How many rows at the end weigh nothing.
-    fn padding(&self, seen: &RecordBatch) -> usize {
-        let weights = self
-            .weight
-            .map(|weight| cast(seen.column(weight), &DataType::Float64));
-        let Some(Ok(weights)) = weights else {
-            return 0;
-        };
-        let weights = weights.as_primitive::<Float64Type>().iter();
-        weights
-            .rev()
-            .take_while(|weight| *weight == Some(0.0))
-            .count()
-    }
-
-    /// A batch with what was answered to it; nothing where nothing is.
+    /// The rows of a batch with what was answered to them, without those that only fill it up; nothing where there are none.
     pub(crate) fn joined(
         &self,
         batch: Option<RecordBatch>,
+        padding: usize,
         answers: &[RecordBatch],
     ) -> Result<Option<RecordBatch>, Cause> {
         let (Some(results), Some(batch), Some(answer)) = (&self.results, batch, in_one(answers)?)
         else {
             return Ok(None);
         };
+        let rows = batch.num_rows() - padding;
+        if rows == 0 {
+            return Ok(None);
+        }
+        let (batch, answer) = (batch.slice(0, rows), answer.slice(0, rows));
         let columns = batch.columns().iter().chain(answer.columns());
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let columns = columns.cloned().collect();

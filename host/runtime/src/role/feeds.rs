@@ -330,6 +330,20 @@ impl TaskSeat {
         false
     }
 
+    /// Whether the input of all roles is to end before its time.
+    pub(crate) fn all_are_ending(&self) -> bool {
+        let state = self.feeds.state();
+        let mut roles = self.feeds.0.plans.keys();
+        state.attempt == self.fed_by && roles.all(|role| state.ending.contains(role))
+    }
+
+    /// Whether no node of any role reads any more.
+    pub(crate) fn all_have_ended(&self) -> bool {
+        let state = self.feeds.state();
+        let mut seats = state.seats.values();
+        seats.all(|seat| seat.fed_by != self.fed_by || seat.counts.ended.load(Relaxed))
+    }
+
     /// All nodes of the role have been sent the end of their input.
     pub(crate) fn input_has_ended(&self) {
         let mut state = self.feeds.state();

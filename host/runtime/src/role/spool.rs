@@ -1,5 +1,6 @@
 //! The rows of one node, kept for the next passes: an Arrow IPC stream in a file without a name, which goes away with the process.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,9 @@ pub(crate) struct Spool {
     runtime: Handle,
     /// Absent while a thread has it.
     writer: Option<StreamWriter<BufWriter<File>>>,
+    batches: u64,
+    /// How many rows at the end of a batch only fill up a round, by its number; nothing where there are none.
+    paddings: BTreeMap<u64, usize>,
 }
 
 /// Rows that were kept, from the first on.
@@ -36,6 +40,8 @@ pub(crate) struct Spooled {
     folder: PathBuf,
     runtime: Handle,
     reader: Option<StreamReader<BufReader<File>>>,
+    batches: u64,
+    paddings: BTreeMap<u64, usize>,
 }
 
 impl Spool {
@@ -53,6 +59,8 @@ impl Spool {
             folder: folder.to_owned(),
             runtime,
             writer: Some(writer),
+            batches: 0,
+            paddings: BTreeMap::new(),
         })
     }
 
@@ -62,7 +70,7 @@ impl Spool {
         SpoolError { folder, source }.into()
     }
 
-    pub(crate) async fn keep(&mut self, batch: &RecordBatch) -> Result<(), Cause> {
+    pub(crate) async fn keep(&mut self, batch: &RecordBatch, padding: usize) -> Result<(), Cause> {
         let Some(mut writer) = self.writer.take() else {
             return Err("an earlier row could not be kept".into());
         };
@@ -74,6 +82,10 @@ impl Spool {
         let (writer, written) = kept.await?;
         written.map_err(|error| Self::failed(&self.folder, error))?;
         self.writer = Some(writer);
+        if padding > 0 {
+            self.paddings.insert(self.batches, padding);
+        }
+        self.batches += 1;
         Ok(())
     }
 
@@ -83,6 +95,8 @@ impl Spool {
             folder,
             runtime,
             writer,
+            paddings,
+            ..
         } = self;
         let writer = writer.ok_or("an earlier row could not be kept")?;
         let done = runtime.spawn_blocking(move || {
@@ -97,13 +111,15 @@ impl Spool {
             folder,
             runtime,
             reader: Some(reader),
+            batches: 0,
+            paddings,
         })
     }
 }
 
 impl Spooled {
-    /// The next batch; `None` at the end.
-    pub(crate) async fn next(&mut self) -> Result<Option<RecordBatch>, Cause> {
+    /// The next batch, and how many rows at its end only fill up a round; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<(RecordBatch, usize)>, Cause> {
         let Some(mut reader) = self.reader.take() else {
             return Err("an earlier row could not be read again".into());
         };
@@ -113,7 +129,10 @@ impl Spooled {
         });
         let (reader, batch) = read.await?;
         self.reader = Some(reader);
-        batch.map_err(|error| Spool::failed(&self.folder, error))
+        let batch = batch.map_err(|error| Spool::failed(&self.folder, error))?;
+        let padding = self.paddings.get(&self.batches).copied();
+        self.batches += 1;
+        Ok(batch.map(|batch| (batch, padding.unwrap_or(0))))
     }
 
     /// From the first row on again.
@@ -128,6 +147,7 @@ impl Spooled {
         });
         let reader = begun.await?;
         self.reader = Some(reader.map_err(|error| Spool::failed(&self.folder, error))?);
+        self.batches = 0;
         Ok(())
     }
 }

@@ -13,13 +13,13 @@ use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use async_trait::async_trait;
 use forebay_channel::{Body, Columns, FLAG_PADDING, Header, Kind};
-use forebay_dataflow::{Cause, Cut, Operator, Output, TaskContext};
+use forebay_dataflow::{Cause, Cut, Error, Operator, Output, TaskContext, Watermark, padding_of};
 
 use self::hearing::Fault;
 use super::fed::Fed;
 use super::feeds::Feeds;
 use super::node::{Event, Node};
-use super::pending::{Pending, Written};
+use super::pending::{Passed, Pending, Written};
 use super::siblings::{Phase, Siblings};
 use super::spool::Spool;
 
@@ -38,6 +38,42 @@ enum Work {
     Inbox(RecordBatch),
     /// Only to look whether there is an end.
     Nothing,
+}
+
+/// Rows as a node sees them.
+struct Seen {
+    rows: RecordBatch,
+    /// How many of them, at the end, only fill up a round.
+    padding: usize,
+}
+
+impl Seen {
+    fn split(&self, at: usize) -> (Self, Self) {
+        let behind = self.rows.num_rows() - at;
+        let first = Self {
+            rows: self.rows.slice(0, at),
+            padding: self.padding.saturating_sub(behind),
+        };
+        let second = Self {
+            rows: self.rows.slice(at, behind),
+            padding: self.padding.min(behind),
+        };
+        (first, second)
+    }
+
+    /// Those that are somebody's own, and those that fill up a round.
+    fn parts(&self) -> VecDeque<Self> {
+        let (own, padding) = self.split(self.rows.num_rows() - self.padding);
+        let mut parts = VecDeque::from([own, padding]);
+        parts.retain(|part| part.rows.num_rows() > 0);
+        parts
+    }
+}
+
+impl From<(RecordBatch, usize)> for Seen {
+    fn from((rows, padding): (RecordBatch, usize)) -> Self {
+        Self { rows, padding }
+    }
 }
 
 pub(crate) struct RoleTask {
@@ -59,9 +95,7 @@ pub(crate) struct RoleTask {
     awaited: Option<(u64, u64)>,
     /// Event time that the node was not told yet.
     watermark: Option<i64>,
-    /// Event time behind this operator, and as far as it was said.
-    passed: i64,
-    said: i64,
+    passed: Passed,
     has_announced_results: bool,
     is_ending: bool,
     sent_end: bool,
@@ -92,8 +126,7 @@ impl RoleTask {
             echoed: 0,
             awaited: None,
             watermark: None,
-            passed: i64::MIN,
-            said: i64::MIN,
+            passed: Passed::default(),
             has_announced_results: false,
             is_ending: false,
             sent_end: false,
@@ -132,14 +165,18 @@ impl RoleTask {
                 self.pass_on(part).await?;
                 continue;
             }
-            let seen = self.fed.view.of(&part)?;
+            let behind = batch.num_rows() - start - rows;
+            let seen = Seen {
+                rows: self.fed.view.of(&part)?,
+                padding: padding_of(&batch).saturating_sub(behind).min(rows),
+            };
             if self.answers() {
                 self.write_to_be_answered(seen, part, output).await?;
                 continue;
             }
             match &mut self.spool {
                 Some(spool) => {
-                    spool.keep(&seen).await?;
+                    spool.keep(&seen.rows, seen.padding).await?;
                     self.write(&seen, None, output).await?;
                 }
                 None => self.write(&seen, Some(part), output).await?,
@@ -152,7 +189,7 @@ impl RoleTask {
     /// for the rest of one that has no room.
     async fn write_to_be_answered(
         &mut self,
-        seen: RecordBatch,
+        seen: Seen,
         batch: RecordBatch,
         output: &mut Output<'_>,
     ) -> Result<(), Cause> {
@@ -160,18 +197,16 @@ impl RoleTask {
         while let Some((seen, batch)) = rest.pop_front() {
             // Whatever size a body has, first there must be a channel.
             self.room(0, output).await?;
-            let columns = Columns::of(&seen);
-            let bytes = Body::new(&columns, &seen)?.bytes();
-            if self.node.has_ended() || bytes <= self.node.body_bytes_max() || seen.num_rows() < 2 {
+            let (columns, rows) = (Columns::of(&seen.rows), seen.rows.num_rows());
+            let bytes = Body::new(&columns, &seen.rows)?.bytes();
+            if self.node.has_ended() || bytes <= self.node.body_bytes_max() || rows < 2 {
                 self.write(&seen, Some(batch), output).await?;
                 continue;
             }
-            let half = seen.num_rows() / 2;
-            let parts =
-                |of: &RecordBatch| (of.slice(0, half), of.slice(half, of.num_rows() - half));
-            let ((seen, more), (batch, more_of_batch)) = (parts(&seen), parts(&batch));
-            rest.push_front((more, more_of_batch));
-            rest.push_front((seen, batch));
+            let half = rows / 2;
+            let (first, second) = seen.split(half);
+            rest.push_front((second, batch.slice(half, rows - half)));
+            rest.push_front((first, batch.slice(0, half)));
         }
         Ok(())
     }
@@ -179,20 +214,21 @@ impl RoleTask {
     /// One batch as the node sees it; `batch` is what others get of it if the node does not.
     async fn write(
         &mut self,
-        seen: &RecordBatch,
+        seen: &Seen,
         batch: Option<RecordBatch>,
         output: &mut Output<'_>,
     ) -> Result<(), Cause> {
         let sequences = self.write_parts(seen, output).await?;
         let Some(sequences) = sequences.filter(|_| !self.node.has_ended()) else {
-            self.keep_for_others(seen.num_rows(), batch);
+            self.keep_for_others(seen.rows.num_rows(), batch);
             return Ok(());
         };
         self.pending.push(Written {
             sequences,
             position: self.node.position(),
             batch,
-            rows: seen.num_rows(),
+            rows: seen.rows.num_rows(),
+            padding: seen.padding,
             results: Vec::new(),
             is_answered: false,
         });
@@ -205,40 +241,40 @@ impl RoleTask {
     /// As few records as the ring takes. Their numbers; `None`: the node has ended before the last one.
     async fn write_parts(
         &mut self,
-        seen: &RecordBatch,
+        seen: &Seen,
         output: &mut Output<'_>,
     ) -> Result<Option<RangeInclusive<u64>>, Cause> {
         // Whatever size a body has, first there must be a channel.
         if !self.room(0, output).await? {
             return Ok(None);
         }
-        self.announce(seen, output).await?;
+        self.announce(&seen.rows, output).await?;
         self.tell_watermark(output).await?;
-        let mut rest = self.fed.without_padding(seen);
+        let mut rest = seen.parts();
         let mut sequences = None;
         while let Some(part) = rest.pop_front() {
             let Some(columns) = self.node.columns().cloned() else {
                 return Ok(None);
             };
-            let body = Body::new(&columns, &part)?;
-            if body.bytes() > self.node.body_bytes_max() && part.num_rows() > 1 {
-                let half = part.num_rows() / 2;
-                rest.push_front(part.slice(half, part.num_rows() - half));
-                rest.push_front(part.slice(0, half));
+            let (body, rows) = (Body::new(&columns, &part.rows)?, part.rows.num_rows());
+            if body.bytes() > self.node.body_bytes_max() && rows > 1 {
+                let (first, second) = part.split(rows / 2);
+                rest.push_front(second);
+                rest.push_front(first);
                 continue;
             }
             self.check_size("a row", body.bytes())?;
             if !self.room(body.bytes(), output).await? {
                 return Ok(None);
             }
-            self.rows += part.num_rows() as u64;
-            let header = self.header_of(&part);
+            self.rows += rows as u64;
+            let header = self.header_of(rows, part.padding);
             let last = self.node.put_rows(header, &body, !rest.is_empty())?;
             let first = sequences
                 .as_ref()
                 .map_or(last, |all: &RangeInclusive<u64>| *all.start());
             sequences = Some(first..=last);
-            self.count(part.num_rows(), body.bytes());
+            self.count(rows, body.bytes());
         }
         Ok(sequences)
     }
@@ -270,12 +306,11 @@ impl RoleTask {
         .into())
     }
 
-    fn header_of(&self, part: &RecordBatch) -> Header {
-        let is_padding = self.fed.is_padding(part);
+    fn header_of(&self, rows: usize, padding: usize) -> Header {
         Header {
-            rows: u32::try_from(part.num_rows()).unwrap_or(u32::MAX),
+            rows: u32::try_from(rows).unwrap_or(u32::MAX),
             pass: self.pass,
-            flags: if is_padding { FLAG_PADDING } else { 0 },
+            flags: if padding > 0 { FLAG_PADDING } else { 0 },
             source_offset: self.rows,
             checkpoint: self.barrier,
             ..Header::new(Kind::Data)
@@ -287,6 +322,15 @@ impl RoleTask {
         counts.rows.fetch_add(rows as u64, Relaxed);
         counts.bytes.fetch_add(bytes as u64, Relaxed);
         counts.pass.store(self.pass, Relaxed);
+    }
+
+    /// Event time goes on behind this task when everything before it is answered.
+    fn pass_behind_answers(&mut self, watermark: Watermark) {
+        if !self.answers() || self.pending.is_empty() {
+            self.passed.pass(watermark);
+        } else {
+            self.pending.push_watermark(watermark);
+        }
     }
 
     async fn tell_watermark(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
@@ -459,32 +503,32 @@ impl Operator for RoleTask {
 
     async fn watermark(&mut self, at: i64, _: &mut Output<'_>) -> Result<i64, Cause> {
         self.watermark = Some(at);
-        if !self.answers() || self.pending.is_empty() {
-            self.passed = self.passed.max(at);
-        } else {
-            self.pending.push_watermark(at);
-        }
-        self.said = self.passed;
-        Ok(self.passed)
+        // Whatever waits before it, the silence is over.
+        self.passed.pass(Watermark::START);
+        self.pass_behind_answers(Watermark::At(at));
+        Ok(self.passed.say_time())
+    }
+
+    fn idle(&mut self) -> bool {
+        self.pass_behind_answers(Watermark::Idle);
+        self.passed.say_silence()
     }
 
     fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self.poll_task(context) {
             Poll::Ready(work) => self.work = Some(work),
             // Event time has come further while something else was done.
-            Poll::Pending if self.passed > self.said => self.work = None,
+            Poll::Pending if self.passed.is_news() => self.work = None,
             Poll::Pending => return Poll::Pending,
         }
         Poll::Ready(())
     }
 
-    async fn work(&mut self, output: &mut Output<'_>) -> Result<Option<i64>, Cause> {
+    async fn work(&mut self, output: &mut Output<'_>) -> Result<Option<Watermark>, Cause> {
         if let Some(work) = self.work.take() {
             self.perform(work, output).await?;
         }
-        let is_news = self.passed > self.said;
-        self.said = self.passed;
-        Ok(is_news.then_some(self.passed))
+        Ok(self.passed.news())
     }
 
     /// The node has finished everything before the barrier when it sends it back.
@@ -519,6 +563,7 @@ impl Operator for RoleTask {
     }
 
     async fn end(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
+        let is_cut = self.is_ending && self.fed.is_bounded;
         self.pass_on_rest().await?;
         self.tell_watermark(output).await?;
         let has_siblings = self.context.parallelism > 1 && self.siblings.passes_rows_on();
@@ -529,7 +574,14 @@ impl Operator for RoleTask {
             self.end_pass(output).await?;
         }
         self.next_passes(output).await?;
-        self.send_end(output).await
+        self.send_end(output).await?;
+        if is_cut && self.answers() && self.node.seat.all_are_ending() {
+            // Half of a table looks like a whole one: what comes out of it is given up, once all nodes have what they were given.
+            self.until(output, |task| task.node.seat.all_have_ended())
+                .await?;
+            return Err(Error::Stopped.into());
+        }
+        Ok(())
     }
 }
 

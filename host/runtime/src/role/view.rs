@@ -90,12 +90,6 @@ impl View {
         &self.schema
     }
 
-    /// Where nodes see the column of the input at this position as it is.
-    pub(crate) fn place_of(&self, position: usize) -> Option<usize> {
-        let mut columns = self.columns.iter();
-        columns.position(|column| matches!(column, Column::One(one) if *one == position))
-    }
-
     /// Copies what is packed; everything else stays where it is.
     pub(crate) fn of(&self, batch: &RecordBatch) -> Result<RecordBatch, Cause> {
         let fields = self.schema.fields().iter();

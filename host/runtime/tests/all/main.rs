@@ -1,6 +1,7 @@
 //! What becomes of the dataflow of a job: what is refused, and what runs.
 
 mod documentation;
+mod hostile;
 mod problems;
 mod roles;
 mod running;

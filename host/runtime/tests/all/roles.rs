@@ -7,9 +7,9 @@
 )]
 
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Int64Type};
@@ -18,7 +18,7 @@ use fastrand::Rng;
 use forebay_channel::{
     Body, Columns, FLAG_CONTINUES, FLAG_PADDING, Header, Kind, NodeEnd, Outcome, Record, read_body,
 };
-use forebay_dataflow::{Error, Options, Running};
+use forebay_dataflow::{Error, Options, Progress, Running, Watermark};
 use forebay_runtime::{Feeds, Plan};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -303,6 +303,139 @@ fn an_answer_is_joined_with_its_row_in_whatever_order_it_comes() {
         .collect();
     let expected = (0..500).map(|id| (id, id as f64 / 2.0));
     assert!(rows.into_iter().eq(expected), "{csv}");
+}
+
+/// Answers each batch, which may be several records, with twice its ids.
+fn answers_all(mut node: Node) {
+    let columns = node.announce_results();
+    let mut scores = Vec::new();
+    loop {
+        match node.read() {
+            Read::Rows(header, batch) => {
+                scores.extend(ids(&batch).into_iter().map(|id| 2.0 * id as f64));
+                if header.flags & FLAG_CONTINUES == 0 {
+                    node.answer(&columns, header.sequence, std::mem::take(&mut scores));
+                }
+            }
+            Read::Mark(_) => {}
+            Read::End => return node.close(),
+        }
+    }
+}
+
+#[test]
+fn what_fills_up_a_round_is_answered_and_does_not_come_out() {
+    let runtime = runtime();
+    // The weights of all rows are those of a copy.
+    let weighed = "[transforms.weighed]\nsql = \"SELECT id, 0.0 AS weight FROM numbers\"\n";
+    let sink = "[sinks.scores]\ninput = \"worker\"\npath = \"scores.csv\"\n";
+    let keys =
+        "nodes = 2\ndealing = { rounds = 8, pad = \"weight\" }\noutput = { score = \"float64\" }";
+    let text = text(20, keys).replace("input = \"numbers\"", "input = \"weighed\"");
+    let (folder, plan) = plan(&(text + weighed + sink), &runtime);
+    let running = start(&plan, 1);
+    let nodes = [0, 1].map(|index| node(plan.feeds(), index, answers_all));
+    for node in nodes {
+        node.join().expect("it can be done");
+    }
+    running.wait().expect("it can be done");
+    let csv = fs::read_to_string(folder.path().join("scores.csv")).expect("it can be done");
+    let mut rows: Vec<&str> = csv.lines().skip(1).collect();
+    rows.sort_unstable();
+    let mut expected: Vec<_> = (0..20).map(|id| format!("{id},0.0,{}.0", 2 * id)).collect();
+    expected.sort_unstable();
+    assert_eq!(rows, expected);
+}
+
+/// A row of `slow` is with the node while that source falls silent and the other one goes on for hours. Their next rows come in years.
+const SLOW_AND_BUSY: &str = r#"
+name = "job"
+[sources.slow]
+path = "slow.csv"
+event_time = "at"
+idle_after = "50 ms"
+replay = { speed = 36000 }
+[sources.busy]
+path = "busy.csv"
+event_time = "at"
+replay = { speed = 36000 }
+[roles.worker]
+command = ["true"]
+input = "slow"
+dealing = { credit = 1 }
+output = { score = "float64" }
+[transforms.both]
+sql = "SELECT at FROM worker UNION ALL SELECT at FROM busy"
+[transforms.hourly]
+sql = "SELECT date_trunc('hour', at) AS hour, count(*) AS n FROM both GROUP BY 1"
+[sinks.out]
+input = "hourly"
+path = "hourly.csv"
+"#;
+
+#[test]
+fn a_silence_does_not_overtake_rows_that_are_with_a_node() {
+    let runtime = runtime();
+    let folder = folder(&[
+        (
+            "slow.csv",
+            "at\n2013-01-01T05:00:00Z\n2033-01-01T00:00:00Z\n",
+        ),
+        (
+            "busy.csv",
+            "at\n2013-01-01T05:00:00Z\n2013-01-01T09:00:00Z\n2033-01-01T00:00:00Z\n",
+        ),
+    ]);
+    let planned = planned(&job(&document(SLOW_AND_BUSY, folder.path())), &runtime);
+    let plan = planned.plan;
+    let plan = plan.unwrap_or_else(|| panic!("{:?}", planned.problems));
+    let running = start(&plan, 2);
+    let (answer, answers) = mpsc::channel();
+    let node = node(plan.feeds(), 0, move |mut node| {
+        let columns = node.announce_results();
+        let mut owed = None;
+        loop {
+            match node.read() {
+                Read::Rows(header, _) => owed = Some(header.sequence),
+                // It owes the answer still: so that the test sees how far all are.
+                Read::Mark(header) if header.kind == Kind::Barrier => {
+                    node.echo(&header);
+                    answers.recv().expect("it is told");
+                    node.answer(&columns, owed.take().expect("it was read"), vec![1.0]);
+                }
+                Read::Mark(_) => {}
+                Read::End => return node.close(),
+            }
+        }
+    });
+    let handle = running.handle();
+    let until = |operator: &str, is_so: fn(&Progress) -> bool| {
+        let limit = Instant::now() + WATCHDOG.expect("it has one");
+        let of = |one: &Progress| &*one.operator == operator && is_so(one);
+        while !handle.progress().iter().any(of) {
+            assert!(Instant::now() < limit, "{:#?}", handle.progress());
+            thread::park_timeout(Duration::from_millis(1));
+        }
+    };
+    until("worker", |worker| {
+        worker.rows_in == 1 && worker.watermark == Watermark::Idle
+    });
+    until("busy", |busy| busy.rows_out == 2);
+    // Behind the barrier everybody has seen what was before it.
+    handle.trigger(1);
+    assert!(handle.wait_for_checkpoint(1).is_some());
+    answer.send(()).expect("it waits");
+    // Nobody waits for the silent one any more.
+    until("hourly/2 window", |hourly| {
+        hourly.watermark == Watermark::At(1_357_030_800_000_000)
+    });
+    handle.end_sources();
+    node.join().expect("it can be done");
+    let progress = running.wait().expect("it can be done");
+    let late: u64 = progress.iter().map(|one| one.late).sum();
+    let hours = fs::read_to_string(folder.path().join("hourly.csv")).expect("it can be done");
+    let expected = "hour,n\n2013-01-01T05:00:00Z,2\n2013-01-01T09:00:00Z,1\n";
+    assert_eq!((hours.as_str(), late), (expected, 0));
 }
 
 /// What a dataflow fails with whose node does this with its first batch.

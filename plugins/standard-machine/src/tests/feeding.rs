@@ -90,6 +90,17 @@ fn who_has_finished_begins_again_with_the_others() {
 }
 
 #[test]
+fn who_has_finished_begins_again_with_another_role_that_has_input() {
+    let roles = &[("worker", 1, All), ("scorer", 1, All)];
+    let mut job = of(roles, "3", RecoveryScope::Node);
+    job.job.roles[1].has_input = true;
+    job.check_exit("worker:0", Finished, "[running]");
+    job.check_exit("scorer:0", Retry, "[restarting] timer(restart, 1000)");
+    job.now_ms += 1_000;
+    job.check(&[], "[restarting] rewind() start(worker:0 scorer:0)");
+}
+
+#[test]
 fn who_said_done_and_stays_begins_again_with_the_others() {
     let mut job = fed("3", RecoveryScope::Node);
     job.node("worker:0").done = true;

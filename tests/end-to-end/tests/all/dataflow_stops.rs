@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use forebay_test_support::{Invocation, Output, Running, Sandbox, Signal, WATCHDOG, wait_until};
+use forebay_test_support::{
+    Invocation, Output, Running, Sandbox, Signal, WATCHDOG, environment, wait_until,
+};
 use serde_json::Value;
 
 use crate::dataflows::{
@@ -98,6 +100,38 @@ fn ctrl_c_gives_a_table_up() {
     let output = run.finish();
     assert_stopped(&sandbox, &output, "stopped");
     assert_no_output(&sandbox);
+}
+
+#[test]
+fn what_nodes_have_answered_of_a_table_is_given_up() {
+    let sandbox = Sandbox::new();
+    environment("dataflow");
+    let script = "import forebay
+node = forebay.node()
+for batch in node.feed:
+    node.emit({'score': batch.numpy('id') * 2.5})
+print('done')
+";
+    folder_with(&sandbox, &[
+        generated("rows", "batch_rows = 10", "rate = 1000\nrows = 1000000"),
+        "[roles.scorer]\nscript = \"score.py\"\npython = \"dataflow\"\ninput = \"rows\"\noutput = { score = \"float64\" }\nnodes = 2\n".to_owned(),
+        sink("scores", "scorer", "path = \"out/scores.csv\""),
+    ].concat());
+    sandbox.write("score.py", script);
+    let run = json(&sandbox).start();
+    wait_rows(&run, "scores", 100);
+    run.signal(Signal::INT);
+    let output = run.finish();
+    assert_stopped(&sandbox, &output, "stopped");
+    assert_no_output(&sandbox);
+    for node in ["scorer-0", "scorer-1"] {
+        let log = output
+            .summary()
+            .run_dir()
+            .join(format!("logs/{node}.1.log"));
+        let log = fs::read_to_string(log).expect("it has a log");
+        assert!(log.contains("done"), "it was given its end: {log}");
+    }
 }
 
 #[test]

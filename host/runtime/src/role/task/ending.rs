@@ -6,7 +6,7 @@ use std::task::Poll;
 use forebay_channel::{Header, Kind};
 use forebay_dataflow::{Cause, Output};
 
-use super::RoleTask;
+use super::{RoleTask, Seen};
 use crate::role::node::Event;
 use crate::role::siblings::Phase;
 use crate::role::spool::Spooled;
@@ -39,14 +39,14 @@ impl RoleTask {
         kept: &mut Spooled,
         output: &mut Output<'_>,
     ) -> Result<(), Cause> {
-        while let Some(seen) = kept.next().await? {
+        while let Some(seen) = kept.next().await?.map(Seen::from) {
             self.is_ending |=
                 poll_fn(|context| Poll::Ready(self.node.seat.is_ending(context))).await;
             if self.is_ending {
                 break;
             }
             if self.node.has_ended() {
-                self.drop_rows(seen.num_rows());
+                self.drop_rows(seen.rows.num_rows());
                 continue;
             }
             self.write(&seen, None, output).await?;

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::atomic::Ordering::Relaxed;
 
 use arrow_array::RecordBatch;
-use forebay_channel::{FLAG_CONTINUES, Kind, UntrustedRecord, read_body};
+use forebay_channel::{ColumnsError, FLAG_CONTINUES, Kind, UntrustedRecord, read_body};
 use forebay_dataflow::{Cause, Output};
 
 use super::RoleTask;
@@ -16,6 +16,8 @@ use crate::role::siblings::Phase;
 pub(super) enum Fault {
     #[error("`{node}` answers, but the job file names no `output` of role `{role}`")]
     Uninvited { node: String, role: String },
+    #[error("`{node}` answers before it has said with which columns")]
+    Unannounced { node: String },
     #[error("`{node}` answers with other columns than the `output` of role `{role}`")]
     OtherColumns { node: String, role: String },
     #[error("`{node}` answers record {answers}, which waits for no answer")]
@@ -26,6 +28,10 @@ pub(super) enum Fault {
         answered: usize,
         results: usize,
     },
+    #[error("`{node}` answers with a part that has no rows")]
+    NoRows { node: String },
+    #[error("`{node}` answers with damaged rows")]
+    Damaged { node: String, source: ColumnsError },
     #[error("`{node}` has closed its feed and left {rows} rows without an answer")]
     Unanswered { node: String, rows: usize },
     #[error("`{node}` has written a record that only the host writes")]
@@ -87,14 +93,12 @@ impl RoleTask {
     fn hear_answer(&mut self, record: &UntrustedRecord) -> Result<(), Cause> {
         let (node, role) = (self.name(), self.fed.role.clone());
         let header = *record.header();
-        let results = self
-            .fed
-            .results
-            .as_ref()
-            .filter(|_| self.has_announced_results);
-        let Some(results) = results else {
+        let Some(results) = &self.fed.results else {
             return Err(Fault::Uninvited { node, role }.into());
         };
+        if !self.has_announced_results {
+            return Err(Fault::Unannounced { node }.into());
+        }
         let answers = header.answers;
         let Some(written) = self.pending.unanswered(answers) else {
             return Err(Fault::Unasked { node, answers }.into());
@@ -109,11 +113,16 @@ impl RoleTask {
             }
             .into());
         }
+        if continues && header.rows == 0 {
+            // They might go on for ever.
+            return Err(Fault::NoRows { node }.into());
+        }
         let batch = read_body(
             &results.columns,
             header.rows as usize,
             &record.copied_buffer(),
-        )?;
+        )
+        .map_err(|source| Fault::Damaged { node, source })?;
         written.results.push(batch);
         if continues {
             return Ok(());
@@ -133,7 +142,14 @@ impl RoleTask {
         self.node.end();
         self.node.seat.counts.ended.store(true, Relaxed);
         let mut unanswered = 0;
-        for written in mem::take(&mut self.pending).take_rows() {
+        for rest in mem::take(&mut self.pending).into_rest() {
+            let written = match rest {
+                Done::Rows(written) => written,
+                Done::Watermark(watermark) => {
+                    self.passed.pass(watermark);
+                    continue;
+                }
+            };
             if *written.sequences.end() > delivered {
                 self.keep_for_others(written.rows, written.batch);
             } else if self.answers() && !written.is_answered {
@@ -163,9 +179,12 @@ impl RoleTask {
     async fn emit_done(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
         while let Some(done) = self.pending.pop_done() {
             match done {
-                Done::Watermark(at) => self.passed = at,
+                Done::Watermark(watermark) => self.passed.pass(watermark),
                 Done::Rows(written) => {
-                    if let Some(rows) = self.fed.joined(written.batch, &written.results)? {
+                    if let Some(rows) =
+                        self.fed
+                            .joined(written.batch, written.padding, &written.results)?
+                    {
                         output.emit(rows).await?;
                     }
                 }
