@@ -302,14 +302,15 @@ impl Chain {
 
     /// The first operator whose end somebody waits for.
     fn first_needed(&self) -> usize {
-        if self.fan.is_abandoned() {
-            return self.links.len();
-        }
-        let last = self
-            .links
-            .iter()
-            .rposition(|link| link.operator.has_enough());
-        last.unwrap_or(0)
+        let mut links = self.links.iter();
+        let first_wanted = if self.fan.is_abandoned() {
+            links.len()
+        } else {
+            let last_full = links.rposition(|link| link.operator.has_enough());
+            last_full.unwrap_or(0)
+        };
+        let needs_end = self.links.iter().position(|link| link.operator.needs_end());
+        needs_end.map_or(first_wanted, |index| index.min(first_wanted))
     }
 
     /// Each operator that is still needed sees all event time pass, and then its end, before the next one does.

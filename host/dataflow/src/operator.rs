@@ -167,6 +167,11 @@ pub trait Operator: Send {
     /// Nobody reads any more what it emits. It gets no more rows, and no end.
     fn abandon(&mut self) {}
 
+    /// Whether it has to end in order even where nobody reads any more what it emits: then it gets no more rows, and its end.
+    fn needs_end(&self) -> bool {
+        false
+    }
+
     /// All that it has to know to go on from here.
     ///
     /// # Errors
@@ -239,6 +244,10 @@ impl<O: Operator + ?Sized> Operator for Box<O> {
 
     fn abandon(&mut self) {
         self.as_mut().abandon();
+    }
+
+    fn needs_end(&self) -> bool {
+        self.as_ref().needs_end()
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, Cause> {

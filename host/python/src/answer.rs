@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use arrow_array::builder::{BinaryBuilder, LargeBinaryBuilder, LargeStringBuilder, StringBuilder};
 use arrow_array::{Array, ArrayRef, make_array};
-use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
+use arrow_buffer::{ArrowNativeType, BooleanBuffer, Buffer, NullBuffer};
 use arrow_data::{ArrayData, ArrayDataBuilder};
-use arrow_schema::{DataType, Field, SchemaRef};
-use pyo3::buffer::PyBuffer;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyCapsule;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyCapsule, PyDict, PyType};
 
 use crate::batch::Column;
 use crate::layout::{self, Layout};
@@ -65,10 +66,10 @@ impl Results {
         valid: Option<PyBuffer<u8>>,
     ) -> PyResult<Column> {
         let field = self.field(index)?;
-        let elements = elements.to_vec(py)?;
+        let elements = Buffer::from_vec(elements.to_vec(py)?);
         let valid = valid.map(|valid| valid.to_vec(py)).transpose()?;
         let array = py.detach(|| plain(field, elements, valid.as_deref()));
-        column(field, array.map_err(PyValueError::new_err)?)
+        column(field, array?)
     }
 
     /// A column of texts.
@@ -206,18 +207,86 @@ fn column(field: &Field, array: ArrayRef) -> PyResult<Column> {
     })
 }
 
+/// The columns of an answer whose arrays are what is wanted as they are; `None`: it is to be looked at more closely. One pass from a dict of
+/// arrays of numpy to columns: what a script that scores row by row waits for.
+pub(crate) fn as_they_are(
+    answer: &Bound<'_, PyAny>,
+    schema: &Schema,
+) -> PyResult<Option<Vec<ArrayRef>>> {
+    let fields = schema.fields();
+    let Ok(answer) = answer.cast_exact::<PyDict>() else {
+        return match fields.as_ref() {
+            [field] => Ok(array(answer, field)?.map(|array| vec![array])),
+            _ => Ok(None),
+        };
+    };
+    if answer.len() != fields.len() {
+        return Ok(None);
+    }
+    let arrays = fields.iter().map(|field| {
+        let values = answer.get_item(field.name())?;
+        values.map_or(Ok(None), |values| array(&values, field))
+    });
+    arrays.collect()
+}
+
+/// `None`: it is no array of numpy, or of another type or shape.
+fn array(values: &Bound<'_, PyAny>, field: &Field) -> PyResult<Option<ArrayRef>> {
+    static NDARRAY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    // Others have arrays of this name too; where nobody has, nobody looks for numpy.
+    let is_array = values.get_type().name()? == "ndarray"
+        && NDARRAY
+            .import(values.py(), "numpy", "ndarray")
+            .is_ok_and(|ndarray| values.is_exact_instance(ndarray));
+    if !is_array {
+        return Ok(None);
+    }
+    let Some(layout) = Layout::of(field.data_type()) else {
+        return Ok(None);
+    };
+    let of_type = match layout.dtype {
+        "|i1" => elements_of::<i8>,
+        "<i2" => elements_of::<i16>,
+        "<i4" => elements_of::<i32>,
+        "<i8" => elements_of::<i64>,
+        "|u1" => elements_of::<u8>,
+        "<u2" => elements_of::<u16>,
+        "<u4" => elements_of::<u32>,
+        "<u8" => elements_of::<u64>,
+        "<f4" => elements_of::<f32>,
+        "<f8" => elements_of::<f64>,
+        _ => return Ok(None),
+    };
+    let elements = of_type(values, &layout.inner);
+    elements
+        .map(|elements| plain(field, elements?, None))
+        .transpose()
+}
+
+/// One behind the other, whatever their strides; `None`: they are of another type, or a row has another shape.
+fn elements_of<T: Element + ArrowNativeType>(
+    values: &Bound<'_, PyAny>,
+    inner: &[usize],
+) -> Option<PyResult<Buffer>> {
+    let elements = PyBuffer::<T>::get(values).ok()?;
+    let is_wanted = elements.shape().split_first()?.1 == inner;
+    is_wanted.then(|| Ok(Buffer::from_vec(elements.to_vec(values.py())?)))
+}
+
 /// Of elements as numpy has them.
-fn plain(field: &Field, elements: Vec<u8>, valid: Option<&[u8]>) -> Result<ArrayRef, String> {
-    let layout = Layout::of(field.data_type()).ok_or("it has no elements of one width")?;
+fn plain(field: &Field, elements: Buffer, valid: Option<&[u8]>) -> PyResult<ArrayRef> {
+    let of_column =
+        |error| PyValueError::new_err(format!("the column `{}`: {error}", field.name()));
+    let layout = Layout::of(field.data_type());
+    let layout = layout.ok_or_else(|| of_column("it has no elements of one width".to_owned()))?;
     let rows = elements.len() / layout.width / layout.elements().max(1);
     let valid = valid.map(layout::bits);
     let data = nested(field.data_type(), rows, &Elements { elements, valid });
-    data.map(make_array)
-        .map_err(|error| format!("the column `{}`: {error}", field.name()))
+    data.map(make_array).map_err(of_column)
 }
 
 struct Elements {
-    elements: Vec<u8>,
+    elements: Buffer,
     valid: Option<BooleanBuffer>,
 }
 
@@ -234,7 +303,7 @@ fn nested(kind: &DataType, rows: usize, elements: &Elements) -> Result<ArrayData
     } else {
         let values = match kind {
             DataType::Boolean => layout::bits(&elements.elements).into_inner(),
-            _ => Buffer::from_slice_ref(&elements.elements),
+            _ => elements.elements.clone(),
         };
         let nulls = elements.valid.clone().map(NullBuffer::new);
         let nulls = nulls.filter(|nulls| nulls.null_count() > 0);

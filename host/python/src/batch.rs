@@ -1,6 +1,7 @@
 //! Batches and columns, as the Python half sees them.
 
 use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_data::ArrayData;
 use arrow_schema::{DataType, Schema};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -51,6 +52,15 @@ impl Batch {
         Some(Column { name, array })
     }
 
+    /// The elements of a column of numbers that are all there, as they lie in the ring; `None`: there is no such column, or it is another one.
+    fn plain(&self, name: &str) -> Option<View> {
+        let array = self.rows.column_by_name(name)?;
+        let layout = Layout::of(array.data_type())?;
+        let data = array.to_data();
+        let is_plain = layout.dtype == layout.storage && layout.dtype != layout::TRUTHS;
+        (is_plain && layout::nulls(&data) == 0).then(|| view(&layout, &data))
+    }
+
     fn arrow_schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
         arrow::schema(py, self.rows.schema_ref())
     }
@@ -87,14 +97,6 @@ impl Column {
         Some((layout.dtype, layout.storage))
     }
 
-    /// Rows, and where each is a list of always the same length, its length.
-    #[getter]
-    fn shape(&self) -> Vec<usize> {
-        let layout = Layout::of(self.array.data_type());
-        let inner = layout.map(|layout| layout.inner).unwrap_or_default();
-        std::iter::once(self.array.len()).chain(inner).collect()
-    }
-
     /// Elements that are null.
     #[getter]
     fn nulls(&self) -> usize {
@@ -103,27 +105,40 @@ impl Column {
 
     /// All elements as they lie in the ring; truths as bytes, copied.
     fn view(&self, py: Python<'_>) -> PyResult<View> {
-        let layout = Layout::of(self.array.data_type());
-        let layout =
-            layout.ok_or_else(|| PyTypeError::new_err("it has no elements of one width"))?;
-        let elements = match self.array.data_type() {
+        let layout = self.layout()?;
+        let data = self.array.to_data();
+        Ok(match self.array.data_type() {
             // They are copied.
-            DataType::Boolean => py.detach(|| layout::elements(&self.array.to_data())),
-            _ => layout::elements(&self.array.to_data()),
-        };
-        Ok(View::new(elements, layout.dtype, self.shape()))
+            DataType::Boolean => py.detach(|| view(&layout, &data)),
+            _ => view(&layout, &data),
+        })
     }
 
     /// A byte for each element: 1 where it is there.
-    fn valid(&self, py: Python<'_>) -> View {
-        let valid = py.detach(|| layout::valid(&self.array.to_data()));
-        View::new(valid, "|b1", self.shape())
+    fn valid(&self, py: Python<'_>) -> PyResult<View> {
+        let layout = self.layout()?;
+        let data = self.array.to_data();
+        let valid = py.detach(|| layout::valid(&data));
+        let shape = layout.shape(data.len());
+        Ok(View::new(valid, layout::TRUTHS, layout::TRUTHS, shape))
     }
 
     /// A Python object for each row.
     fn objects<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         PyList::new(py, objects::of(py, &self.array, &self.name)?)
     }
+}
+
+impl Column {
+    fn layout(&self) -> PyResult<Layout> {
+        let layout = Layout::of(self.array.data_type());
+        layout.ok_or_else(|| PyTypeError::new_err("it has no elements of one width"))
+    }
+}
+
+fn view(layout: &Layout, data: &ArrayData) -> View {
+    let shape = layout.shape(data.len());
+    View::new(layout::elements(data), layout.dtype, layout.storage, shape)
 }
 
 pub(crate) fn names_and_types(schema: &Schema) -> Vec<(String, String)> {

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::Field;
 use forebay_channel::{Columns, DESCRIPTORS, Descriptors, NodeEnd};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use rustix::fd::RawFd;
 
-use crate::answer::Results;
+use crate::answer::{self, Results};
 use crate::batch::{Batch, Column};
 use crate::failure::Failure;
 use crate::fork;
@@ -130,10 +130,10 @@ impl Channel {
         self.known.watermark()
     }
 
-    /// What answers look like; `None`: there are none.
-    fn results(&self) -> Option<Results> {
-        let columns = self.outgoing.columns()?;
-        Some(Results::new(columns.schema().clone()))
+    /// What answers look like.
+    fn results(&self) -> PyResult<Results> {
+        let columns = self.outgoing.columns().ok_or_else(nobody_asks)?;
+        Ok(Results::new(columns.schema().clone()))
     }
 
     /// Answers a batch, by default the oldest one without an answer: one column for each of the results.
@@ -146,24 +146,26 @@ impl Channel {
         of: Option<u64>,
     ) -> PyResult<()> {
         check_process()?;
-        let Some(results) = self.outgoing.columns() else {
-            return Err(PyRuntimeError::new_err(
-                "nobody takes answers from this node",
-            ));
-        };
-        self.outgoing.flush(py, Deadline::NEVER)?;
-        let claimed = self.outgoing.ledger().claim(of);
-        let (sequence, rows) = claimed.map_err(|refusal| refused(refusal, of))?;
-        let parts = answer(results, &columns, sequence, rows)
-            .and_then(|batch| py.detach(|| Ok(self.outgoing.split(results, &batch, sequence)?)));
-        match parts {
-            Ok(parts) => self.outgoing.ledger().answer(sequence, parts),
-            Err(error) => {
-                self.outgoing.ledger().give_back(sequence);
-                return Err(error);
-            }
+        let results = self.outgoing.columns().ok_or_else(nobody_asks)?;
+        let columns = columns.iter().map(|column| column.array.clone());
+        self.answer(py, results, columns.collect(), of)
+    }
+
+    /// Answers a batch with arrays of numpy that are what is wanted as they are, a dict of them or a single one. False: nothing was done,
+    /// because this is no such answer.
+    #[pyo3(signature = (answer, of))]
+    fn emit_as_it_is(
+        &self,
+        py: Python<'_>,
+        answer: &Bound<'_, PyAny>,
+        of: Option<u64>,
+    ) -> PyResult<bool> {
+        check_process()?;
+        let results = self.outgoing.columns().ok_or_else(nobody_asks)?;
+        match answer::as_they_are(answer, results.schema())? {
+            Some(columns) => self.answer(py, results, columns, of).map(|()| true),
+            None => Ok(false),
         }
-        self.outgoing.flush(py, Deadline::NEVER)
     }
 
     /// The script reads no more.
@@ -212,6 +214,28 @@ impl Channel {
 }
 
 impl Channel {
+    fn answer(
+        &self,
+        py: Python<'_>,
+        results: &Columns,
+        columns: Vec<ArrayRef>,
+        of: Option<u64>,
+    ) -> PyResult<()> {
+        self.outgoing.flush(py, Deadline::NEVER)?;
+        let claimed = self.outgoing.ledger().claim(of);
+        let (sequence, rows) = claimed.map_err(|refusal| refused(refusal, of))?;
+        let parts = answer_of(results, columns, sequence, rows)
+            .and_then(|batch| py.detach(|| Ok(self.outgoing.split(results, &batch, sequence)?)));
+        match parts {
+            Ok(parts) => self.outgoing.ledger().answer(sequence, parts),
+            Err(error) => {
+                self.outgoing.ledger().give_back(sequence);
+                return Err(error);
+            }
+        }
+        self.outgoing.flush(py, Deadline::NEVER)
+    }
+
     fn intake(&self, py: Python<'_>, deadline: Deadline) -> PyResult<Lent<'_, Intake>> {
         check_process()?;
         self.intake.take(py, deadline)
@@ -295,23 +319,29 @@ fn refused(refusal: Refusal, of: Option<u64>) -> PyErr {
     }
 }
 
-fn answer(
+fn nobody_asks() -> PyErr {
+    PyRuntimeError::new_err(
+        "nobody takes answers from this role: give it an `output` in the job file",
+    )
+}
+
+fn answer_of(
     results: &Columns,
-    columns: &[PyRef<'_, Column>],
+    columns: Vec<ArrayRef>,
     sequence: u64,
     rows: usize,
 ) -> PyResult<RecordBatch> {
-    for column in columns {
-        let given = column.array.len();
+    let schema = results.schema();
+    for (field, column) in schema.fields().iter().zip(&columns) {
+        let given = column.len();
         if given != rows {
             return Err(PyValueError::new_err(format!(
                 "the column `{}` has {given} rows, and batch {sequence}, which it answers, has {rows}",
-                column.name
+                field.name()
             )));
         }
     }
-    let arrays = columns.iter().map(|column| column.array.clone()).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(results.schema().clone(), arrays, &options)
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options)
         .map_err(|error| PyValueError::new_err(format!("this is no answer: {error}")))
 }

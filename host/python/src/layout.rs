@@ -18,6 +18,9 @@ pub(crate) struct Layout {
     pub(crate) inner: Vec<usize>,
 }
 
+/// What numpy calls truths. In Arrow they are bits.
+pub(crate) const TRUTHS: &str = "|b1";
+
 impl Layout {
     /// `None`: texts, lists of all lengths and the like.
     pub(crate) fn of(kind: &DataType) -> Option<Self> {
@@ -36,6 +39,13 @@ impl Layout {
         })
     }
 
+    /// Of so many rows.
+    pub(crate) fn shape(&self, rows: usize) -> Vec<usize> {
+        std::iter::once(rows)
+            .chain(self.inner.iter().copied())
+            .collect()
+    }
+
     /// Elements of a row.
     pub(crate) fn elements(&self) -> usize {
         self.inner.iter().product()
@@ -45,7 +55,7 @@ impl Layout {
 fn element(kind: &DataType) -> Option<(&'static str, &'static str, usize)> {
     use DataType as T;
     Some(match kind {
-        T::Boolean => ("|b1", "|b1", 1),
+        T::Boolean => (TRUTHS, TRUTHS, 1),
         T::Int8 => ("|i1", "|i1", 1),
         T::Int16 => ("<i2", "<i2", 2),
         T::Int32 => ("<i4", "<i4", 4),

@@ -148,6 +148,11 @@ impl Ledger {
         self.settle();
     }
 
+    /// Whether something is to be written.
+    pub(crate) fn has_messages(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     /// What is to be written next.
     pub(crate) fn next_message(&self) -> Option<Message> {
         self.queue.front().cloned()

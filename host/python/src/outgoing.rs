@@ -45,7 +45,7 @@ impl Outgoing {
 
     /// Writes all that waits. What is left after an error goes out with the next call.
     pub(crate) fn flush(&self, py: Python<'_>, deadline: Deadline) -> PyResult<()> {
-        if self.ledger().next_message().is_none() {
+        if !self.ledger().has_messages() {
             return Ok(());
         }
         let mut output = self.output.take(py, deadline)?;

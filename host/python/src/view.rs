@@ -7,11 +7,15 @@ use arrow_buffer::Buffer;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 /// Elements one behind the other, the last index fastest. They must not be written.
 #[pyclass(frozen)]
 pub(crate) struct View {
     buffer: Buffer,
+    /// As numpy says it.
+    #[pyo3(get)]
+    dtype: &'static str,
     shape: Vec<usize>,
     /// `None`: `DLPack` has no such elements.
     element: Option<Element>,
@@ -29,11 +33,18 @@ struct Element {
 const CPU: c_int = 1;
 
 impl View {
-    pub(crate) fn new(buffer: Buffer, dtype: &str, shape: Vec<usize>) -> Self {
+    /// Of elements that mean something, and are stored as something, both as numpy says it.
+    pub(crate) fn new(
+        buffer: Buffer,
+        meaning: &str,
+        storage: &'static str,
+        shape: Vec<usize>,
+    ) -> Self {
         Self {
             buffer,
+            dtype: storage,
             shape,
-            element: Element::of(dtype),
+            element: Element::of(meaning),
         }
     }
 }
@@ -64,6 +75,11 @@ impl View {
     #[getter]
     fn address(&self) -> usize {
         self.buffer.as_ptr() as usize
+    }
+
+    #[getter]
+    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, &self.shape)
     }
 
     #[expect(clippy::unused_self, reason = "the protocol asks an object")]

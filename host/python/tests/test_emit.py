@@ -217,7 +217,7 @@ class Refusals(unittest.TestCase):
                 print(error)
         """
         lines, _, _ = fed(script, SCHEMA, rows(3), END)
-        self.assertEqual(lines, ["nobody takes answers from this role: the job file names no results of it"])
+        self.assertEqual(lines, ["nobody takes answers from this role: give it an `output` in the job file"])
 
     def test_close_does_not_lose_rows(self):
         script = """

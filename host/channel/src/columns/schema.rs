@@ -36,6 +36,11 @@ impl Columns {
         &self.schema
     }
 
+    /// Whether keys of a dictionary are among the values of its columns.
+    pub fn has_dictionaries(&self) -> bool {
+        !self.dictionaries.is_empty()
+    }
+
     pub(super) fn dictionaries(&self) -> &[ArrayData] {
         &self.dictionaries
     }

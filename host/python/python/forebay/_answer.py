@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,53 +9,28 @@ from forebay import _forebay
 from forebay._batch import _imported
 
 
-class Answers:
-    """What a node answers with: what is the same for all of its answers is looked up once."""
+def columns(results: _forebay.Results, answer: Any) -> list[_forebay.Column]:
+    """The columns of an answer, in the order of the results.
 
-    def __init__(self, results: _forebay.Results) -> None:
-        self._results = results
-        self._names = [name for name, _ in results.columns()]
-        self._layouts = [results.layout(index) for index in range(len(self._names))]
-
-    def columns(self, answer: Any) -> list[_forebay.Column]:
-        """The columns of an answer, in the order of the results.
-
-        Raises:
-            ValueError: it has other columns, or one cannot be made of what was given.
-        """
-        names = self._names
-        if not isinstance(answer, Mapping):
-            if hasattr(answer, "__arrow_c_array__"):
-                return self._results.arrow_batch(*answer.__arrow_c_array__())
-            if len(names) != 1:
-                raise ValueError(f"an answer has the columns {', '.join(f'`{name}`' for name in names)}: give a dict of them")
-            answer = {names[0]: answer}
-        if list(answer) != names:
-            self._results.check_names([str(name) for name in answer])
-        return [self._column(index, answer[name]) for index, name in enumerate(names)]
-
-    def _column(self, index: int, values: Any) -> _forebay.Column:
-        layout = self._layouts[index]
-        if layout is not None and _is_as_wanted(values, layout):
-            return self._results.plain(index, values.view("u1"), None)
-        return _column(self._results, index, layout, values)
+    Raises:
+        ValueError: it has other columns, or one cannot be made of what was given.
+    """
+    names = [name for name, _ in results.columns()]
+    if not isinstance(answer, Mapping):
+        if hasattr(answer, "__arrow_c_array__"):
+            return results.arrow_batch(*answer.__arrow_c_array__())
+        if len(names) != 1:
+            raise ValueError(f"an answer has the columns {', '.join(f'`{name}`' for name in names)}: give a dict of them")
+        answer = {names[0]: answer}
+    if list(answer) != names:
+        results.check_names([str(name) for name in answer])
+    return [_column(results, index, answer[name]) for index, name in enumerate(names)]
 
 
-def _is_as_wanted(values: Any, layout: tuple[str, str, list[int]]) -> bool:
-    """Whether these are the elements of a column, one behind the other."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None or type(values) is not numpy.ndarray:
-        return False
-    dtype, storage, inner = layout
-    is_plain = dtype == storage and values.dtype == dtype and values.flags.c_contiguous
-    return is_plain and values.ndim == 1 + len(inner) and list(values.shape[1:]) == inner
-
-
-def _column(
-    results: _forebay.Results, index: int, layout: tuple[str, str, list[int]] | None, values: Any
-) -> _forebay.Column:
+def _column(results: _forebay.Results, index: int, values: Any) -> _forebay.Column:
     if hasattr(values, "__arrow_c_array__"):
         return results.arrow(index, *values.__arrow_c_array__())
+    layout = results.layout(index)
     if layout is None:
         return _texts(results, index, values)
     numpy = _imported("numpy")

@@ -160,7 +160,7 @@ class Batch:
             kind = self._column(name).dtypes
             if kind is not None and kind[0] in _NOT_IN_MXNET:
                 raise TypeError(f"the column `{name}` is of type {self.columns[name]}, which MXNet does not have: CAST it in SQL")
-            return self._tensor(name, shared, copied, copies=("|b1",))
+            return self._tensor(name, shared, copied)
 
         return self._each(name, tensor)
 
@@ -178,29 +178,30 @@ class Batch:
 
     def _numpy(self, name: str) -> numpy.ndarray:
         numpy = _imported("numpy")
+        view = self._raw.plain(name)
+        if view is not None:
+            return _array(numpy, view)
         column = self._column(name)
         if column.dtypes is None:
             array = numpy.empty(len(column), dtype=object)
             array[:] = column.objects()
             return array
         dtype, storage = column.dtypes
-        array = _plain(numpy, column.view(), storage, column.shape)
+        array = _array(numpy, column.view())
         if dtype != storage:
             array = array.astype("<i8", copy=False).view(dtype)
         if column.nulls:
             array = _with_gaps(numpy, column, array)
         return array
 
-    def _tensor(
-        self, name: str, shared: Callable[[Any], Any], copied: Callable[[Any], Any], *, copies: tuple[str, ...] = ()
-    ) -> Any:
+    def _tensor(self, name: str, shared: Callable[[_forebay.View], Any], copied: Callable[[numpy.ndarray], Any]) -> Any:
+        view = self._raw.plain(name)
+        if view is not None and view.address % _ALIGNMENT == 0:
+            return shared(view)
         column = self._column(name)
         if column.dtypes is None or column.dtypes[0] != column.dtypes[1]:
             raise TypeError(f"the column `{name}` is of type {self.columns[name]}, which is no number: CAST it in SQL, or take `batch.numpy`")
-        view = column.view()
-        if column.nulls or column.dtypes[0] in copies or view.address % _ALIGNMENT != 0:
-            return copied(self._numpy(name).copy())
-        return shared(view)
+        return copied(self._numpy(name).copy())
 
 
 _NOT_IN_MXNET = {"<i2", "<u2", "<u4", "<u8"}
@@ -219,10 +220,8 @@ def _imported(library: str) -> Any:
         raise ImportError(text, name=library) from None
 
 
-def _plain(numpy: Any, view: _forebay.View, dtype: str, shape: list[int]) -> numpy.ndarray:
-    if 0 in shape:
-        return numpy.empty(shape, dtype)
-    return numpy.frombuffer(view, dtype).reshape(shape)
+def _array(numpy: Any, view: _forebay.View) -> numpy.ndarray:
+    return numpy.ndarray(view.shape, view.dtype, view)
 
 
 def _with_gaps(numpy: Any, column: _forebay.Column, array: numpy.ndarray) -> numpy.ndarray:
@@ -233,7 +232,7 @@ def _with_gaps(numpy: Any, column: _forebay.Column, array: numpy.ndarray) -> num
             f"fill it in SQL, COALESCE({column.name}, ...)"
         )
     array = array.copy()
-    array[~_plain(numpy, column.valid(), "|b1", column.shape)] = gap
+    array[~_array(numpy, column.valid())] = gap
     return array
 
 

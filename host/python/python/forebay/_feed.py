@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import functools
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -246,12 +245,6 @@ class Pass(_Batches):
 
 def emit(channel: _forebay.Channel, answer: Any, of: Batch | None) -> None:
     """See :meth:`Node.emit`."""
-    channel.emit(_answers(channel).columns(answer), None if of is None else of.sequence)
-
-
-@functools.cache
-def _answers(channel: _forebay.Channel) -> _answer.Answers:
-    results = channel.results()
-    if results is None:
-        raise RuntimeError("nobody takes answers from this role: the job file names no results of it")
-    return _answer.Answers(results)
+    sequence = None if of is None else of.sequence
+    if not channel.emit_as_it_is(answer, sequence):
+        channel.emit(_answer.columns(channel.results(), answer), sequence)

@@ -144,6 +144,8 @@ enum FedError {
     Type { kind: String, hint: String },
     #[error("the input has a column `{0}` already")]
     Taken(String),
+    #[error("{0} is no type of an answer: nodes have no dictionary")]
+    Dictionary(DataType),
     #[error(transparent)]
     Columns(#[from] ColumnsError),
 }
@@ -156,6 +158,7 @@ impl FedError {
                 Some("leave `passes` out, or read the files without `replay`".into())
             }
             Self::Taken(_) => Some("give it another name".into()),
+            Self::Dictionary(_) => Some("give it the type of the values".into()),
             Self::Type { hint, .. } => Some(hint.clone()),
             _ => None,
         }
@@ -224,11 +227,13 @@ fn results(feeding: &Feeding, input: &Schema) -> Result<Option<Results>, (String
         if input.column_with_name(name).is_some() {
             return Err(failed(FedError::Taken(name.clone())));
         }
-        fields.push(Field::new(name, kind, true));
+        let field = Field::new(name, kind, true);
+        if columns_of(vec![field.clone()]).has_dictionaries() {
+            return Err(failed(FedError::Dictionary(field.data_type().clone())));
+        }
+        fields.push(field);
     }
-    let columns = Columns::of(&RecordBatch::new_empty(Arc::new(Schema::new(
-        fields.clone(),
-    ))));
+    let columns = columns_of(fields.clone());
     let encoded = columns.encode();
     let encoded = encoded.map_err(|error| (feeding.output[0].0.clone(), error.into()))?;
     let all = input.fields().iter().map(|field| field.as_ref().clone());
@@ -237,6 +242,10 @@ fn results(feeding: &Feeding, input: &Schema) -> Result<Option<Results>, (String
         encoded: encoded.into(),
         schema: Arc::new(Schema::new(all.chain(fields).collect::<Vec<_>>())),
     }))
+}
+
+fn columns_of(fields: Vec<Field>) -> Columns {
+    Columns::of(&RecordBatch::new_empty(Arc::new(Schema::new(fields))))
 }
 
 impl Fed {
@@ -292,12 +301,11 @@ impl Fed {
     /// The rows of a batch with what was answered to them, without those that only fill it up; nothing where there are none.
     pub(crate) fn joined(
         &self,
-        batch: Option<RecordBatch>,
+        batch: &RecordBatch,
         padding: usize,
         answers: &[RecordBatch],
     ) -> Result<Option<RecordBatch>, Cause> {
-        let (Some(results), Some(batch), Some(answer)) = (&self.results, batch, in_one(answers)?)
-        else {
+        let (Some(results), Some(answer)) = (&self.results, in_one(answers)?) else {
             return Ok(None);
         };
         let rows = batch.num_rows() - padding;

@@ -1,10 +1,13 @@
-//! What was written to a node and is not done with: rows that it has not read, or not answered, and how far event time was behind them.
+//! What a task is not done with: rows that its node has not read, or not answered, or left to others who have not, and how far event time was
+//! behind them.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use arrow_array::RecordBatch;
 use forebay_dataflow::Watermark;
+
+use super::siblings::{Settled, Share};
 
 /// A batch that was written.
 #[derive(Debug)]
@@ -13,8 +16,8 @@ pub(crate) struct Written {
     pub(crate) sequences: RangeInclusive<u64>,
     /// Where its last record ends.
     pub(crate) position: u64,
-    /// As it came from the input; `None`: nobody else gets it.
-    pub(crate) batch: Option<RecordBatch>,
+    /// As they came from the input; `None`: nobody else gets them.
+    pub(crate) share: Option<Share>,
     pub(crate) rows: usize,
     /// How many of them, at the end, only fill up a round.
     pub(crate) padding: usize,
@@ -33,8 +36,19 @@ impl Written {
 #[derive(Debug)]
 enum Item {
     Rows(Written),
+    /// The node has left them to others.
+    Left(Left),
     /// Event time has come this far, or its silence has, when all before it is answered.
     Watermark(Watermark),
+}
+
+/// The place of rows that others have.
+#[derive(Debug)]
+struct Left {
+    number: u64,
+    /// That are not done with.
+    rows: usize,
+    answered: Vec<RecordBatch>,
 }
 
 impl Item {
@@ -43,71 +57,112 @@ impl Item {
     }
 }
 
-/// In the order in which it was written.
+/// In the order of the input.
 #[derive(Debug, Default)]
-pub(crate) struct Pending(VecDeque<Item>);
+pub(crate) struct Pending {
+    items: VecDeque<Item>,
+    /// The number of the place that was kept last.
+    last_place: u64,
+}
 
 impl Pending {
     pub(crate) fn push(&mut self, written: Written) {
-        self.0.push_back(Item::Rows(written));
+        self.items.push_back(Item::Rows(written));
     }
 
     pub(crate) fn push_watermark(&mut self, watermark: Watermark) {
         // A silence that is over is not worth telling.
-        self.0.retain(|item| !item.is_silence());
-        match (self.0.back_mut(), watermark) {
+        self.items.retain(|item| !item.is_silence());
+        match (self.items.back_mut(), watermark) {
             (Some(Item::Watermark(last)), Watermark::At(_)) => *last = watermark,
-            _ => self.0.push_back(Item::Watermark(watermark)),
+            _ => self.items.push_back(Item::Watermark(watermark)),
+        }
+    }
+
+    /// Keeps a place for rows that others get; its number.
+    pub(crate) fn keep_place(&mut self, rows: usize) -> u64 {
+        self.last_place += 1;
+        self.items.push_back(Item::Left(Left {
+            number: self.last_place,
+            rows,
+            answered: Vec::new(),
+        }));
+        self.last_place
+    }
+
+    /// Places that are kept.
+    pub(crate) fn places(&self) -> usize {
+        let is_place = |item: &&Item| matches!(item, Item::Left(_));
+        self.items.iter().filter(is_place).count()
+    }
+
+    /// Others are done with some of the rows of a place.
+    pub(crate) fn settle(&mut self, settled: Settled) {
+        let mut left = self.items.iter_mut().filter_map(|item| match item {
+            Item::Left(left) => Some(left),
+            Item::Rows(_) | Item::Watermark(_) => None,
+        });
+        if let Some(left) = left.find(|left| left.number == settled.number) {
+            left.rows = left.rows.saturating_sub(settled.rows);
+            left.answered.extend(settled.answered);
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.items.is_empty()
     }
 
     /// Forgets what the node has read: rows that nobody answers.
     pub(crate) fn forget_read(&mut self, read: u64) {
-        while let Some(Item::Rows(first)) = self.0.front() {
+        while let Some(Item::Rows(first)) = self.items.front() {
             if first.position > read {
                 break;
             }
-            self.0.pop_front();
+            self.items.pop_front();
         }
     }
 
     /// The batch whose last record has this number, if it waits for an answer.
     pub(crate) fn unanswered(&mut self, sequence: u64) -> Option<&mut Written> {
-        let mut rows = self.0.iter_mut().filter_map(|item| match item {
+        let mut rows = self.items.iter_mut().filter_map(|item| match item {
             Item::Rows(written) => Some(written),
-            Item::Watermark(_) => None,
+            Item::Left(_) | Item::Watermark(_) => None,
         });
         rows.find(|written| *written.sequences.end() == sequence && !written.is_answered)
     }
 
     /// The next that is done: rows with their answer, or a watermark that nothing is before any more.
     pub(crate) fn pop_done(&mut self) -> Option<Done> {
-        match self.0.front()? {
-            Item::Rows(written) if !written.is_answered => None,
-            _ => match self.0.pop_front()? {
-                Item::Rows(written) => Some(Done::Rows(written)),
-                Item::Watermark(watermark) => Some(Done::Watermark(watermark)),
-            },
-        }
+        let item = self.items.pop_front_if(|item| match item {
+            Item::Rows(written) => written.is_answered,
+            Item::Left(left) => left.rows == 0,
+            Item::Watermark(_) => true,
+        });
+        item.map(Done::from)
     }
 
     /// All that is left, oldest first.
-    pub(crate) fn into_rest(self) -> impl Iterator<Item = Done> {
-        self.0.into_iter().map(|item| match item {
-            Item::Rows(written) => Done::Rows(written),
-            Item::Watermark(watermark) => Done::Watermark(watermark),
-        })
+    pub(crate) fn take_rest(&mut self) -> impl Iterator<Item = Done> + use<> {
+        std::mem::take(&mut self.items).into_iter().map(Done::from)
     }
 }
 
 /// What nothing waits for any more.
 pub(crate) enum Done {
     Rows(Written),
+    /// Rows that others had, with their answers.
+    Answered(Vec<RecordBatch>),
     Watermark(Watermark),
+}
+
+impl From<Item> for Done {
+    fn from(item: Item) -> Self {
+        match item {
+            Item::Rows(written) => Self::Rows(written),
+            Item::Left(left) => Self::Answered(left.answered),
+            Item::Watermark(watermark) => Self::Watermark(watermark),
+        }
+    }
 }
 
 /// Event time behind a task, and as far as it was said.

@@ -1,5 +1,8 @@
 //! What the tasks of one role know of each other: rows that a node does not want any more go to the others, so nobody gets the end of its
 //! input before all others have read theirs.
+//!
+//! Their answers go back to the task that had the rows first, which keeps their place: so batches come out of a task in the order of its
+//! input, and event time behind them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use arrow_array::RecordBatch;
 use forebay_dataflow::{Cause, key};
 
-/// Batches that wait for one task at most.
+/// Batches of one task that wait in the inbox of another one at most.
 const INBOX_BATCHES: usize = 4;
 
 /// How rows of a node that reads no more find another one.
@@ -20,6 +23,59 @@ pub(crate) enum Passing {
     Anybody,
     /// Rows with equal values in these columns to the same one.
     ByKey(Vec<usize>),
+}
+
+/// Rows as they came from the input, and who waits for their answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Share {
+    pub(crate) batch: RecordBatch,
+    /// `None`: the task that has them.
+    pub(crate) owed_to: Option<Place>,
+}
+
+/// A place in the order of a task that is kept for rows that others have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) task: usize,
+    pub(crate) number: u64,
+}
+
+impl Share {
+    pub(crate) fn rows(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    pub(crate) fn slice(&self, start: usize, rows: usize) -> Self {
+        Self {
+            batch: self.batch.slice(start, rows),
+            owed_to: self.owed_to,
+        }
+    }
+}
+
+/// Rows on their way to another task.
+#[derive(Debug)]
+struct Handover {
+    share: Share,
+    from: usize,
+    /// The newest barrier that had passed their task.
+    barrier: u64,
+}
+
+/// Rows that another task had, and is done with.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) number: u64,
+    pub(crate) rows: usize,
+    /// With their answers; `None`: nobody has read them.
+    pub(crate) answered: Option<RecordBatch>,
+}
+
+/// What comes from another task.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Rows(Share),
+    Settled(Settled),
 }
 
 /// All tasks of a role.
@@ -34,7 +90,8 @@ struct Member {
     phase: Phase,
     /// The newest barrier that has come to it.
     barrier: u64,
-    inbox: VecDeque<RecordBatch>,
+    inbox: VecDeque<Handover>,
+    settled: VecDeque<Settled>,
     waker: Option<Waker>,
 }
 
@@ -91,11 +148,12 @@ impl Siblings {
         wake_all(members);
     }
 
-    /// Whether all have come to this barrier, or have nothing more to pass on.
-    pub(crate) fn have_reached(&self, barrier: u64) -> bool {
+    /// Whether all have come to this barrier, or have nothing more to pass on, and this task has taken what they had passed on before it.
+    pub(crate) fn have_reached(&self, task: usize, barrier: u64) -> bool {
         let members = self.members();
         let has = |member: &Member| member.barrier >= barrier || member.phase > Phase::Closed;
-        members.iter().all(has)
+        let mut inbox = members[task].inbox.iter();
+        members.iter().all(has) && inbox.all(|handover| handover.barrier >= barrier)
     }
 
     /// Whether nobody has rows any more that others might get.
@@ -122,24 +180,63 @@ impl Siblings {
         members.iter().all(has)
     }
 
-    /// What others have passed on to this task; else it is woken when they do, or when one of them is further.
-    pub(crate) fn poll_inbox(&self, task: usize, context: &mut Context<'_>) -> Poll<RecordBatch> {
+    /// What others have for this task; else it is woken when they have something, or when one of them is further. Rows behind a barrier that
+    /// has not passed this task wait.
+    pub(crate) fn poll_inbox(
+        &self,
+        task: usize,
+        barrier: u64,
+        context: &mut Context<'_>,
+    ) -> Poll<Message> {
         let mut members = self.members();
-        members[task].waker = Some(context.waker().clone());
-        match members[task].inbox.pop_front() {
-            Some(batch) => {
-                wake_all(members);
-                Poll::Ready(batch)
-            }
-            None => Poll::Pending,
+        let member = &mut members[task];
+        if let Some(settled) = member.settled.pop_front() {
+            return Poll::Ready(Message::Settled(settled));
+        }
+        let mut inbox = member.inbox.iter();
+        let first = inbox.position(|handover| handover.barrier <= barrier);
+        let Some(handover) = first.and_then(|first| member.inbox.remove(first)) else {
+            member.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        };
+        member.phase = match member.phase {
+            Phase::Drained => Phase::Feeding,
+            Phase::Gone => Phase::Closed,
+            phase => phase,
+        };
+        wake_all(members);
+        Poll::Ready(Message::Rows(handover.share))
+    }
+
+    /// Rows that were passed on to this task, which takes none any more.
+    pub(crate) fn refuse_inbox(&self, task: usize) -> Vec<Share> {
+        let mut members = self.members();
+        let inbox = std::mem::take(&mut members[task].inbox);
+        inbox.into_iter().map(|handover| handover.share).collect()
+    }
+
+    /// Somebody is done with rows that this place is kept for.
+    pub(crate) fn settle(&self, place: Place, rows: usize, answered: Option<RecordBatch>) {
+        let mut members = self.members();
+        let member = &mut members[place.task];
+        member.settled.push_back(Settled {
+            number: place.number,
+            rows,
+            answered,
+        });
+        let waker = member.waker.take();
+        drop(members);
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 
-    /// Who gets which of these rows, and whether they all have room; `None`: nobody reads any more.
+    /// Gives these rows, which are behind a barrier, to those who are to have them, once there is room for all; `None`: nobody reads any more.
     pub(crate) fn poll_pass_on(
         &self,
         task: usize,
-        batch: &RecordBatch,
+        barrier: u64,
+        share: &Share,
         context: &mut Context<'_>,
     ) -> Poll<Result<Option<()>, Cause>> {
         let mut members = self.members();
@@ -157,22 +254,29 @@ impl Siblings {
                     .iter()
                     .min_by_key(|&&other| members[other].inbox.len());
                 least
-                    .map(|&other| (other, batch.clone()))
+                    .map(|&other| (other, share.batch.clone()))
                     .into_iter()
                     .collect()
             }
-            Passing::ByKey(columns) => match by_key(batch, columns, &readers) {
+            Passing::ByKey(columns) => match by_key(&share.batch, columns, &readers) {
                 Ok(parts) => parts,
                 Err(error) => return Poll::Ready(Err(error)),
             },
         };
-        let has_room =
-            |&(other, _): &(usize, RecordBatch)| members[other].inbox.len() < INBOX_BATCHES;
+        let has_room = |&(other, _): &(usize, RecordBatch)| {
+            let inbox = members[other].inbox.iter();
+            inbox.filter(|handover| handover.from == task).count() < INBOX_BATCHES
+        };
         if !parts.iter().all(has_room) {
             return Poll::Pending;
         }
-        for (other, part) in parts {
-            members[other].inbox.push_back(part);
+        for (other, batch) in parts {
+            let owed_to = share.owed_to;
+            members[other].inbox.push_back(Handover {
+                share: Share { batch, owed_to },
+                from: task,
+                barrier,
+            });
         }
         wake_all(members);
         Poll::Ready(Ok(Some(())))

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::mem;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::fed::Fed;
 use super::feeds::Feeds;
 use super::node::{Event, Node};
 use super::pending::{Passed, Pending, Written};
-use super::siblings::{Phase, Siblings};
+use super::siblings::{Message, Phase, Place, Share, Siblings};
 use super::spool::Spool;
 
 mod ending;
@@ -31,11 +32,14 @@ const ACKNOWLEDGE_WITHIN: Duration = Duration::from_mins(1);
 /// How often a task at the end of its input looks whether its node has read all of it: reading rings no bell.
 const LOOKS_EVERY: Duration = Duration::from_millis(5);
 
+/// Batches that others have of a task at most, while their answers are waited for: those that are answered wait in memory for the first.
+const PLACES_MAX: usize = 64;
+
 /// What a task works on next.
 enum Work {
     Event(Result<Event, Cause>),
-    /// Rows that another task has passed on.
-    Inbox(RecordBatch),
+    /// From another task of the role.
+    Sibling(Message),
     /// Only to look whether there is an end.
     Nothing,
 }
@@ -83,14 +87,25 @@ pub(crate) struct RoleTask {
     context: TaskContext,
     pending: Pending,
     /// Rows that its node does not want any more, for others.
-    rest: VecDeque<RecordBatch>,
+    rest: VecDeque<Share>,
+    /// How often its node has left rows to others.
+    handed_over: u64,
     /// Rows of all passes but the last.
     spool: Option<Spool>,
     work: Option<Work>,
     pass: u32,
     rows: u64,
+    /// The newest one that has come.
     barrier: u64,
+    /// The newest one that has passed this task.
+    passed_barrier: u64,
     echoed: u64,
+    /// A barrier is with the node: what the node leaves meanwhile waits, or others might wait for this task, and this task for them.
+    is_at_barrier: bool,
+    /// No barrier comes any more.
+    has_all_input: bool,
+    /// The last that it did was to take rows of another task: now it is the turn of its own input.
+    has_taken: bool,
     /// A barrier that the node has not sent back, and its number in the ring.
     awaited: Option<(u64, u64)>,
     /// Event time that the node was not told yet.
@@ -118,12 +133,17 @@ impl RoleTask {
             siblings,
             pending: Pending::default(),
             rest: VecDeque::new(),
+            handed_over: 0,
             spool: spool.transpose()?,
             work: None,
             pass: 0,
             rows: 0,
             barrier: 0,
+            passed_barrier: 0,
             echoed: 0,
+            is_at_barrier: false,
+            has_all_input: false,
+            has_taken: false,
             awaited: None,
             watermark: None,
             passed: Passed::default(),
@@ -157,18 +177,19 @@ impl RoleTask {
     // -------------------------------------------------------------------------------------------------------- to the node
 
     /// Rows of the input, however many.
-    async fn feed(&mut self, batch: RecordBatch, output: &mut Output<'_>) -> Result<(), Cause> {
-        for start in (0..batch.num_rows()).step_by(self.fed.rows) {
-            let rows = self.fed.rows.min(batch.num_rows() - start);
-            let part = batch.slice(start, rows);
+    async fn feed(&mut self, share: Share, output: &mut Output<'_>) -> Result<(), Cause> {
+        for start in (0..share.rows()).step_by(self.fed.rows) {
+            let rows = self.fed.rows.min(share.rows() - start);
+            let part = share.slice(start, rows);
             if self.node.has_ended() {
-                self.pass_on(part).await?;
+                self.keep_for_others(rows, Some(part));
+                self.pass_on_rest().await?;
                 continue;
             }
-            let behind = batch.num_rows() - start - rows;
+            let behind = share.rows() - start - rows;
             let seen = Seen {
-                rows: self.fed.view.of(&part)?,
-                padding: padding_of(&batch).saturating_sub(behind).min(rows),
+                rows: self.fed.view.of(&part.batch)?,
+                padding: padding_of(&share.batch).saturating_sub(behind).min(rows),
             };
             if self.answers() {
                 self.write_to_be_answered(seen, part, output).await?;
@@ -190,43 +211,43 @@ impl RoleTask {
     async fn write_to_be_answered(
         &mut self,
         seen: Seen,
-        batch: RecordBatch,
+        share: Share,
         output: &mut Output<'_>,
     ) -> Result<(), Cause> {
-        let mut rest = VecDeque::from([(seen, batch)]);
-        while let Some((seen, batch)) = rest.pop_front() {
+        let mut rest = VecDeque::from([(seen, share)]);
+        while let Some((seen, share)) = rest.pop_front() {
             // Whatever size a body has, first there must be a channel.
             self.room(0, output).await?;
             let (columns, rows) = (Columns::of(&seen.rows), seen.rows.num_rows());
             let bytes = Body::new(&columns, &seen.rows)?.bytes();
             if self.node.has_ended() || bytes <= self.node.body_bytes_max() || rows < 2 {
-                self.write(&seen, Some(batch), output).await?;
+                self.write(&seen, Some(share), output).await?;
                 continue;
             }
             let half = rows / 2;
             let (first, second) = seen.split(half);
-            rest.push_front((second, batch.slice(half, rows - half)));
-            rest.push_front((first, batch.slice(0, half)));
+            rest.push_front((second, share.slice(half, rows - half)));
+            rest.push_front((first, share.slice(0, half)));
         }
         Ok(())
     }
 
-    /// One batch as the node sees it; `batch` is what others get of it if the node does not.
+    /// One batch as the node sees it; `share` is what others get of it if the node does not.
     async fn write(
         &mut self,
         seen: &Seen,
-        batch: Option<RecordBatch>,
+        share: Option<Share>,
         output: &mut Output<'_>,
     ) -> Result<(), Cause> {
         let sequences = self.write_parts(seen, output).await?;
         let Some(sequences) = sequences.filter(|_| !self.node.has_ended()) else {
-            self.keep_for_others(seen.rows.num_rows(), batch);
-            return Ok(());
+            self.keep_for_others(seen.rows.num_rows(), share);
+            return self.pass_on_rest().await;
         };
         self.pending.push(Written {
             sequences,
             position: self.node.position(),
-            batch,
+            share,
             rows: seen.rows.num_rows(),
             padding: seen.padding,
             results: Vec::new(),
@@ -373,23 +394,47 @@ impl RoleTask {
 
     // ---------------------------------------------------------------------------------------------------- among its siblings
 
-    /// Of several passes nobody else gets a share: it would have to come again in each.
-    async fn pass_on(&mut self, batch: RecordBatch) -> Result<(), Cause> {
-        if self.fed.passes > 1 {
-            self.drop_rows(batch.num_rows());
-            return Ok(());
+    /// Rows that its node does not read. Who gets them answers for this task, which keeps their place.
+    fn keep_for_others(&mut self, rows: usize, share: Option<Share>) {
+        // Of several passes nobody else gets a share: it would have to come again in each.
+        let are_passed_on =
+            self.siblings.passes_rows_on() && !self.sent_end && self.fed.passes == 1;
+        let Some(mut share) = share else {
+            return self.drop_rows(rows);
+        };
+        if !are_passed_on {
+            return self.drop_share(&share);
         }
-        let (siblings, task) = (self.siblings.clone(), self.task());
-        let passed = poll_fn(|context| siblings.poll_pass_on(task, &batch, context)).await?;
-        if passed.is_none() {
-            self.drop_rows(batch.num_rows());
+        if self.answers() && share.owed_to.is_none() {
+            share.owed_to = Some(Place {
+                task: self.task(),
+                number: self.pending.keep_place(rows),
+            });
         }
-        Ok(())
+        self.handed_over += 1;
+        self.rest.push_back(share);
+    }
+
+    /// Nobody reads these rows.
+    fn drop_share(&self, share: &Share) {
+        self.drop_rows(share.rows());
+        if let Some(place) = share.owed_to {
+            self.siblings.settle(place, share.rows(), None);
+        }
     }
 
     async fn pass_on_rest(&mut self) -> Result<(), Cause> {
-        while let Some(batch) = self.rest.pop_front() {
-            self.pass_on(batch).await?;
+        if self.is_at_barrier {
+            return Ok(());
+        }
+        let (siblings, task) = (self.siblings.clone(), self.task());
+        while let Some(share) = self.rest.pop_front() {
+            let barrier = self.passed_barrier;
+            let passed =
+                poll_fn(|context| siblings.poll_pass_on(task, barrier, &share, context)).await?;
+            if passed.is_none() {
+                self.drop_share(&share);
+            }
         }
         Ok(())
     }
@@ -398,16 +443,20 @@ impl RoleTask {
         if let Poll::Ready(event) = self.node.poll(None, context) {
             return Poll::Ready(Work::Event(event));
         }
-        let is_over = !self.siblings.passes_rows_on() && self.siblings.is_over();
-        let wakes = self.siblings.poll_inbox(self.task(), context);
-        if let Poll::Ready(batch) = wakes {
-            return Poll::Ready(Work::Inbox(batch));
+        let barrier = if self.has_all_input {
+            u64::MAX
+        } else {
+            self.passed_barrier
+        };
+        let inbox = self.siblings.poll_inbox(self.task(), barrier, context);
+        if let Poll::Ready(message) = inbox {
+            return Poll::Ready(Work::Sibling(message));
         }
-        if !self.is_ending && (is_over || self.node.seat.is_ending(context)) {
+        if !self.is_ending && (self.siblings.is_over() || self.node.seat.is_ending(context)) {
             self.is_ending = true;
             return Poll::Ready(Work::Nothing);
         }
-        if !self.rest.is_empty() {
+        if !self.rest.is_empty() && !self.is_at_barrier {
             return Poll::Ready(Work::Nothing);
         }
         Poll::Pending
@@ -420,21 +469,17 @@ impl RoleTask {
                     self.hear(&record, output).await?;
                 }
             }
-            Work::Inbox(batch) => {
-                self.siblings.enter(self.task(), self.phase());
-                self.feed(batch, output).await?;
+            Work::Sibling(Message::Rows(share)) => {
+                self.has_taken = true;
+                self.feed(share, output).await?;
+            }
+            Work::Sibling(Message::Settled(settled)) => {
+                self.pending.settle(settled);
+                self.emit_done(output).await?;
             }
             Work::Nothing => {}
         }
         self.pass_on_rest().await
-    }
-
-    fn phase(&self) -> Phase {
-        if self.node.has_ended() {
-            Phase::Closed
-        } else {
-            Phase::Feeding
-        }
     }
 
     /// Works on what comes until this is so. It is looked at anew from time to time.
@@ -472,6 +517,11 @@ impl RoleTask {
         .await
     }
 
+    /// Whether its node has done everything before this barrier; if it has ended, others what it has left to them.
+    fn is_done_before(&self, barrier: u64) -> bool {
+        self.echoed >= barrier || self.node.has_ended() && self.pending.is_empty()
+    }
+
     async fn send_barrier(&mut self, barrier: u64, output: &mut Output<'_>) -> Result<(), Cause> {
         if let Some((_, given_up)) = self.awaited.take() {
             // Nobody waits for it any more, and its place is wanted.
@@ -498,7 +548,10 @@ impl Operator for RoleTask {
         output: &mut Output<'_>,
     ) -> Result<(), Cause> {
         self.pass_on_rest().await?;
-        self.feed(batch, output).await
+        self.until(output, |task| task.pending.places() < PLACES_MAX)
+            .await?;
+        let owed_to = None;
+        self.feed(Share { batch, owed_to }, output).await
     }
 
     async fn watermark(&mut self, at: i64, _: &mut Output<'_>) -> Result<i64, Cause> {
@@ -515,6 +568,10 @@ impl Operator for RoleTask {
     }
 
     fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if mem::take(&mut self.has_taken) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         match self.poll_task(context) {
             Poll::Ready(work) => self.work = Some(work),
             // Event time has come further while something else was done.
@@ -533,28 +590,32 @@ impl Operator for RoleTask {
 
     /// The node has finished everything before the barrier when it sends it back.
     async fn barrier(&mut self, barrier: u64, output: &mut Output<'_>) -> Result<Cut, Cause> {
-        let clock = self.context.clock.clone();
-        let give_up_at = clock.now() + ACKNOWLEDGE_WITHIN;
-        self.barrier = barrier;
+        self.pass_on_rest().await?;
+        // What a node leaves from here on, others may read behind the barrier.
+        let handed_over = self.handed_over;
         self.siblings.reach(self.task(), barrier);
         self.until(output, |task| {
-            task.siblings.have_reached(barrier) || task.context.clock.now() >= give_up_at
+            task.siblings.have_reached(task.task(), barrier)
         })
         .await?;
-        self.until(output, |task| {
-            task.node.has_channel() || task.context.clock.now() >= give_up_at
-        })
-        .await?;
-        if !self.node.has_channel() {
-            return Ok(Cut::GivenUp);
+        self.barrier = barrier;
+        self.is_at_barrier = true;
+        let give_up_at = self.context.clock.now() + ACKNOWLEDGE_WITHIN;
+        let is_too_late = move |task: &Self| {
+            task.handed_over != handed_over || task.context.clock.now() >= give_up_at
+        };
+        self.until(output, |task| task.node.has_channel() || is_too_late(task))
+            .await?;
+        if self.node.has_channel() {
+            self.send_barrier(barrier, output).await?;
+            self.until(output, |task| {
+                task.is_done_before(barrier) || is_too_late(task)
+            })
+            .await?;
         }
-        self.send_barrier(barrier, output).await?;
-        self.until(output, |task| {
-            let is_done = task.echoed >= barrier || task.node.has_ended();
-            is_done || task.context.clock.now() >= give_up_at
-        })
-        .await?;
-        let is_clean = self.echoed >= barrier || self.node.has_ended() && self.rest.is_empty();
+        self.is_at_barrier = false;
+        self.passed_barrier = barrier;
+        let is_clean = self.is_done_before(barrier) && self.handed_over == handed_over;
         Ok(if is_clean { Cut::Clean } else { Cut::GivenUp })
     }
 
@@ -562,10 +623,15 @@ impl Operator for RoleTask {
         self.is_ending || self.node.has_ended() && self.siblings.is_over()
     }
 
+    /// Whoever reads its answers: its node is to hear of the end.
+    fn needs_end(&self) -> bool {
+        true
+    }
+
     async fn end(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
+        self.has_all_input = true;
         let is_cut = self.is_ending && self.fed.is_bounded;
         self.pass_on_rest().await?;
-        self.tell_watermark(output).await?;
         let has_siblings = self.context.parallelism > 1 && self.siblings.passes_rows_on();
         if has_siblings && self.fed.passes == 1 && !self.is_ending {
             self.drain(output).await?;
@@ -575,6 +641,8 @@ impl Operator for RoleTask {
         }
         self.next_passes(output).await?;
         self.send_end(output).await?;
+        // Others answer what this node has left to them.
+        self.until(output, |task| task.pending.is_empty()).await?;
         if is_cut && self.answers() && self.node.seat.all_are_ending() {
             // Half of a table looks like a whole one: what comes out of it is given up, once all nodes have what they were given.
             self.until(output, |task| task.node.seat.all_have_ended())

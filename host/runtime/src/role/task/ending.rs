@@ -69,6 +69,9 @@ impl RoleTask {
             Phase::Gone
         };
         self.siblings.enter(self.task(), phase);
+        for share in self.siblings.refuse_inbox(self.task()) {
+            self.drop_share(&share);
+        }
         if self.siblings.have_ended() {
             self.node.seat.input_has_ended();
         }
@@ -78,6 +81,6 @@ impl RoleTask {
                 self.hear(&record, output).await?;
             }
         }
-        Ok(())
+        self.pass_on_rest().await
     }
 }

@@ -1,15 +1,13 @@
 //! What a task hears from its node: answers, barriers that come back, and the end.
 
-use std::mem;
 use std::sync::atomic::Ordering::Relaxed;
 
-use arrow_array::RecordBatch;
 use forebay_channel::{ColumnsError, FLAG_CONTINUES, Kind, UntrustedRecord, read_body};
 use forebay_dataflow::{Cause, Output};
 
 use super::RoleTask;
-use crate::role::pending::Done;
-use crate::role::siblings::Phase;
+use crate::role::pending::{Done, Written};
+use crate::role::siblings::{Phase, Share};
 
 /// Why a node's answers are none, or its rows cannot be sent.
 #[derive(Debug, thiserror::Error)]
@@ -142,18 +140,17 @@ impl RoleTask {
         self.node.end();
         self.node.seat.counts.ended.store(true, Relaxed);
         let mut unanswered = 0;
-        for rest in mem::take(&mut self.pending).into_rest() {
-            let written = match rest {
-                Done::Rows(written) => written,
-                Done::Watermark(watermark) => {
-                    self.passed.pass(watermark);
-                    continue;
+        for rest in self.pending.take_rest() {
+            match rest {
+                Done::Rows(written) if *written.sequences.end() > delivered => {
+                    self.keep_for_others(written.rows, written.share);
                 }
-            };
-            if *written.sequences.end() > delivered {
-                self.keep_for_others(written.rows, written.batch);
-            } else if self.answers() && !written.is_answered {
-                unanswered += written.rows;
+                Done::Rows(written) if self.answers() && !written.is_answered => {
+                    unanswered += written.rows;
+                }
+                // A place is kept only behind the end of the node.
+                Done::Rows(_) | Done::Answered(_) => {}
+                Done::Watermark(watermark) => self.pass_behind_answers(watermark),
             }
         }
         if unanswered > 0 {
@@ -169,26 +166,30 @@ impl RoleTask {
         Ok(())
     }
 
-    pub(super) fn keep_for_others(&mut self, rows: usize, batch: Option<RecordBatch>) {
-        match batch.filter(|_| self.siblings.passes_rows_on() && !self.sent_end) {
-            Some(batch) => self.rest.push_back(batch),
-            None => self.drop_rows(rows),
-        }
-    }
-
-    async fn emit_done(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
+    pub(super) async fn emit_done(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
         while let Some(done) = self.pending.pop_done() {
             match done {
                 Done::Watermark(watermark) => self.passed.pass(watermark),
-                Done::Rows(written) => {
-                    if let Some(rows) =
-                        self.fed
-                            .joined(written.batch, written.padding, &written.results)?
-                    {
+                Done::Answered(batches) => {
+                    for rows in batches {
                         output.emit(rows).await?;
                     }
                 }
+                Done::Rows(written) => self.emit_answered(written, output).await?,
             }
+        }
+        Ok(())
+    }
+
+    async fn emit_answered(&self, written: Written, output: &mut Output<'_>) -> Result<(), Cause> {
+        let Some(Share { batch, owed_to }) = written.share else {
+            return Ok(());
+        };
+        let rows = self.fed.joined(&batch, written.padding, &written.results)?;
+        match (owed_to, rows) {
+            (Some(place), rows) => self.siblings.settle(place, written.rows, rows),
+            (None, Some(rows)) => output.emit(rows).await?,
+            (None, None) => {}
         }
         Ok(())
     }
