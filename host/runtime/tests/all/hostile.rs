@@ -8,9 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arrow_array::builder::{Int32Builder, ListBuilder};
-use arrow_array::types::Int32Type;
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray,
+    ArrayRef, BooleanArray, FixedSizeBinaryArray, Float64Array, RecordBatch, StringArray,
     new_null_array,
 };
 use arrow_schema::DataType;
@@ -44,7 +43,7 @@ score = "float64"
 name = "string"
 is_late = "boolean"
 tags = "List(Int32)"
-code = "Dictionary(Int32, Utf8)"
+code = "FixedSizeBinary(3)"
 "#;
 
 struct Hostile {
@@ -272,11 +271,10 @@ fn any_array(random: &mut Rng, kind: &DataType, rows: usize) -> ArrayRef {
             }
             Arc::new(lists.finish())
         }
-        DataType::Dictionary(..) => {
-            // Nobody has said what values there are.
-            let keys = Int32Array::new_null(rows);
-            let values = StringArray::from(Vec::<&str>::new());
-            Arc::new(DictionaryArray::<Int32Type>::new(keys, Arc::new(values)))
+        DataType::FixedSizeBinary(_) => {
+            let values = (0..rows).map(|row| some(row).map(|_| *b"abc"));
+            let array = FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, 3);
+            Arc::new(array.expect("they have this size"))
         }
         other => new_null_array(other, rows),
     }
@@ -366,6 +364,7 @@ fn whatever_a_node_answers_the_dataflow_goes_on_or_names_it() {
     answers with a part that has no rows
     answers with damaged rows
     answers with other columns than the `output` of role `worker`
+    does not keep to the rules of its channel: the peer of the channel has broken its rules: it says that it has sent Tally { records: #, rows: #, bytes: # }, and Tally { records: #, rows: #, bytes: # } has come
     does not keep to the rules of its channel: the peer of the channel has broken its rules: the end has a body of # bytes instead of
     has closed its feed and left # rows without an answer
     has written a record that only the host writes

@@ -266,3 +266,17 @@ fn every_code_stands_in_the_reference() {
     let missing: Vec<_> = code::ALL.iter().filter(missing).collect();
     assert_eq!(missing, Vec::<&&str>::new());
 }
+
+#[test]
+fn an_answer_has_a_type_that_nodes_can_give() {
+    let of_type = |kind: &str| {
+        let text = format!(
+            "{HEAD}\n[roles.worker]\ncommand = [\"true\"]\ninput = \"flights\"\noutput = {{ name = '{kind}' }}\n[sinks.out]\ninput = \"worker\"\nto = \"blackhole\"\n"
+        );
+        said(&text, &[])
+    };
+    insta::assert_snapshot!(of_type("Dictionary(Int32, Utf8)"));
+    let refuses = |kind: &str| of_type(kind).contains("is no type of an answer");
+    assert!(refuses("List(Dictionary(Int32, Utf8))"));
+    assert!(!refuses("List(Utf8)"));
+}
