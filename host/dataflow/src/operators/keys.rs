@@ -1,17 +1,37 @@
 //! Keys of rows, as bytes that are equal where the keys are.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_row::{RowConverter, Rows, SortField};
 use arrow_schema::SchemaRef;
-use xxhash_rust::xxh3::Xxh3DefaultBuilder;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::error::Cause;
 use crate::state::batch_bytes;
 
 /// Something for each key.
-pub(super) type ByKey<T> = HashMap<Box<[u8]>, T, Xxh3DefaultBuilder>;
+pub(super) type ByKey<T> = HashMap<Box<[u8]>, T, BuildHasherDefault<KeyHasher>>;
+
+/// Takes a key at once: the hasher of the library is made for pieces of anything, and its state alone is larger than most keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    /// The length of a key, in front of it.
+    fn write_usize(&mut self, length: usize) {
+        self.0 ^= length as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// Makes keys of the same columns of every batch.
 pub(super) struct Keys {
