@@ -41,30 +41,33 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// Looks until something is seen, or it is time to sleep.
+    /// Looks until something is seen, or it is time to sleep. What is there already is no wait.
     fn look<T>(
         &mut self,
         mut look: impl FnMut() -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
-        for round in 0..self.looks() {
+        if let Some(seen) = look()? {
+            self.has_slept = false;
+            return Ok(Some(seen));
+        }
+        for _ in 0..self.looks() {
+            hint::spin_loop();
             if let Some(seen) = look()? {
-                if round > 0 {
-                    self.misses = 0;
-                }
+                self.misses = 0;
                 return Ok(Some(seen));
             }
-            hint::spin_loop();
         }
         Ok(None)
     }
 
+    /// After the first one.
     fn looks(&mut self) -> u32 {
         if std::mem::take(&mut self.has_slept) || !self.has_company {
-            return 1;
+            return 0;
         }
         self.waits = self.waits.wrapping_add(1);
         let is_worth_it = self.misses < MISSES_MAX || self.waits.is_multiple_of(PROBES_EVERY);
-        if is_worth_it { LOOKS } else { 1 }
+        if is_worth_it { LOOKS } else { 0 }
     }
 
     /// It was slept. Where nothing has come, the wait goes on.
