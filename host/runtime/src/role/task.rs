@@ -16,19 +16,20 @@ use async_trait::async_trait;
 use forebay_channel::{Body, Columns, FLAG_PADDING, Header, Kind};
 use forebay_dataflow::{Cause, Cut, Error, Operator, Output, TaskContext, Watermark, padding_of};
 
+use self::barrier::Barriers;
 use self::hearing::Fault;
 use super::fed::Fed;
 use super::feeds::Feeds;
 use super::node::{Event, Node};
 use super::pending::{Passed, Pending, Written};
-use super::siblings::{Message, Phase, Place, Share, Siblings};
+use super::siblings::{Message, Phase, Share, Siblings};
 use super::spool::Spool;
 
+mod barrier;
 mod ending;
 mod hearing;
+mod sharing;
 
-/// How long a barrier waits for the node to be done with what was before it.
-const ACKNOWLEDGE_WITHIN: Duration = Duration::from_mins(1);
 /// How often a task at the end of its input looks whether its node has read all of it: reading rings no bell.
 const LOOKS_EVERY: Duration = Duration::from_millis(5);
 
@@ -42,6 +43,14 @@ enum Work {
     Sibling(Message),
     /// Only to look whether there is an end.
     Nothing,
+}
+
+/// Whose rows come next, where there are both.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Sibling,
+    /// Rows of a sibling were taken: without it, one that is busy with theirs would never come to its own.
+    Input,
 }
 
 /// Rows as a node sees them.
@@ -95,19 +104,8 @@ pub(crate) struct RoleTask {
     work: Option<Work>,
     pass: u32,
     rows: u64,
-    /// The newest one that has come.
-    barrier: u64,
-    /// The newest one that has passed this task.
-    passed_barrier: u64,
-    echoed: u64,
-    /// A barrier is with the node: what the node leaves meanwhile waits, or others might wait for this task, and this task for them.
-    is_at_barrier: bool,
-    /// No barrier comes any more.
-    has_all_input: bool,
-    /// The last that it did was to take rows of another task: now it is the turn of its own input.
-    has_taken: bool,
-    /// A barrier that the node has not sent back, and its number in the ring.
-    awaited: Option<(u64, u64)>,
+    barriers: Barriers,
+    turn: Turn,
     /// Event time that the node was not told yet.
     watermark: Option<i64>,
     passed: Passed,
@@ -138,13 +136,8 @@ impl RoleTask {
             work: None,
             pass: 0,
             rows: 0,
-            barrier: 0,
-            passed_barrier: 0,
-            echoed: 0,
-            is_at_barrier: false,
-            has_all_input: false,
-            has_taken: false,
-            awaited: None,
+            barriers: Barriers::default(),
+            turn: Turn::Sibling,
             watermark: None,
             passed: Passed::default(),
             has_announced_results: false,
@@ -333,7 +326,7 @@ impl RoleTask {
             pass: self.pass,
             flags: if padding > 0 { FLAG_PADDING } else { 0 },
             source_offset: self.rows,
-            checkpoint: self.barrier,
+            checkpoint: self.barriers.newest,
             ..Header::new(Kind::Data)
         }
     }
@@ -394,60 +387,11 @@ impl RoleTask {
 
     // ---------------------------------------------------------------------------------------------------- among its siblings
 
-    /// Rows that its node does not read. Who gets them answers for this task, which keeps their place.
-    fn keep_for_others(&mut self, rows: usize, share: Option<Share>) {
-        // Of several passes nobody else gets a share: it would have to come again in each.
-        let are_passed_on =
-            self.siblings.passes_rows_on() && !self.sent_end && self.fed.passes == 1;
-        let Some(mut share) = share else {
-            return self.drop_rows(rows);
-        };
-        if !are_passed_on {
-            return self.drop_share(&share);
-        }
-        if self.answers() && share.owed_to.is_none() {
-            share.owed_to = Some(Place {
-                task: self.task(),
-                number: self.pending.keep_place(rows),
-            });
-        }
-        self.handed_over += 1;
-        self.rest.push_back(share);
-    }
-
-    /// Nobody reads these rows.
-    fn drop_share(&self, share: &Share) {
-        self.drop_rows(share.rows());
-        if let Some(place) = share.owed_to {
-            self.siblings.settle(place, share.rows(), None);
-        }
-    }
-
-    async fn pass_on_rest(&mut self) -> Result<(), Cause> {
-        if self.is_at_barrier {
-            return Ok(());
-        }
-        let (siblings, task) = (self.siblings.clone(), self.task());
-        while let Some(share) = self.rest.pop_front() {
-            let barrier = self.passed_barrier;
-            let passed =
-                poll_fn(|context| siblings.poll_pass_on(task, barrier, &share, context)).await?;
-            if passed.is_none() {
-                self.drop_share(&share);
-            }
-        }
-        Ok(())
-    }
-
     fn poll_task(&mut self, context: &mut Context<'_>) -> Poll<Work> {
         if let Poll::Ready(event) = self.node.poll(None, context) {
             return Poll::Ready(Work::Event(event));
         }
-        let barrier = if self.has_all_input {
-            u64::MAX
-        } else {
-            self.passed_barrier
-        };
+        let barrier = self.barriers.taken_behind();
         let inbox = self.siblings.poll_inbox(self.task(), barrier, context);
         if let Poll::Ready(message) = inbox {
             return Poll::Ready(Work::Sibling(message));
@@ -456,7 +400,7 @@ impl RoleTask {
             self.is_ending = true;
             return Poll::Ready(Work::Nothing);
         }
-        if !self.rest.is_empty() && !self.is_at_barrier {
+        if !self.rest.is_empty() && !self.barriers.is_here() {
             return Poll::Ready(Work::Nothing);
         }
         Poll::Pending
@@ -470,7 +414,7 @@ impl RoleTask {
                 }
             }
             Work::Sibling(Message::Rows(share)) => {
-                self.has_taken = true;
+                self.turn = Turn::Input;
                 self.feed(share, output).await?;
             }
             Work::Sibling(Message::Settled(settled)) => {
@@ -516,27 +460,6 @@ impl RoleTask {
         })
         .await
     }
-
-    /// Whether its node has done everything before this barrier; if it has ended, others what it has left to them.
-    fn is_done_before(&self, barrier: u64) -> bool {
-        self.echoed >= barrier || self.node.has_ended() && self.pending.is_empty()
-    }
-
-    async fn send_barrier(&mut self, barrier: u64, output: &mut Output<'_>) -> Result<(), Cause> {
-        if let Some((_, given_up)) = self.awaited.take() {
-            // Nobody waits for it any more, and its place is wanted.
-            self.node.answered(given_up..=given_up)?;
-        }
-        let header = Header {
-            checkpoint: barrier,
-            ..Header::new(Kind::Barrier)
-        };
-        if self.room(0, output).await? {
-            let sequence = self.node.put(header, 0, |_| ())?;
-            self.awaited = Some((barrier, sequence));
-        }
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -568,7 +491,7 @@ impl Operator for RoleTask {
     }
 
     fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if mem::take(&mut self.has_taken) {
+        if mem::replace(&mut self.turn, Turn::Sibling) == Turn::Input {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -590,33 +513,7 @@ impl Operator for RoleTask {
 
     /// The node has finished everything before the barrier when it sends it back.
     async fn barrier(&mut self, barrier: u64, output: &mut Output<'_>) -> Result<Cut, Cause> {
-        self.pass_on_rest().await?;
-        // What a node leaves from here on, others may read behind the barrier.
-        let handed_over = self.handed_over;
-        self.siblings.reach(self.task(), barrier);
-        self.until(output, |task| {
-            task.siblings.have_reached(task.task(), barrier)
-        })
-        .await?;
-        self.barrier = barrier;
-        self.is_at_barrier = true;
-        let give_up_at = self.context.clock.now() + ACKNOWLEDGE_WITHIN;
-        let is_too_late = move |task: &Self| {
-            task.handed_over != handed_over || task.context.clock.now() >= give_up_at
-        };
-        self.until(output, |task| task.node.has_channel() || is_too_late(task))
-            .await?;
-        if self.node.has_channel() {
-            self.send_barrier(barrier, output).await?;
-            self.until(output, |task| {
-                task.is_done_before(barrier) || is_too_late(task)
-            })
-            .await?;
-        }
-        self.is_at_barrier = false;
-        self.passed_barrier = barrier;
-        let is_clean = self.is_done_before(barrier) && self.handed_over == handed_over;
-        Ok(if is_clean { Cut::Clean } else { Cut::GivenUp })
+        self.pass_barrier(barrier, output).await
     }
 
     fn has_enough(&self) -> bool {
@@ -629,7 +526,7 @@ impl Operator for RoleTask {
     }
 
     async fn end(&mut self, output: &mut Output<'_>) -> Result<(), Cause> {
-        self.has_all_input = true;
+        self.barriers.are_over = true;
         let is_cut = self.is_ending && self.fed.is_bounded;
         self.pass_on_rest().await?;
         let has_siblings = self.context.parallelism > 1 && self.siblings.passes_rows_on();

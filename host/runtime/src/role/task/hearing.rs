@@ -68,11 +68,14 @@ impl RoleTask {
 
     /// The node is done with all before this barrier; one that was given up meanwhile is passed over.
     fn hear_echo(&mut self, barrier: u64) -> Result<(), Cause> {
-        let awaited = self.awaited.take_if(|(awaited, _)| *awaited == barrier);
+        let awaited = self
+            .barriers
+            .awaited
+            .take_if(|(awaited, _)| *awaited == barrier);
         let Some((_, sequence)) = awaited else {
             return Ok(());
         };
-        self.echoed = barrier;
+        self.barriers.echoed = barrier;
         self.node.answered(sequence..=sequence)
     }
 
