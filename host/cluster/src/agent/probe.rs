@@ -20,8 +20,8 @@ const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 /// What is kept of its output, in bytes.
 const TOLD_BYTES_MAX: usize = 64 << 10;
 
-/// Reads what an installed package says of itself, as `importlib.metadata` would, which is some five times as long in coming as the
-/// interpreter itself: every first node of a run waits for the answer.
+/// Reads what an installed package says of itself, as `importlib.metadata` would, but does not wait for that to be imported: the first node
+/// of a run waits for the answer.
 const QUESTION: &str = r#"
 import os, sys
 def metadata():

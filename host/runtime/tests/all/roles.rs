@@ -278,6 +278,18 @@ fn answers_all(mut node: Node) {
     }
 }
 
+/// What a sink has in the end, with two nodes that answer everything.
+fn answered_by_two(text: &str, file: &str, runtime: &Runtime) -> String {
+    let (folder, plan) = plan(text, runtime);
+    let running = start(&plan, 2);
+    let nodes = [0, 1].map(|index| node(plan.feeds(), index, answers_all));
+    for node in nodes {
+        node.join().expect("it can be done");
+    }
+    running.wait().expect("it can be done");
+    fs::read_to_string(folder.path().join(file)).expect("it can be done")
+}
+
 #[test]
 fn what_fills_up_a_round_is_answered_and_does_not_come_out() {
     let runtime = runtime();
@@ -287,14 +299,7 @@ fn what_fills_up_a_round_is_answered_and_does_not_come_out() {
     let keys =
         "nodes = 2\ndealing = { rounds = 8, pad = \"weight\" }\noutput = { score = \"float64\" }";
     let text = text(20, keys).replace("input = \"numbers\"", "input = \"weighed\"");
-    let (folder, plan) = plan(&(text + weighed + sink), &runtime);
-    let running = start(&plan, 1);
-    let nodes = [0, 1].map(|index| node(plan.feeds(), index, answers_all));
-    for node in nodes {
-        node.join().expect("it can be done");
-    }
-    running.wait().expect("it can be done");
-    let csv = fs::read_to_string(folder.path().join("scores.csv")).expect("it can be done");
+    let csv = answered_by_two(&(text + weighed + sink), "scores.csv", &runtime);
     let mut rows: Vec<&str> = csv.lines().skip(1).collect();
     rows.sort_unstable();
     let mut expected: Vec<_> = (0..20).map(|id| format!("{id},0.0,{}.0", 2 * id)).collect();

@@ -38,6 +38,7 @@ impl Barriers {
 }
 
 impl RoleTask {
+    /// Brings a barrier to the node, and waits until it is done with what was before it; what came of that.
     pub(super) async fn pass_barrier(
         &mut self,
         barrier: u64,

@@ -5,7 +5,7 @@ use std::fs;
 
 use fastrand::Rng;
 
-use super::{Kind, Node, Read, answers_all, ids, node, plan, reads_all, start, text};
+use super::{Kind, Node, Read, answered_by_two, ids, node, plan, reads_all, start, text};
 use crate::{document, folder, job, planned, runtime};
 
 #[test]
@@ -77,26 +77,23 @@ path = "hourly.csv"
 fn answers_late(mut node: Node, lag: usize, after: usize) {
     let columns = node.announce_results();
     let mut owed = VecDeque::new();
-    let mut reads = true;
+    let answer = |node: &mut Node, (sequence, ids): (u64, Vec<i64>)| {
+        let scores = ids.into_iter().map(|id| id as f64).collect();
+        node.answer(&columns, sequence, scores);
+    };
     for _ in 0..after {
         match node.read() {
             Read::Rows(header, batch) => owed.push_back((header.sequence, ids(&batch))),
             Read::Mark(header) if header.kind == Kind::Barrier => node.echo(&header),
             Read::Mark(_) => {}
-            Read::End => reads = false,
+            Read::End => break,
         }
-        while owed.len() > if reads { lag } else { 0 } {
-            let (sequence, ids) = owed.pop_front().expect("it is there");
-            let scores = ids.into_iter().map(|id| id as f64).collect();
-            node.answer(&columns, sequence, scores);
-        }
-        if !reads {
-            break;
+        if owed.len() > lag {
+            answer(&mut node, owed.pop_front().expect("there are some"));
         }
     }
-    for (sequence, ids) in owed {
-        let scores = ids.into_iter().map(|id| id as f64).collect();
-        node.answer(&columns, sequence, scores);
+    for rest in owed {
+        answer(&mut node, rest);
     }
     node.close();
 }
@@ -159,13 +156,6 @@ fn nodes_whose_answers_nobody_reads_any_more_get_their_end() {
     let keys = "nodes = 2\ndealing = { credit = 10 }\noutput = { score = \"float64\" }";
     let text = text(1_000_000_000, keys)
         + "[transforms.few]\nsql = \"SELECT id, score FROM worker LIMIT 25\"\n[sinks.out]\ninput = \"few\"\npath = \"few.csv\"\n";
-    let (folder, plan) = plan(&text, &runtime);
-    let running = start(&plan, 2);
-    let nodes = [0, 1].map(|index| node(plan.feeds(), index, answers_all));
-    for node in nodes {
-        node.join().expect("it can be done");
-    }
-    running.wait().expect("it can be done");
-    let csv = fs::read_to_string(folder.path().join("few.csv")).expect("it is there");
+    let csv = answered_by_two(&text, "few.csv", &runtime);
     assert_eq!(csv.lines().count(), 1 + 25, "{csv}");
 }
