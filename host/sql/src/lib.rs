@@ -8,6 +8,7 @@ mod aggregates;
 mod build;
 mod casts;
 mod depth;
+mod durations;
 mod error;
 mod evaluate;
 mod explain;

@@ -16,6 +16,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as AstStatement;
 
+use crate::durations::with_durations;
 use crate::error::two_columns;
 use crate::explain::explained;
 use crate::in_turn::ReadInTurn;
@@ -450,9 +451,8 @@ impl Planner<'_> {
                     .with_hint("join with it, as in FROM stream CROSS JOIN (SELECT ...) AS value"),
             );
         }
-        Ok(self
-            .state
-            .create_physical_expr(expression.clone(), schema)?)
+        let expression = with_durations(expression.clone(), schema)?;
+        Ok(self.state.create_physical_expr(expression, schema)?)
     }
 
     /// A node with the values of these expressions as columns, and the positions of those.

@@ -19,6 +19,22 @@ fn columns_and_expressions() {
 }
 
 #[test]
+fn times_that_are_moved() {
+    check(
+        "SELECT time_hour + INTERVAL '90 minutes' AS later, time_hour - INTERVAL '1.5 seconds' AS earlier FROM flights",
+    );
+    check(
+        "SELECT time_hour - INTERVAL '1 day 2 hours' AS day, time_hour + INTERVAL '1 month' AS month FROM flights",
+    );
+    for unit in ["Second", "Millisecond", "Microsecond", "Nanosecond"] {
+        check(&format!(
+            "SELECT arrow_cast(time_hour, 'Timestamp({unit}, Some(\"America/New_York\"))') + INTERVAL '3 hours' AS later,
+             arrow_cast(time_hour, 'Timestamp({unit}, None)') - INTERVAL '1 millisecond' AS earlier FROM flights"
+        ));
+    }
+}
+
+#[test]
 fn filters() {
     check("SELECT flight FROM flights WHERE delay > 0");
     check("SELECT flight FROM flights WHERE origin IN ('JFK', 'LGA') AND delay IS NOT NULL");
