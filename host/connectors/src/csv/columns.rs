@@ -119,7 +119,7 @@ struct Column<'a, 'b> {
     bad: &'b mut BadRows,
 }
 
-impl Column<'_, '_> {
+impl<'a> Column<'a, '_> {
     fn parse(&mut self) -> Result<ArrayRef, arrow_schema::ArrowError> {
         Ok(match self.field.data_type() {
             DataType::Null => Arc::new(NullArray::new(self.rows.count())),
@@ -160,7 +160,11 @@ impl Column<'_, '_> {
     }
 
     /// Adds values one by one: `None` where a field is null or cannot be parsed; the latter is bad.
-    fn each<V>(&mut self, parse: impl Fn(&str) -> Option<V>, mut add: impl FnMut(Option<V>)) {
+    fn each<V>(
+        &mut self,
+        mut parse: impl FnMut(&'a str) -> Option<V>,
+        mut add: impl FnMut(Option<V>),
+    ) {
         for (row, field) in self.rows.fields(self.position).enumerate() {
             if field.is_empty() || self.rows.is_null(field) {
                 self.refuse_null(row);
@@ -178,7 +182,7 @@ impl Column<'_, '_> {
     fn primitives<T: ArrowPrimitiveType>(
         &mut self,
         kind: DataType,
-        parse: impl Fn(&str) -> Option<T::Native>,
+        parse: impl FnMut(&'a str) -> Option<T::Native>,
     ) -> ArrayRef {
         let mut builder =
             PrimitiveBuilder::<T>::with_capacity(self.rows.count()).with_data_type(kind);
@@ -212,7 +216,7 @@ impl Column<'_, '_> {
     }
 
     fn times<T: ArrowTimestampType>(&mut self, zone: Tz) -> ArrayRef {
-        self.primitives::<T>(self.field.data_type().clone(), |field| {
+        let time = |field: &str| {
             let time = string_to_datetime(&zone, field).ok()?;
             match T::UNIT {
                 TimeUnit::Second => Some(time.timestamp()),
@@ -220,6 +224,14 @@ impl Column<'_, '_> {
                 TimeUnit::Microsecond => Some(time.timestamp_micros()),
                 TimeUnit::Nanosecond => time.timestamp_nanos_opt(),
             }
+        };
+        // Rows are often as old as the one before.
+        let mut last = ("", None);
+        self.primitives::<T>(self.field.data_type().clone(), |field| {
+            if field != last.0 {
+                last = (field, time(field));
+            }
+            last.1
         })
     }
 
