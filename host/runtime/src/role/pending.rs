@@ -48,7 +48,16 @@ struct Left {
     number: u64,
     /// That are not done with.
     rows: usize,
-    answered: Vec<RecordBatch>,
+    /// By the row that they begin with: what one has left again, several others may have.
+    answered: Vec<(usize, RecordBatch)>,
+}
+
+impl Left {
+    /// Parts that begin with the same row are of different keys.
+    fn in_order(mut self) -> Vec<RecordBatch> {
+        self.answered.sort_by_key(|(row, _)| *row);
+        self.answered.into_iter().map(|(_, rows)| rows).collect()
+    }
 }
 
 impl Item {
@@ -102,9 +111,10 @@ impl Pending {
             Item::Left(left) => Some(left),
             Item::Rows(_) | Item::Watermark(_) => None,
         });
-        if let Some(left) = left.find(|left| left.number == settled.number) {
+        if let Some(left) = left.find(|left| left.number == settled.place.number) {
             left.rows = left.rows.saturating_sub(settled.rows);
-            left.answered.extend(settled.answered);
+            let answered = settled.answered.map(|rows| (settled.place.row, rows));
+            left.answered.extend(answered);
         }
     }
 
@@ -159,7 +169,7 @@ impl From<Item> for Done {
     fn from(item: Item) -> Self {
         match item {
             Item::Rows(written) => Self::Rows(written),
-            Item::Left(left) => Self::Answered(left.answered),
+            Item::Left(left) => Self::Answered(left.in_order()),
             Item::Watermark(watermark) => Self::Watermark(watermark),
         }
     }
@@ -219,5 +229,44 @@ impl Passed {
     pub(crate) fn say_silence(&mut self) -> bool {
         self.said.1 = self.now.1;
         self.now.1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int32Type;
+    use arrow_array::{ArrayRef, Int32Array, RecordBatch};
+
+    use super::{Done, Pending};
+    use crate::role::siblings::{Place, Settled, Share};
+
+    #[test]
+    fn answers_of_several_others_come_in_the_order_of_their_rows() {
+        let column: ArrayRef = Arc::new(Int32Array::from_iter_values(0..6));
+        let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
+        let mut pending = Pending::default();
+        let number = pending.keep_place(6);
+        let (task, row) = (0, 0);
+        let owed_to = Some(Place { task, number, row });
+        let share = Share { batch, owed_to };
+        let again = share.slice(2, 4);
+        for part in [again.slice(2, 2), share.slice(0, 2), again.slice(0, 2)] {
+            assert!(pending.pop_done().is_none());
+            pending.settle(Settled {
+                place: part.owed_to.unwrap(),
+                rows: part.rows(),
+                answered: Some(part.batch),
+            });
+        }
+        let Some(Done::Answered(parts)) = pending.pop_done() else {
+            panic!("all are answered");
+        };
+        let rows = parts
+            .iter()
+            .flat_map(|part| part.column(0).as_primitive::<Int32Type>().values());
+        assert_eq!(rows.copied().collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
     }
 }

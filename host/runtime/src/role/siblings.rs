@@ -38,6 +38,8 @@ pub(crate) struct Share {
 pub(crate) struct Place {
     pub(crate) task: usize,
     pub(crate) number: u64,
+    /// Of the place's rows, the first that is meant.
+    pub(crate) row: usize,
 }
 
 impl Share {
@@ -48,7 +50,10 @@ impl Share {
     pub(crate) fn slice(&self, start: usize, rows: usize) -> Self {
         Self {
             batch: self.batch.slice(start, rows),
-            owed_to: self.owed_to,
+            owed_to: self.owed_to.map(|place| Place {
+                row: place.row + start,
+                ..place
+            }),
         }
     }
 }
@@ -65,7 +70,7 @@ struct Handover {
 /// Rows that another task had, and is done with.
 #[derive(Debug)]
 pub(crate) struct Settled {
-    pub(crate) number: u64,
+    pub(crate) place: Place,
     pub(crate) rows: usize,
     /// With their answers; `None`: nobody has read them.
     pub(crate) answered: Option<RecordBatch>,
@@ -220,7 +225,7 @@ impl Siblings {
         let mut members = self.members();
         let member = &mut members[place.task];
         member.settled.push_back(Settled {
-            number: place.number,
+            place,
             rows,
             answered,
         });

@@ -23,6 +23,7 @@ impl RoleTask {
             share.owed_to = Some(Place {
                 task: self.task(),
                 number: self.pending.keep_place(rows),
+                row: 0,
             });
         }
         self.handed_over += 1;
