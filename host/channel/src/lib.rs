@@ -13,6 +13,8 @@ mod columns;
 mod error;
 mod gauge;
 mod halves;
+#[cfg(all(test, not(feature = "loom")))]
+mod hostile;
 mod layout;
 mod link;
 mod memory;

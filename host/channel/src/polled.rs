@@ -134,6 +134,7 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
+    use rustix::net::{SendFlags, send};
     use tokio::time::timeout;
 
     use super::*;
@@ -241,5 +242,35 @@ mod tests {
         let error = timeout(WATCHDOG, poll_fn(|context| host.poll_record(context))).await;
         assert!(matches!(error.unwrap(), Err(Error::PeerGone)));
         flood.join().unwrap();
+    }
+
+    /// Bytes of any number and value, whenever a node likes to: they only wake the host.
+    #[tokio::test]
+    async fn a_hostile_socket_wakes_and_nothing_else() {
+        let (mut host, mut node) = both();
+        let rows = 20_000;
+        let seed = fastrand::u64(..);
+        let echo = thread::spawn(move || {
+            let mut random = fastrand::Rng::with_seed(seed);
+            for _ in 0..rows {
+                let mut bytes = vec![0; random.usize(..700)];
+                random.fill(&mut bytes);
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                // Where the socket is full, the host has been woken.
+                let _ = send(&node.link, &bytes, flags);
+                let Outcome::Came(record) = node.wait_for_record(Some(WATCHDOG)).unwrap() else {
+                    panic!("no record came")
+                };
+                let Outcome::Came(mut slot) = node.wait_for_room(8, Some(WATCHDOG)).unwrap() else {
+                    panic!("there was no room")
+                };
+                slot.body().copy_from_slice(record.body());
+                slot.commit(Header::new(Kind::Data), 8);
+            }
+        });
+        let taken = timeout(WATCHDOG, feed_and_take(&mut host, rows)).await;
+        let taken = taken.unwrap_or_else(|_| panic!("seed {seed}: the host stands still"));
+        assert!(taken.into_iter().eq(0..rows), "seed {seed}");
+        echo.join().unwrap();
     }
 }

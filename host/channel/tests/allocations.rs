@@ -3,16 +3,16 @@
 #![expect(unsafe_code, reason = "an allocator that counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::builder::{Int32Builder, ListBuilder};
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    ArrayRef, DictionaryArray, FixedSizeListArray, Float32Array, Int64Array, RecordBatch,
-    StringArray,
+    ArrayRef, DictionaryArray, FixedSizeListArray, Float32Array, Float64Array, Int64Array,
+    RecordBatch, StringArray, StructArray,
 };
-use arrow_schema::{DataType, Field};
+use arrow_schema::{DataType, Field, Fields, Schema};
 use forebay_channel::{
     Body, Channel, Columns, Header, HostEnd, Kind, NodeEnd, Record, Retention, Setting, Writer,
     read_body,
@@ -39,6 +39,9 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
+
+/// All threads are counted together.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The result, and how many bytes were asked for meanwhile, also of what was given back at once.
 fn counted<T>(act: impl FnOnce() -> T) -> (T, usize) {
@@ -113,8 +116,39 @@ fn take(node: &mut NodeEnd) -> Record {
         .expect("it was written")
 }
 
+/// Columns of numbers that become a matrix on their way.
+#[test]
+fn a_matrix_is_packed_where_the_node_reads_it() {
+    const WIDTH: usize = 20;
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let numbers: ArrayRef = Arc::new((0..ROWS).map(|_| Some(0.5)).collect::<Float64Array>());
+    let fields: Fields = (0..WIDTH)
+        .map(|at| Field::new(format!("c{at}"), DataType::Float64, true))
+        .collect();
+    let apart = StructArray::new(fields, vec![numbers; WIDTH], None);
+    let batch = RecordBatch::try_from_iter([("features", Arc::new(apart) as ArrayRef)]).unwrap();
+    let cell = Arc::new(Field::new("item", DataType::Float32, false));
+    let width = i32::try_from(WIDTH).unwrap();
+    let matrix = Field::new("features", DataType::FixedSizeList(cell, width), false);
+    let columns = Columns::under(Arc::new(Schema::new(vec![matrix])), &batch);
+    let (mut host, mut node) = ends();
+    for round in 0..100 {
+        let ((), of_host) = counted(|| write(&mut host.input, &columns, &batch));
+        let (read, of_node) = counted(|| {
+            let body = take(&mut node).into_buffer();
+            read_body(&columns, ROWS, &body).unwrap()
+        });
+        assert_eq!(read.num_rows(), ROWS);
+        if round >= 8 {
+            assert!(of_host < SMALL, "the host has written with {of_host} bytes");
+            assert!(of_node < SMALL, "the node has read with {of_node} bytes");
+        }
+    }
+}
+
 #[test]
 fn no_end_allocates_memory_of_the_size_of_a_batch() {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let batch = batch();
     let columns = Columns::of(&batch);
     let bytes = Body::new(&columns, &batch).unwrap().bytes();

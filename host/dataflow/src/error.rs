@@ -1,6 +1,6 @@
 //! What can go wrong.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow_schema::DataType;
 
@@ -70,6 +70,31 @@ pub enum Error {
     /// It was stopped from outside.
     #[error("the dataflow was stopped")]
     Stopped,
+}
+
+/// Why a dataflow has failed, once it has. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Failure(Arc<OnceLock<String>>);
+
+impl Failure {
+    /// The error with all its causes; `None`: there was none so far, or the dataflow was only stopped.
+    pub fn text(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+
+    pub(crate) fn note(&self, error: &Error) {
+        if matches!(error, Error::Stopped) {
+            return;
+        }
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        // The first one counts.
+        let _ = self.0.set(text);
+    }
 }
 
 /// Why a graph cannot run.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use crate::Watermark;
 use crate::chain::Output;
-use crate::error::Cause;
+use crate::error::{Cause, Failure};
 use crate::executor::Clock;
 use crate::meeting::Meeting;
 use crate::progress::Counters;
@@ -29,6 +29,8 @@ pub struct TaskContext {
     pub clock: Clock,
     /// Where it may wait for the other tasks of the operator.
     pub meeting: Meeting,
+    /// Why the dataflow has failed: what is dropped with it may look.
+    pub failure: Failure,
 }
 
 /// Where rows come from: one of it for each task.

@@ -391,6 +391,7 @@ impl<'a> Assembly<'a> {
             counters: self.owners[operator][task].counters.clone(),
             clock: self.engine.clock.clone(),
             meeting: self.meetings[operator].clone(),
+            failure: self.engine.scheduler.failure(),
         }
     }
 

@@ -5,6 +5,9 @@ use async_trait::async_trait;
 use forebay_dataflow::{Cause, Operator, Output};
 use forebay_plugin::BatchOperator;
 
+/// Rows that a component is given at a time at most: what it answers goes through its memory and ours while the caches of a processor have it.
+const ROWS_AT_ONCE: usize = 1024;
+
 /// One instance, in one task. Its calls take the thread of the task, as those of any operator.
 pub(crate) struct ComponentOperator(pub(crate) BatchOperator);
 
@@ -25,8 +28,12 @@ impl Operator for ComponentOperator {
         batch: RecordBatch,
         output: &mut Output<'_>,
     ) -> Result<(), Cause> {
-        let batches = self.0.process(&batch)?;
-        Self::emit(batches, output).await
+        for start in (0..batch.num_rows()).step_by(ROWS_AT_ONCE) {
+            let rows = ROWS_AT_ONCE.min(batch.num_rows() - start);
+            let batches = self.0.process(&batch.slice(start, rows))?;
+            Self::emit(batches, output).await?;
+        }
+        Ok(())
     }
 
     /// What it emits for this watermark may be as early as the watermark before it; what is behind hears of it afterwards.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_schema::{Schema, SchemaRef};
 use forebay_connectors::{Access, MalformedRow, Origin, type_text};
@@ -36,6 +37,9 @@ pub struct Setting {
     pub mistaken: Mistaken,
     /// Output that is there is no problem: an earlier attempt of this run has written it and it is replaced, or nothing is to run.
     pub replaces_output: bool,
+    /// How long a barrier waits for a node to be done with what was before it; then its checkpoint is given up. A minute unless said
+    /// otherwise.
+    pub acknowledge_within: Duration,
 }
 
 impl Setting {
@@ -48,6 +52,7 @@ impl Setting {
             components: BTreeMap::new(),
             mistaken: Mistaken::default(),
             replaces_output: false,
+            acknowledge_within: Duration::from_mins(1),
         }
     }
 }
@@ -424,6 +429,7 @@ impl Planner<'_> {
                 schema: &input.schema,
                 is_bounded: input.is_bounded,
                 runtime: self.setting.runtime.clone(),
+                acknowledge_within: self.setting.acknowledge_within,
             },
         )?;
         let relation = fed.schema().map(|schema| Relation {

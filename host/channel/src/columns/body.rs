@@ -16,6 +16,7 @@ use crate::ALIGNMENT;
 /// A batch that can be the body of a record.
 #[derive(Debug)]
 pub struct Body<'a> {
+    columns: &'a Columns,
     batch: &'a RecordBatch,
     bytes: usize,
 }
@@ -26,12 +27,16 @@ impl<'a> Body<'a> {
     /// # Errors
     ///
     /// It has other columns or another dictionary, or a column is of a type that no channel carries.
-    pub fn new(columns: &Columns, batch: &'a RecordBatch) -> Result<Self, ColumnsError> {
+    pub fn new(columns: &'a Columns, batch: &'a RecordBatch) -> Result<Self, ColumnsError> {
         columns.check(batch)?;
         let mut measured = Out::default();
-        put_all(batch, &mut measured)?;
+        put_all(columns, batch, &mut measured)?;
         let bytes = measured.length;
-        Ok(Self { batch, bytes })
+        Ok(Self {
+            columns,
+            batch,
+            bytes,
+        })
     }
 
     /// How long it is.
@@ -49,7 +54,7 @@ impl<'a> Body<'a> {
             bytes: Some(room),
             length: 0,
         };
-        put_all(self.batch, &mut out).expect("it was measured");
+        put_all(self.columns, self.batch, &mut out).expect("it was measured");
     }
 }
 
@@ -289,6 +294,11 @@ impl Out<'_> {
                 let values = data.child_data()[0].slice(first, length);
                 self.column(inner, &values, &path.inner(inner))?;
             }
+            Shape::FixedList(_, length) if matches!(data.data_type(), DataType::Struct(_)) => {
+                if let Some(room) = self.buffer(rows * length * size_of::<f32>()) {
+                    put_side_by_side(data.child_data(), room);
+                }
+            }
             Shape::FixedList(inner, length) => {
                 let values = data.child_data()[0].slice(data.offset() * length, rows * length);
                 self.column(inner, &values, &path.inner(inner))?;
@@ -312,12 +322,55 @@ impl Out<'_> {
     }
 }
 
-fn put_all(batch: &RecordBatch, out: &mut Out) -> Result<(), ColumnsError> {
-    let schema = batch.schema_ref();
-    for (field, column) in schema.fields().iter().zip(batch.columns()) {
+fn put_all(columns: &Columns, batch: &RecordBatch, out: &mut Out) -> Result<(), ColumnsError> {
+    for (field, column) in columns.schema().fields().iter().zip(batch.columns()) {
         out.column(field, &column.to_data(), &Path::top(field))?;
     }
     Ok(())
+}
+
+/// The rows of these columns, one behind the other, as Float32.
+fn put_side_by_side(columns: &[ArrayData], room: &mut [u8]) {
+    let width = columns.len() * size_of::<f32>();
+    for (place, column) in columns.iter().enumerate() {
+        let cells = room
+            .chunks_exact_mut(width)
+            .map(|row| &mut row[place * size_of::<f32>()..][..size_of::<f32>()]);
+        if *column.data_type() == DataType::Float32 {
+            put_cells::<f32>(column, cells, |value| value);
+        } else {
+            put_cells::<f64>(column, cells, narrow);
+        }
+    }
+}
+
+fn put_cells<'a, T: ArrowNativeType>(
+    column: &ArrayData,
+    cells: impl Iterator<Item = &'a mut [u8]>,
+    value: impl Fn(T) -> f32,
+) {
+    let values = &column.buffers()[0].typed_data::<T>()[column.offset()..];
+    let put = |cell: &mut [u8], value: f32| cell.copy_from_slice(&value.to_le_bytes());
+    match column.nulls() {
+        None => {
+            for (cell, own) in cells.zip(values) {
+                put(cell, value(*own));
+            }
+        }
+        Some(nulls) => {
+            for ((cell, own), is_there) in cells.zip(values).zip(nulls) {
+                put(cell, if is_there { value(*own) } else { f32::NAN });
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "tensors are of 32 bits, and that is told"
+)]
+const fn narrow(value: f64) -> f32 {
+    value as f32
 }
 
 // ------------------------------------------------------------------------------------------------------------- reading

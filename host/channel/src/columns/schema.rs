@@ -6,7 +6,7 @@ use arrow_array::{Array, RecordBatch};
 use arrow_data::ArrayData;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, Field, FieldRef, SchemaRef};
 
 use super::{ColumnsError, body};
 
@@ -21,12 +21,18 @@ pub struct Columns {
 impl Columns {
     /// Those of a batch, and of all others with the same schema and the same dictionaries.
     pub fn of(batch: &RecordBatch) -> Self {
+        Self::under(batch.schema(), batch)
+    }
+
+    /// Those of a batch, and of all others like it, as they are announced: where the schema has lists of so many Float32, none of which is
+    /// null, the batch may have a struct of so many columns of Float32 or Float64. Their values are written side by side, a null as NaN.
+    pub fn under(schema: SchemaRef, batch: &RecordBatch) -> Self {
         let mut dictionaries = Vec::new();
         for column in batch.columns() {
             gather(&column.to_data(), &mut dictionaries);
         }
         Self {
-            schema: batch.schema(),
+            schema,
             dictionaries,
         }
     }
@@ -59,10 +65,15 @@ impl Columns {
     }
 
     pub(super) fn check(&self, batch: &RecordBatch) -> Result<(), ColumnsError> {
-        if *batch.schema_ref() != self.schema {
+        let (announced, found) = (self.schema.fields(), batch.schema_ref().fields());
+        let mut pairs = announced.iter().zip(found);
+        let are_these = announced.len() == found.len()
+            && self.schema.metadata() == batch.schema_ref().metadata()
+            && pairs.all(|(announced, found)| announced == found || lies_apart(announced, found));
+        if !are_these {
             return Err(ColumnsError::OtherColumns);
         }
-        let are_same = self.is_same(&Self::of(batch));
+        let are_same = self.is_same(&Self::under(self.schema.clone(), batch));
         are_same.then_some(()).ok_or(ColumnsError::OtherDictionary)
     }
 
@@ -92,6 +103,24 @@ impl Columns {
         let missing = || ColumnsError::Schema("it is cut short".to_owned());
         Ok(Self::of(&batch.ok_or_else(missing)?))
     }
+}
+
+/// Whether a column is a struct of what is announced as lists.
+fn lies_apart(announced: &Field, found: &Field) -> bool {
+    let is_number =
+        |field: &FieldRef| matches!(field.data_type(), DataType::Float32 | DataType::Float64);
+    let (DataType::FixedSizeList(cell, width), DataType::Struct(columns)) =
+        (announced.data_type(), found.data_type())
+    else {
+        return false;
+    };
+    announced.name() == found.name()
+        && !announced.is_nullable()
+        && !found.is_nullable()
+        && !cell.is_nullable()
+        && *cell.data_type() == DataType::Float32
+        && usize::try_from(*width) == Ok(columns.len())
+        && columns.iter().all(is_number)
 }
 
 fn gather(data: &ArrayData, found: &mut Vec<ArrayData>) {

@@ -250,29 +250,17 @@ mod alone {
     }
 }
 
-/// A peer that writes anything, anywhere it can, at any time. `FOREBAY_FUZZ_CASES` says how often, `FOREBAY_FUZZ_SEED` with what.
+/// A peer that writes anything, anywhere it can, at any time.
 #[cfg(not(feature = "loom"))]
 mod hostile {
     use fastrand::Rng;
 
     use super::*;
     use crate::error::Error;
+    use crate::hostile::cases;
 
     const CAPACITY: usize = 1024;
-
-    /// Calls the case with a seed of its own, which a failure prints.
-    fn cases(case: impl Fn(&mut Rng)) {
-        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-        let default = if cfg!(miri) { 50 } else { 100_000 };
-        let first = number("FOREBAY_FUZZ_SEED").unwrap_or(0);
-        for seed in first..first + number("FOREBAY_FUZZ_CASES").unwrap_or(default) {
-            let run = std::panic::AssertUnwindSafe(|| case(&mut Rng::with_seed(seed)));
-            if let Err(panic) = std::panic::catch_unwind(run) {
-                eprintln!("FOREBAY_FUZZ_SEED={seed} FOREBAY_FUZZ_CASES=1");
-                std::panic::resume_unwind(panic);
-            }
-        }
-    }
+    const TIMES: u64 = if cfg!(miri) { 50 } else { 100_000 };
 
     /// A number that is likely to be near what matters.
     fn any_number(random: &mut Rng, near: u64) -> u64 {
@@ -317,7 +305,7 @@ mod hostile {
 
     #[test]
     fn writers_are_found_out() {
-        cases(|random| {
+        cases(TIMES, |random| {
             let (mut writer, reader, heap) = ring_on_heap(CAPACITY, silent(), None);
             let mut reader = UntrustedReader::new(reader);
             let mut held = Vec::new();
@@ -349,7 +337,7 @@ mod hostile {
 
     #[test]
     fn readers_are_found_out() {
-        cases(|random| {
+        cases(TIMES, |random| {
             let (mut writer, mut reader, heap) = ring_on_heap(CAPACITY, silent(), None);
             for _ in 0..random.usize(1..40) {
                 let page = &heap.pages[1];

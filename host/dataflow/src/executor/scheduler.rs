@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::Clock;
 use super::meter::{Meter, Waiting};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 
 /// A task as it runs.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
@@ -99,6 +99,9 @@ impl Cell {
             }
             Poll::Ready(outcome) => {
                 self.meter.ends();
+                if let Err(error) = &outcome {
+                    self.scheduler.failure.note(error);
+                }
                 self.drop_work();
                 self.scheduler.ended(outcome);
             }
@@ -182,6 +185,7 @@ pub(crate) struct Scheduler {
     changed: Condvar,
     /// Tells others that all is over.
     at_end: Box<dyn Fn() + Send + Sync>,
+    failure: Failure,
 }
 
 impl fmt::Debug for Scheduler {
@@ -196,7 +200,13 @@ impl Scheduler {
             state: Mutex::default(),
             changed: Condvar::new(),
             at_end: Box::new(at_end),
+            failure: Failure::default(),
         }
+    }
+
+    /// For all tasks.
+    pub(crate) fn failure(&self) -> Failure {
+        self.failure.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -339,6 +349,9 @@ impl Scheduler {
     /// The first outcome counts.
     fn conclude(&self, mut state: MutexGuard<'_, State>, outcome: Result<(), Error>) {
         if state.outcome.is_none() {
+            if let Err(error) = &outcome {
+                self.failure.note(error);
+            }
             state.outcome = Some(outcome);
             drop(state);
             self.changed.notify_all();

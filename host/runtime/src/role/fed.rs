@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -38,6 +39,8 @@ pub(crate) struct Fed {
     input_bytes: u64,
     output_bytes: u64,
     pub(crate) runtime: Handle,
+    /// How long a barrier waits for a node.
+    pub(crate) acknowledge_within: Duration,
 }
 
 /// What nodes answer.
@@ -62,6 +65,7 @@ pub(crate) struct Around<'a> {
     pub(crate) schema: &'a SchemaRef,
     pub(crate) is_bounded: bool,
     pub(crate) runtime: Handle,
+    pub(crate) acknowledge_within: Duration,
 }
 
 /// Looks at how a role is fed, over an input of these columns.
@@ -127,6 +131,7 @@ pub(crate) fn prepare(role: &Role, around: &Around<'_>) -> Result<Fed, Vec<Probl
         results,
         input_bytes: feeding.input_ring_bytes,
         runtime: around.runtime.clone(),
+        acknowledge_within: around.acknowledge_within,
     })
 }
 

@@ -210,6 +210,19 @@ impl Node {
         }
     }
 
+    /// Tells why its input ends before its time, where there is room for that in its ring.
+    pub(crate) fn fail(&mut self, why: &str) {
+        let why = format!("the dataflow has failed: {why}");
+        let why = &why[..why.floor_char_boundary(self.body_bytes_max())];
+        if self.state == State::Alive {
+            let header = Header::new(Kind::Error);
+            // Without it the node hears only that the host is gone.
+            let _ = self.put(header, why.len(), |room| {
+                room.copy_from_slice(why.as_bytes());
+            });
+        }
+    }
+
     /// All that was written, for the end to say.
     pub(crate) fn tally(&mut self) -> [u8; 24] {
         let tally = self.host.as_mut().map(|host| host.input().tally());

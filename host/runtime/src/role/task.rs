@@ -13,7 +13,7 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use async_trait::async_trait;
-use forebay_channel::{Body, Columns, FLAG_PADDING, Header, Kind};
+use forebay_channel::{Body, FLAG_PADDING, Header, Kind};
 use forebay_dataflow::{Cause, Cut, Error, Operator, Output, TaskContext, Watermark, padding_of};
 
 use self::barrier::Barriers;
@@ -125,7 +125,7 @@ impl RoleTask {
     ) -> Result<Self, Cause> {
         let seat = feeds.seat(&fed.role, context.task, fed_by);
         let spool =
-            (fed.passes > 1).then(|| Spool::new(spill, fed.view.schema(), fed.runtime.clone()));
+            (fed.passes > 1).then(|| Spool::new(spill, fed.view.unpacked(), fed.runtime.clone()));
         Ok(Self {
             node: Node::new(seat, fed.runtime.clone()),
             siblings,
@@ -211,7 +211,7 @@ impl RoleTask {
         while let Some((seen, share)) = rest.pop_front() {
             // Whatever size a body has, first there must be a channel.
             self.room(0, output).await?;
-            let (columns, rows) = (Columns::of(&seen.rows), seen.rows.num_rows());
+            let (columns, rows) = (self.fed.view.announced(&seen.rows), seen.rows.num_rows());
             let bytes = Body::new(&columns, &seen.rows)?.bytes();
             if self.node.has_ended() || bytes <= self.node.body_bytes_max() || rows < 2 {
                 self.write(&seen, Some(share), output).await?;
@@ -295,7 +295,7 @@ impl RoleTask {
 
     /// Tells the node of its columns, where they are new.
     async fn announce(&mut self, seen: &RecordBatch, output: &mut Output<'_>) -> Result<(), Cause> {
-        let Some(columns) = self.node.new_columns(Columns::of(seen)) else {
+        let Some(columns) = self.node.new_columns(self.fed.view.announced(seen)) else {
             return Ok(());
         };
         let body = columns.encode()?;
@@ -557,4 +557,14 @@ pub(crate) fn in_one(results: &[RecordBatch]) -> Result<Option<RecordBatch>, Cau
         [one] => Some(one.clone()),
         [first, ..] => Some(concat_batches(&first.schema(), results)?),
     })
+}
+
+impl Drop for RoleTask {
+    fn drop(&mut self) {
+        if let Some(why) = self.context.failure.text()
+            && !self.sent_end
+        {
+            self.node.fail(why);
+        }
+    }
 }

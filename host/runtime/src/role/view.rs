@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::Float32Type;
-use arrow_array::{
-    Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, RecordBatchOptions,
-};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, StructArray};
 use arrow_cast::cast;
-use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use forebay_channel::Columns;
 use forebay_dataflow::Cause;
 use forebay_job::Tensor;
 
@@ -17,7 +14,10 @@ use crate::problem::column_hint;
 /// From a batch of the input to what nodes see.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
+    /// What nodes see.
     schema: SchemaRef,
+    /// The same with a struct for each matrix: its columns become one where they are written.
+    unpacked: SchemaRef,
     columns: Vec<Column>,
 }
 
@@ -58,9 +58,19 @@ impl View {
     /// Of these columns; `tensors` is empty where nodes see the columns as they are.
     pub(crate) fn new(input: &Schema, tensors: &[(String, Tensor)]) -> Result<Self, ViewError> {
         let mut columns = Vec::new();
-        let mut fields = Vec::new();
+        let (mut fields, mut unpacked) = (Vec::new(), Vec::new());
         let mut take = |name: &str, column| -> Result<(), ViewError> {
-            fields.push(field_of(input, name, &column)?);
+            let field = field_of(input, name, &column)?;
+            unpacked.push(match &column {
+                Column::One(_) => field.clone(),
+                Column::Matrix(positions) => {
+                    let fields = positions
+                        .iter()
+                        .map(|position| cells_of(input.field(*position)));
+                    Field::new_struct(name, fields.collect::<Vec<_>>(), false)
+                }
+            });
+            fields.push(field);
             columns.push(column);
             Ok(())
         };
@@ -81,27 +91,36 @@ impl View {
         }
         Ok(Self {
             schema: Arc::new(Schema::new(fields)),
+            unpacked: Arc::new(Schema::new(unpacked)),
             columns,
         })
     }
 
-    /// What nodes see.
-    pub(crate) fn schema(&self) -> &SchemaRef {
-        &self.schema
+    /// Of batches that [`View::of`] has made.
+    pub(crate) fn unpacked(&self) -> &SchemaRef {
+        &self.unpacked
     }
 
-    /// Copies what is packed; everything else stays where it is.
+    /// What nodes are told of batches like this one, which [`View::of`] has made.
+    pub(crate) fn announced(&self, unpacked: &RecordBatch) -> Columns {
+        Columns::under(self.schema.clone(), unpacked)
+    }
+
+    /// What nodes see of these rows. Columns are not copied, but for those of a type that does not travel.
     pub(crate) fn of(&self, batch: &RecordBatch) -> Result<RecordBatch, Cause> {
-        let fields = self.schema.fields().iter();
+        let fields = self.unpacked.fields().iter();
         let columns = self.columns.iter().zip(fields);
-        let columns = columns.map(|(column, field)| match column {
-            Column::One(position) => as_type(batch.column(*position), field.data_type()),
-            Column::Matrix(positions) => matrix(batch, positions),
+        let columns = columns.map(|(column, field)| match (column, field.data_type()) {
+            (Column::Matrix(positions), DataType::Struct(fields)) => {
+                matrix(batch, positions, fields)
+            }
+            (Column::One(position), kind) => as_type(batch.column(*position), kind),
+            (Column::Matrix(_), other) => Err(format!("{other} is no matrix").into()),
         });
         let columns = columns.collect::<Result<_, Cause>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(
-            self.schema.clone(),
+            self.unpacked.clone(),
             columns,
             &options,
         )?)
@@ -186,30 +205,23 @@ fn as_type(column: &ArrayRef, kind: &DataType) -> Result<ArrayRef, Cause> {
     Ok(cast(column, kind)?)
 }
 
-/// A null becomes NaN.
-fn matrix(batch: &RecordBatch, positions: &[usize]) -> Result<ArrayRef, Cause> {
-    let width = positions.len();
-    let mut cells = vec![0_f32; batch.num_rows() * width];
-    for (place, position) in positions.iter().enumerate() {
-        let column = as_type(batch.column(*position), &DataType::Float32)?;
-        let column = column.as_primitive::<Float32Type>();
-        let rows = cells.chunks_exact_mut(width);
-        if column.null_count() == 0 {
-            for (row, value) in rows.zip(column.values()) {
-                row[place] = *value;
-            }
-        } else {
-            for (row, value) in rows.zip(column) {
-                row[place] = value.unwrap_or(f32::NAN);
-            }
-        }
-    }
-    let values = Float32Array::from(cells);
-    let width = i32::try_from(width)?;
-    Ok(Arc::new(FixedSizeListArray::try_new(
-        cell(),
-        width,
-        Arc::new(values),
+/// A column of a matrix before it is packed, of a type that is packed.
+fn cells_of(field: &Field) -> Field {
+    let kind = match field.data_type() {
+        DataType::Float64 => DataType::Float64,
+        _ => DataType::Float32,
+    };
+    Field::new(field.name(), kind, true)
+}
+
+fn matrix(batch: &RecordBatch, positions: &[usize], fields: &Fields) -> Result<ArrayRef, Cause> {
+    let columns = positions.iter().zip(fields);
+    let columns =
+        columns.map(|(position, field)| as_type(batch.column(*position), field.data_type()));
+    let columns = columns.collect::<Result<_, _>>()?;
+    Ok(Arc::new(StructArray::try_new(
+        fields.clone(),
+        columns,
         None,
     )?))
 }

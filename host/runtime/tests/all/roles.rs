@@ -24,6 +24,7 @@ use tokio::runtime::Runtime;
 
 use crate::{document, folder, job, planned, runtime};
 
+mod barriers;
 mod closing;
 
 const WATCHDOG: Option<Duration> = Some(Duration::from_secs(30));
@@ -193,24 +194,26 @@ fn reads_all(mut node: Node) -> Vec<i64> {
 }
 
 #[test]
-fn barriers_are_acknowledged_and_sent_back() {
+fn a_node_hears_why_its_input_has_failed() {
     let runtime = runtime();
-    let keys = "nodes = 2\ndealing = { rounds = 10 }";
-    let (_folder, plan) = plan(&text(1_000_000, keys), &runtime);
-    let running = start(&plan, 2);
-    let nodes = [0, 1].map(|index| node(plan.feeds(), index, reads_all));
-    let handle = running.handle();
-    for barrier in 1..=5 {
-        handle.trigger(barrier);
-        let checkpoint = handle.wait_for_checkpoint(barrier);
-        assert!(checkpoint.is_some(), "barrier {barrier}");
-    }
-    let all: usize = nodes
-        .map(|node| node.join().expect("it can be done").len())
-        .iter()
-        .sum();
-    assert_eq!(all, 1_000_000);
-    running.wait().expect("it can be done");
+    let text = text(1_000_000, "input_ring = \"64 MiB\"")
+        .replace("input = \"numbers\"", "input = \"shares\"")
+        + "[transforms.shares]\nsql = \"SELECT 1 / (id - 900000) AS id FROM numbers\"\n";
+    let (_folder, plan) = plan(&text, &runtime);
+    let running = start(&plan, 1);
+    let why = node(plan.feeds(), 0, |mut node| {
+        loop {
+            let record = node.record();
+            if record.header().kind == Kind::Error {
+                return String::from_utf8(record.body().to_vec()).expect("it can be done");
+            }
+        }
+    });
+    let failed = running.wait().expect_err("nothing is divided by 0");
+    assert!(matches!(failed, Error::Operator { .. }), "{failed}");
+    let why = why.join().expect("it can be done");
+    assert!(why.starts_with("the dataflow has failed: `"), "{why}");
+    assert!(why.contains("Divide by zero"), "{why}");
 }
 
 #[test]

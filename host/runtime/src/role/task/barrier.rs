@@ -1,14 +1,9 @@
 //! How a barrier passes a node: behind everything that it and its siblings were given before.
 
-use std::time::Duration;
-
 use forebay_channel::{Header, Kind};
 use forebay_dataflow::{Cause, Cut, Output};
 
 use super::RoleTask;
-
-/// How long a barrier waits for the node to be done with what was before it.
-const ACKNOWLEDGE_WITHIN: Duration = Duration::from_mins(1);
 
 /// How far barriers are with a task.
 #[derive(Debug, Default)]
@@ -53,7 +48,7 @@ impl RoleTask {
         })
         .await?;
         self.barriers.newest = barrier;
-        let give_up_at = self.context.clock.now() + ACKNOWLEDGE_WITHIN;
+        let give_up_at = self.context.clock.now() + self.fed.acknowledge_within;
         let is_too_late = move |task: &Self| {
             task.handed_over != handed_over || task.context.clock.now() >= give_up_at
         };
