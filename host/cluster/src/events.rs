@@ -285,6 +285,8 @@ pub struct FeedCounts {
     pub dataflow_waited_ms: u64,
     /// How long the node has waited for rows.
     pub node_waited_ms: u64,
+    /// How long the node has waited for room for its answers.
+    pub node_waited_for_room_ms: u64,
     /// It has read all, or has closed its feed.
     pub ended: bool,
 }

@@ -20,6 +20,7 @@ pub(super) fn feed(reading: FeedReading) -> FeedProgress {
         held_bytes: channel.held,
         dataflow_waited_us: microseconds(channel.host_waited),
         node_waited_us: microseconds(channel.node_waited),
+        node_waited_for_room_us: microseconds(channel.node_waited_for_room),
         ended: reading.ended,
         node: Some(to_wire(&NodeId::new(reading.role, reading.index))),
     }

@@ -20,10 +20,10 @@ const ATTEMPTS_SHOWN_MAX: usize = 6;
 /// What a person needs to know at the end, without a line end at its own.
 pub(crate) fn screen(summary: &Summary, palette: Palette) -> String {
     let mut lines = vec![headline(summary, palette)];
-    match summary.outcome {
-        Outcome::Succeeded => lines.extend(reports(summary)),
-        Outcome::Stopped | Outcome::Failed => lines.extend(what_went_wrong(summary, palette)),
+    if summary.outcome != Outcome::Succeeded {
+        lines.extend(what_went_wrong(summary, palette));
     }
+    lines.extend(reports(summary));
     lines.extend(summary.dataflow.iter().flat_map(operators::summary_table));
     lines.extend(hint(summary).map(|hint| format!("  hint: {}", neutral(&hint))));
     lines.extend(places(summary));
@@ -274,6 +274,8 @@ mod tests {
             line 1␛[2J
             line 2␛[2J
           tried: attempt 1 (exit code 1, fatal)
+          worker:0  step 300, accuracy 0.9743
+          worker:1  step 300, accuracy 0.9743
           hint: mend the script
           run: /jobs/.forebay/runs/digits-1
           log: /jobs/.forebay/runs/digits-1/logs/worker-1.1.log

@@ -31,18 +31,23 @@ pub(super) fn words(feed: &FeedCounts) -> String {
     if feed.ended {
         parts.push("has read all".into());
     } else {
-        let full = 100 * feed.occupied_bytes / feed.ring_bytes;
-        parts.push(format!("ring {full} % full"));
+        parts.push(format!("ring {} full", full(feed)));
     }
-    let node = Duration::from_millis(feed.node_waited_ms);
-    if node >= WAIT_LEAST {
-        parts.push(format!("waited {} for rows", duration(node)));
-    }
-    let dataflow = Duration::from_millis(feed.dataflow_waited_ms);
-    if dataflow >= WAIT_LEAST {
-        parts.push(format!("dataflow waited {} for it", duration(dataflow)));
-    }
+    let mut wait = |milliseconds, before: &str, behind: &str| {
+        let time = Duration::from_millis(milliseconds);
+        if time >= WAIT_LEAST {
+            parts.push(format!("{before} {} {behind}", duration(time)));
+        }
+    };
+    wait(feed.node_waited_ms, "waited", "for rows");
+    wait(feed.node_waited_for_room_ms, "waited", "for room");
+    wait(feed.dataflow_waited_ms, "dataflow waited", "for it");
     parts.join(", ")
+}
+
+/// How much of the ring waits for the node, or is held by it.
+fn full(feed: &FeedCounts) -> String {
+    format!("{} %", 100 * feed.occupied_bytes / feed.ring_bytes.max(1))
 }
 
 /// A table of all that were fed.
@@ -56,7 +61,9 @@ pub(super) fn at_end(feeds: &[FeedCounts]) -> Vec<String> {
         "BYTES",
         "ANSWERED",
         "PASS",
+        "RING FULL",
         "WAITED FOR ROWS",
+        "FOR ROOM",
         "KEPT WAITING",
     ];
     let mut rows = vec![titles.map(Into::into).to_vec()];
@@ -67,12 +74,14 @@ pub(super) fn at_end(feeds: &[FeedCounts]) -> Vec<String> {
             bytes(feed.bytes),
             grouped(feed.answered),
             feed.pass.to_string(),
+            full(feed),
             duration(Duration::from_millis(feed.node_waited_ms)),
+            duration(Duration::from_millis(feed.node_waited_for_room_ms)),
             duration(Duration::from_millis(feed.dataflow_waited_ms)),
         ]
     }));
     let mut lines = vec!["  fed:".to_owned()];
-    let table = table(&aligned(rows, 1..7));
+    let table = table(&aligned(rows, 1..9));
     lines.extend(table.lines().map(|line| format!("    {line}")));
     let more = feeds.len().saturating_sub(SHOWN_MAX);
     if more > 0 {
@@ -111,8 +120,9 @@ mod tests {
             feed.pass = 2;
             feed.ended = true;
             feed.dataflow_waited_ms = 61_000;
+            feed.node_waited_for_room_ms = 100;
         });
-        insta::assert_snapshot!(scoring, @"fed 12,345 rows (3.1 MB), 7 answered, pass 2, has read all, waited 1.2 s for rows, dataflow waited 1 min 1 s for it");
+        insta::assert_snapshot!(scoring, @"fed 12,345 rows (3.1 MB), 7 answered, pass 2, has read all, waited 1.2 s for rows, waited 100 ms for room, dataflow waited 1 min 1 s for it");
         assert_eq!(words(|feed| feed.ring_bytes = 0), "");
     }
 
@@ -121,9 +131,9 @@ mod tests {
         let feeds = [feed("worker:0"), feed("worker:1")];
         insta::assert_snapshot!(at_end(&feeds).join("\n"), @r"
         fed:
-          NODE      ROWS FED   BYTES  ANSWERED  PASS  WAITED FOR ROWS  KEPT WAITING
-          worker:0    12,345  3.1 MB         0     1            1.2 s          0 ms
-          worker:1    12,345  3.1 MB         0     1            1.2 s          0 ms
+          NODE      ROWS FED   BYTES  ANSWERED  PASS  RING FULL  WAITED FOR ROWS  FOR ROOM  KEPT WAITING
+          worker:0    12,345  3.1 MB         0     1       50 %            1.2 s      0 ms          0 ms
+          worker:1    12,345  3.1 MB         0     1       50 %            1.2 s      0 ms          0 ms
         ");
         assert!(at_end(&[]).is_empty());
     }

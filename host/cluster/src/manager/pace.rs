@@ -110,6 +110,7 @@ pub(super) fn feed_counts(told: &FeedProgress) -> FeedCounts {
         held_bytes: told.held_bytes,
         dataflow_waited_ms: told.dataflow_waited_us / 1_000,
         node_waited_ms: told.node_waited_us / 1_000,
+        node_waited_for_room_ms: told.node_waited_for_room_us / 1_000,
         ended: told.ended,
     }
 }
