@@ -44,7 +44,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Set up what is missing, then train the digits example with TensorFlow
+    /// Set up what is missing, train TensorFlow on a year of flights as a stream, and score what nobody has trained on
     Demo,
     /// Set up the machine, the tools, the wheel and the Python environments; do nothing where they are up to date
     ///

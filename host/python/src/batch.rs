@@ -120,7 +120,7 @@ impl Column {
         let data = self.array.to_data();
         let valid = py.detach(|| layout::valid(&data));
         let shape = layout.shape(data.len());
-        Ok(View::new(valid, layout::TRUTHS, layout::TRUTHS, shape))
+        Ok(View::new(valid, layout::TRUTHS, shape))
     }
 
     /// A Python object for each row.
@@ -138,7 +138,7 @@ impl Column {
 
 fn view(layout: &Layout, data: &ArrayData) -> View {
     let shape = layout.shape(data.len());
-    View::new(layout::elements(data), layout.dtype, layout.storage, shape)
+    View::new(layout::elements(data), layout.storage, shape)
 }
 
 pub(crate) fn names_and_types(schema: &Schema) -> Vec<(String, String)> {

@@ -17,8 +17,6 @@ pub(crate) struct View {
     #[pyo3(get)]
     dtype: &'static str,
     shape: Vec<usize>,
-    /// `None`: `DLPack` has no such elements.
-    element: Option<Element>,
 }
 
 /// As `DLPack` says it.
@@ -33,18 +31,12 @@ struct Element {
 const CPU: c_int = 1;
 
 impl View {
-    /// Of elements that mean something, and are stored as something, both as numpy says it.
-    pub(crate) fn new(
-        buffer: Buffer,
-        meaning: &str,
-        storage: &'static str,
-        shape: Vec<usize>,
-    ) -> Self {
+    /// Of elements that numpy calls so.
+    pub(crate) const fn new(buffer: Buffer, dtype: &'static str, shape: Vec<usize>) -> Self {
         Self {
             buffer,
-            dtype: storage,
+            dtype,
             shape,
-            element: Element::of(meaning),
         }
     }
 }
@@ -90,8 +82,8 @@ impl View {
     /// A capsule without version, which all libraries take.
     #[pyo3(signature = (**_wishes))]
     fn __dlpack__(&self, py: Python<'_>, _wishes: Option<Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
-        let element = self.element.ok_or_else(|| {
-            PyTypeError::new_err("times are no elements of a tensor: CAST them to BIGINT in SQL")
+        let element = Element::of(self.dtype).ok_or_else(|| {
+            PyTypeError::new_err(format!("a tensor has no elements of `{}`", self.dtype))
         })?;
         capsule(py, Box::new(Tensor::new(self, element)))
     }

@@ -93,7 +93,7 @@ class Feed(_Batches):
 
     Raises:
         ConnectionError: the host is gone. So raise all methods that ask for batches.
-        RuntimeError: the input has failed, or this is a forked child of the node's process.
+        RuntimeError: the dataflow has failed, or this is a forked child of the node's process.
     """
 
     def __init__(self, channel: _forebay.Channel) -> None:
