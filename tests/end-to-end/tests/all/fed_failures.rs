@@ -15,6 +15,7 @@ use crate::dataflows::{SlowReader, generated, sink, summary};
 use crate::fed_roles::{
     SCORING, assert_once, assert_scores, counting, ids, job, numbers, role, scorer,
 };
+use crate::frameworks::compile_cache;
 use crate::jobs::{heavy, ready, run, run_json, start};
 use crate::processes::{kill, signal};
 use crate::restarts::{endings, ready_again, restarts};
@@ -30,6 +31,7 @@ const MORTAL: &str = "
 import os, signal
 import forebay
 node = forebay.node()
+node.report(step=node.attempt)
 kills = [int(rows) for rows in node.parameters['kills'].split()]
 last = kills[node.attempt - 1] if node.attempt <= len(kills) else None
 rows = 0
@@ -41,6 +43,7 @@ for batch in node.feed:
     may_end(False)
     node.emit({'score': score(batch)})
     may_end(True)
+end()
 ";
 
 /// Rows of a job whose workers are killed: several rings of the smallest size.
@@ -49,11 +52,15 @@ const ROWS: u64 = 2_000;
 /// A job that scores rows.
 #[derive(Clone, Copy)]
 struct Scorers {
+    /// The line of the job file that names the framework; empty: none.
+    framework: &'static str,
+    /// Those of the framework besides.
+    other_roles: &'static str,
     nodes: u64,
     dealing: &'static str,
     python: &'static str,
-    /// How a batch is scored.
-    score: &'static str,
+    /// How a batch is scored, and what is done at the end.
+    script: &'static str,
 }
 
 impl Scorers {
@@ -72,23 +79,27 @@ impl Scorers {
             "input = \"numbers\"\ntensors = {{ features = [\"id\"], id = \"id\" }}\noutput = {{ score = \"float64\" }}\nnodes = {}\ndealing = {}\ninput_ring = \"16 KiB\"\noutput_ring = \"16 KiB\"\nenvironment = {{ OPENBLAS_NUM_THREADS = \"1\", TF_CPP_MIN_LOG_LEVEL = \"2\" }}",
             self.nodes, self.dealing
         );
-        let script = format!("{}{MORTAL}", self.score);
-        let scorer = role(&sandbox, "scorer", self.python, &script, &keys);
+        let script = format!("{}{MORTAL}", self.script);
+        let worker = role(&sandbox, "worker", self.python, &script, &keys);
         let kills_text: Vec<_> = kills.iter().map(i64::to_string).collect();
         let properties = format!("[properties]\nkills = \"{}\"\n", kills_text.join(" "));
         sandbox.write(
             "job.toml",
             job(&[
+                self.framework,
                 &properties,
                 &numbers(ROWS),
-                &scorer,
-                &sink("scores", "scorer", "path = \"scores.jsonl\""),
+                &worker,
+                self.other_roles,
+                &sink("scores", "worker", "path = \"scores.jsonl\""),
                 &restarts(9, 1),
             ]),
         );
-        let output = run_json(&sandbox).within(PATIENCE).run();
+        let (variable, cache) = compile_cache(&sandbox);
+        let run = run_json(&sandbox).env(variable, cache);
+        let output = run.within(PATIENCE).run();
         output.assert_code(0);
-        let nodes = (0..self.nodes).map(|index| format!("scorer:{index}"));
+        let nodes = (0..self.nodes).map(|index| format!("worker:{index}"));
         let killed = nodes.flat_map(|node| endings(&output, &node));
         let killed = killed.filter(|ending| ending == "signal 9 (SIGKILL)");
         assert!(killed.count() >= kills.len(), "{output}");
@@ -129,10 +140,17 @@ fn seeds(number: u64) -> Vec<u64> {
 }
 
 const PLAIN: Scorers = Scorers {
+    framework: "",
+    other_roles: "",
     nodes: 1,
     dealing: "{ credit = 20 }",
     python: "dataflow",
-    score: "def score(batch):\n    return batch.numpy('id') * 2.5\n",
+    script: "\
+def score(batch):
+    return batch.numpy('id') * 2.5
+def end():
+    pass
+",
 };
 
 /// How many jobs run at once: they wait most of the time.
@@ -167,17 +185,11 @@ fn a_hundred_jobs_whose_workers_are_killed_score_as_if_nobody_had_been() {
     });
 }
 
-/// The same, once, with two workers of a framework.
+/// The same, once, with two workers of a framework that work together on each batch.
 #[track_caller]
-fn assert_survives_kills(python: &'static str, score: &'static str) {
-    environment(python);
+fn assert_survives_kills(scorers: Scorers) {
+    environment(scorers.python);
     let _one = heavy();
-    let scorers = Scorers {
-        nodes: 2,
-        dealing: "{ credit = 50 }",
-        python,
-        score,
-    };
     let undisturbed = scorers.rows(&[]);
     for seed in seeds(1) {
         scorers.assert_kills_change_nothing(&undisturbed, seed);
@@ -186,36 +198,83 @@ fn assert_survives_kills(python: &'static str, score: &'static str) {
 
 #[test]
 fn kills_change_nothing_of_what_pytorch_scores() {
-    let score = "\
+    assert_survives_kills(Scorers {
+        framework: "framework = \"pytorch\"\n",
+        other_roles: "",
+        nodes: 2,
+        dealing: "{ rounds = 50 }",
+        python: "pytorch",
+        script: "\
 import torch
+torch.distributed.init_process_group('gloo')
 layer = torch.nn.Linear(1, 1, bias=False).requires_grad_(False)
-layer.weight.fill_(2.5)
 def score(batch):
+    weight = torch.full((1, 1), 1.25)
+    torch.distributed.all_reduce(weight)
+    layer.weight.copy_(weight)
     return layer(batch.torch('features')).squeeze(1)
-";
-    assert_survives_kills("pytorch", score);
+def end():
+    torch.distributed.destroy_process_group()
+",
+    });
 }
 
 #[test]
 fn kills_change_nothing_of_what_tensorflow_scores() {
-    let score = "\
-import tensorflow as tf
-weights = tf.constant([2.5])
+    assert_survives_kills(Scorers {
+        framework: "framework = \"tensorflow\"\n",
+        other_roles: "[roles.ps]\nscript = \"worker.py\"\npython = \"tensorflow\"\nenvironment = { TF_CPP_MIN_LOG_LEVEL = \"2\" }\nlimits = { stop_grace = \"1 s\" }\n",
+        nodes: 2,
+        dealing: "{ credit = 50 }",
+        python: "tensorflow",
+        script: "\
+import json, os
+import forebay
+import tensorflow.compat.v1 as tf
+tf.disable_eager_execution()
+node = forebay.node()
+cluster = json.loads(os.environ['TF_CONFIG'])['cluster']
+server = tf.train.Server(cluster, job_name=node.role, task_index=node.index)
+if node.role == 'ps':
+    server.join()
+with tf.device('/job:ps/task:0'):
+    weight = tf.get_variable('weight', [], tf.float32, tf.constant_initializer(2.5))
+features = tf.placeholder(tf.float32, [None, 1])
+scores = tf.squeeze(features * weight, 1)
+own_devices = tf.ConfigProto(device_filters=['/job:ps', f'/job:worker/task:{node.index}'])
+session = tf.Session(server.target, config=own_devices)
+session.run(weight.initializer)
 def score(batch):
-    return tf.linalg.matvec(batch.tensorflow('features'), weights).numpy()
-";
-    assert_survives_kills("tensorflow", score);
+    return session.run(scores, {features: batch.numpy('features')})
+def end():
+    session.close()
+",
+    });
 }
 
 #[test]
 fn kills_change_nothing_of_what_mxnet_scores() {
-    let score = "\
+    assert_survives_kills(Scorers {
+        framework: "framework = \"mxnet\"\n",
+        other_roles: "[roles.server]\npython = \"mxnet\"\nlimits = { stop_grace = \"1 s\" }\n",
+        nodes: 2,
+        dealing: "{ rounds = 50 }",
+        python: "mxnet",
+        script: "\
+import forebay
 import mxnet as mx
-weights = mx.nd.array([2.5])
+node = forebay.node()
+store = mx.kv.create('dist_sync')
+store.init('weight', mx.nd.zeros(1))
+weight = mx.nd.zeros(1)
 def score(batch):
-    return mx.nd.dot(batch.mxnet('features'), weights)
-";
-    assert_survives_kills("mxnet", score);
+    store.push('weight', mx.nd.full(1, 1.25))
+    store.pull('weight', out=weight)
+    return mx.nd.dot(batch.mxnet('features'), weight)
+def end():
+    node.done()
+",
+    });
 }
 
 /// A scorer slow enough to be killed in its midst.
@@ -308,7 +367,7 @@ torch.distributed.destroy_process_group()
     let rows = 20_000;
     let head = "framework = \"pytorch\"\n[dataflow]\nthreads = 1\n";
     sandbox.write("job.toml", job(&[head, &numbers(rows), &worker]));
-    let (variable, cache) = crate::frameworks::compile_cache(&sandbox);
+    let (variable, cache) = compile_cache(&sandbox);
     let output = run_json(&sandbox)
         .env(variable, cache)
         .within(PATIENCE)
@@ -323,24 +382,32 @@ torch.distributed.destroy_process_group()
 
 #[test]
 fn an_answer_to_nothing_fails_by_name() {
-    let sandbox = Sandbox::new();
-    let script = "\
+    let twice = "\
 import forebay
 node = forebay.node()
 batch = next(node.feed)
 for _ in range(2):
     node.emit({'score': batch.numpy('id') * 2.5})
 ";
-    let output = run(
-        &sandbox,
-        &job(&[&numbers(4_000), &scorer(&sandbox, script, "")]),
-    );
-    output.assert_code(1);
-    let reason = output.summary().reason().to_owned();
-    assert_eq!(
-        reason, "ValueError: no batch waits for an answer",
-        "{output}"
-    );
+    let unread = "\
+import forebay
+node = forebay.node()
+while True:
+    node.emit({'score': [0.0] * 100})
+";
+    for script in [twice, unread] {
+        let sandbox = Sandbox::new();
+        let output = run(
+            &sandbox,
+            &job(&[&numbers(4_000), &scorer(&sandbox, script, "")]),
+        );
+        output.assert_code(1);
+        let reason = output.summary().reason().to_owned();
+        assert_eq!(
+            reason, "ValueError: no batch waits for an answer",
+            "{output}"
+        );
+    }
 }
 
 /// One thread reads all that comes, and another one answers when there is nothing more.

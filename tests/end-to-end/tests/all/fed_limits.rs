@@ -114,11 +114,14 @@ fn memory_that_a_control_group_has_not_is_named_and_nobody_is_killed() {
 
 #[test]
 fn rings_need_no_shared_memory_of_the_file_system() {
-    for options in ["size=64M", "ro"] {
+    // What a process needs of `/dev`, and nothing else.
+    let absent = "mkdir dev && mount -t tmpfs dev dev && for one in null zero full random urandom; do touch dev/$one; mount --bind /dev/$one dev/$one; done && ln -s /proc/self/fd dev/fd && mount --move dev /dev && ! test -e /dev/shm";
+    let small = "mount -t tmpfs -o size=64M small /dev/shm";
+    for change in [small, "mount -t tmpfs -o ro none /dev/shm", absent] {
         let sandbox = Sandbox::new();
         write_job(&sandbox, "nodes = 2\ninput_ring = \"128 MiB\"");
-        let mount = format!("mount -t tmpfs -o {options} small /dev/shm && exec \"$@\"");
-        let run = run_json(&sandbox).through(&["unshare", "--mount", "sh", "-c", &mount, "sh"]);
+        let change = format!("{change} && exec \"$@\"");
+        let run = run_json(&sandbox).through(&["unshare", "--mount", "sh", "-c", &change, "sh"]);
         run.run().assert_code(0);
         assert_scores(&sandbox, ROWS);
     }

@@ -7,7 +7,7 @@
     reason = "numbers here are small, and halves of them exact"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use forebay_test_support::{Output, Sandbox, Signal, environment, reported_step, repository};
@@ -116,13 +116,19 @@ fn dealt(rows: u64, nodes: u64, dealing: &str, ring: &str) -> (Vec<Vec<u64>>, u6
     (fed, dropped)
 }
 
+/// Numbers of nodes with the least rings and large ones, batches of one row and of many, and the rows of such a run.
+fn shapes(many: u64) -> impl Iterator<Item = (u64, &'static str, u64, u64)> {
+    let of = move |nodes| {
+        ["16 KiB", "64 MiB"]
+            .into_iter()
+            .flat_map(move |ring| [(nodes, ring, 1, 1_999), (nodes, ring, many, 9 * many + 1)])
+    };
+    [1, 2, 4].into_iter().flat_map(of)
+}
+
 #[test]
 fn rounds_give_as_many_rows_to_everybody() {
-    for (rows, nodes, of, ring) in [
-        (10_000, 1, 64, "16 KiB"),
-        (20_000, 2, 256, "64 MiB"),
-        (9_999, 4, 1, "16 KiB"),
-    ] {
+    for (nodes, ring, of, rows) in shapes(512) {
         let (fed, dropped) = dealt(rows, nodes, &format!("{{ rounds = {of} }}"), ring);
         let of_each = rows / (nodes * of) * of;
         assert!(
@@ -135,11 +141,7 @@ fn rounds_give_as_many_rows_to_everybody() {
 
 #[test]
 fn credit_gives_rows_to_whoever_has_room() {
-    for (rows, nodes, of, ring) in [
-        (3_000, 1, 1, "16 KiB"),
-        (50_000, 2, 4096, "16 KiB"),
-        (50_000, 4, 100, "64 MiB"),
-    ] {
+    for (nodes, ring, of, rows) in shapes(4096) {
         let (_, dropped) = dealt(rows, nodes, &format!("{{ credit = {of} }}"), ring);
         assert_eq!(dropped, 0);
     }
@@ -147,12 +149,10 @@ fn credit_gives_rows_to_whoever_has_room() {
 
 #[test]
 fn rows_of_a_key_go_to_one_node_in_their_order() {
-    for (rows, nodes, ring) in [
-        (20_000, 1, "64 MiB"),
-        (20_000, 2, "16 KiB"),
-        (20_000, 4, "1 MiB"),
-    ] {
-        let (fed, _) = dealt(rows, nodes, "{ key = \"id\", rows = 50 }", ring);
+    for (nodes, ring, of, rows) in shapes(512) {
+        let dealing = format!("{{ key = \"id\", rows = {of} }}");
+        let (fed, dropped) = dealt(rows, nodes, &dealing, ring);
+        assert_eq!(dropped, 0);
         assert!(fed.iter().all(|ids| ids.is_sorted()), "{nodes} nodes");
         let shares = fed.iter().filter(|ids| !ids.is_empty()).count();
         assert_eq!(shares as u64, nodes, "everybody gets some");
@@ -232,6 +232,29 @@ fn every_row_has_its_score_through_the_smallest_rings() {
 }
 
 #[test]
+fn scores_of_a_key_come_back_in_the_order_of_its_rows() {
+    let sandbox = Sandbox::new();
+    let script = SCORING.replace(
+        "    node.emit",
+        "    import time\n    time.sleep(0.003 * node.index)\n    node.emit",
+    );
+    let kinds = "[transforms.kinds]\nsql = \"SELECT id, id % 23 AS kind FROM numbers\"\n";
+    let keys = "input = \"kinds\"\noutput = { score = \"float64\" }\nnodes = 3\ndealing = { key = \"kind\", rows = 16 }\noutput_ring = \"16 KiB\"";
+    let scorer = role(&sandbox, "scorer", "dataflow", &script, keys);
+    let sink = sink("scores", "scorer", "path = \"scores.jsonl\"");
+    let output = run(&sandbox, &job(&[&numbers(10_000), kinds, &scorer, &sink]));
+    output.assert_code(0);
+    assert_scores(&sandbox, 10_000);
+    let mut of_kinds: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for (id, _) in scores(&sandbox) {
+        of_kinds.entry(id % 23).or_default().push(id);
+    }
+    assert!(of_kinds.values().all(|ids| ids.is_sorted()), "{output}");
+    let all: Vec<u64> = scores(&sandbox).into_iter().map(|(id, _)| id).collect();
+    assert!(!all.is_sorted(), "nodes that are not equally fast");
+}
+
+#[test]
 fn scores_are_rows_with_an_event_time() {
     let sandbox = Sandbox::new();
     let numbers = generated("numbers", "event_time = \"at\"", "rows = 5000");
@@ -269,23 +292,33 @@ fn an_answer_of_other_rows_fails_by_name() {
 fn it_streams_into_training() {
     let sandbox = Sandbox::new();
     let rows = 200_000;
-    let source = generated(
-        "numbers",
-        "event_time = \"at\"",
-        &format!("rate = 2000\nrows = {rows}"),
+    let source = |name| {
+        let keys = format!("rate = 2000\nrows = {rows}");
+        generated(name, "event_time = \"at\"", &keys)
+    };
+    let joined = "[transforms.joined]\nsql = \"SELECT n.id, n.at FROM numbers n JOIN others o ON n.id = o.id AND n.at = o.at\"\n";
+    let worker = counting(&sandbox, "nodes = 2").replace("\"numbers\"", "\"joined\"");
+    let run = start(
+        &sandbox,
+        &job(&[&source("numbers"), &source("others"), joined, &worker]),
     );
-    let run = start(&sandbox, &job(&[&source, &counting(&sandbox, "nodes = 2")]));
     run.wait_event("a step", reported_step("worker:0", 1));
     run.wait_event("a step", reported_step("worker:1", 1));
     run.signal(Signal::INT);
     let output = run.finish();
     output.assert_code(130);
     let dataflow = summary(&sandbox)["dataflow"].clone();
-    let sent = count(&dataflow, "numbers", "rows_out");
-    assert!(sent * 10 < rows, "{sent} of {rows}: {output}");
+    for source in ["numbers", "others"] {
+        let sent = count(&dataflow, source, "rows_out");
+        assert!(sent * 10 < rows, "{sent} of {rows}: {output}");
+    }
     assert_eq!(dataflow["phase"], "drained", "{output}");
-    // What was read went to the nodes, and they have ended by themselves.
-    assert_once(&ids(&output, 2), sent, 0, "a stop");
+    // What was joined went to the nodes, and they have ended by themselves.
+    let fed = ids(&output, 2);
+    let all = fed.iter().flatten().count() as u64;
+    assert_once(&fed, all, 0, "a stop");
+    let joined = ["numbers", "others"].map(|source| count(&dataflow, source, "rows_out"));
+    assert_eq!(Some(&all), joined.iter().min(), "all that have a partner");
 }
 
 #[test]
