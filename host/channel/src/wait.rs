@@ -11,6 +11,8 @@ use crate::ring::{Reader, Record, Room, Slot, Writer};
 
 /// Looks before a sleep; together they take about as long as a sleep and a wake-up.
 const LOOKS: u32 = 4_000;
+/// So many looks, and somebody else may have the processor: where all are busy, the peer may be among those that wait for one.
+const LOOKS_IN_A_ROW: u32 = 64;
 /// So many waits in a row that ended in a sleep, and looking does not pay off any more.
 const MISSES_MAX: u32 = 4;
 /// Each so many waits look all the same, so that it is seen when looking pays off again.
@@ -50,8 +52,12 @@ impl Patience {
             self.has_slept = false;
             return Ok(Some(seen));
         }
-        for _ in 0..self.looks() {
-            hint::spin_loop();
+        for number in 1..=self.looks() {
+            if number.is_multiple_of(LOOKS_IN_A_ROW) {
+                thread::yield_now();
+            } else {
+                hint::spin_loop();
+            }
             if let Some(seen) = look()? {
                 self.misses = 0;
                 return Ok(Some(seen));
