@@ -9,8 +9,7 @@ import signal
 import stat
 import threading
 from collections.abc import Callable
-from platform import python_version
-from sys import executable
+from sys import executable, version
 
 from forebay._forebay import Channel, Conversation
 
@@ -71,7 +70,7 @@ def open_inherited() -> None:
     if descriptor is None:
         return
     _descriptors = inherited
-    _conversation = Conversation(descriptor, python_version(), executable)
+    _conversation = Conversation(descriptor, version.split()[0], executable)
     atexit.register(_close)
     os.register_at_fork(after_in_child=lambda: _forget(descriptor))
 

@@ -1,5 +1,7 @@
 //! The channel to a node, both of its ends in this program: records in a row, and one there and back.
 
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{hint, thread};
 
@@ -8,6 +10,7 @@ use forebay_channel::{
     Channel, Header, HostEnd, Kind, Link, NodeEnd, Outcome, Retention, Room, Setting, Tally,
     UntrustedRecord, Waited,
 };
+use forebay_test_support::environment;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
 };
@@ -185,12 +188,7 @@ pub(super) fn answer(host: &mut HostEnd, waiting: Waiting) -> Result<UntrustedRe
 
 /// How long a byte takes through a socket to another thread that sleeps, and back, in microseconds.
 pub(super) fn wake_ups(trips: usize) -> Result<Vec<f64>> {
-    let (own, other) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let (own, other) = sockets()?;
     let echoing = thread::spawn(move || -> Result<()> {
         let mut byte = [0];
         while recv(&other, &mut byte, RecvFlags::empty())?.0 > 0 {
@@ -198,15 +196,42 @@ pub(super) fn wake_ups(trips: usize) -> Result<Vec<f64>> {
         }
         Ok(())
     });
-    let mut samples = Vec::new();
-    for _ in 0..trips {
-        thread::sleep(PAUSE);
-        let begun = Instant::now();
-        send(&own, &[1], SendFlags::empty())?;
-        recv(&own, &mut [0], RecvFlags::empty())?;
-        samples.push(microseconds(begun.elapsed()));
-    }
+    let samples = trips_through(&own, trips)?;
     drop(own);
     echoing.join().ok().context("the echo has panicked")??;
     Ok(samples)
+}
+
+/// The same to a Python process that does nothing else.
+pub(super) fn wake_ups_of_python(trips: usize) -> Result<Vec<f64>> {
+    let (own, other) = sockets()?;
+    let echo = "import os\nwhile byte := os.read(0, 1):\n    os.write(0, byte)";
+    let mut echoing = Command::new(environment("dataflow").join("bin/python"))
+        .args(["-c", echo])
+        .stdin(Stdio::from(other))
+        .spawn()?;
+    // Python starts with the first one.
+    trips_through(&own, 1)?;
+    let samples = trips_through(&own, trips)?;
+    drop(own);
+    let status = echoing.wait()?;
+    ensure!(status.success(), "the echo has failed ({status})");
+    Ok(samples)
+}
+
+fn sockets() -> Result<(OwnedFd, OwnedFd)> {
+    let (domain, kind) = (AddressFamily::UNIX, SocketType::STREAM);
+    Ok(socketpair(domain, kind, SocketFlags::CLOEXEC, None)?)
+}
+
+/// A byte there and back, each after a pause.
+fn trips_through(own: &OwnedFd, trips: usize) -> Result<Vec<f64>> {
+    let trip = |_| {
+        thread::sleep(PAUSE);
+        let begun = Instant::now();
+        send(own, &[1], SendFlags::empty())?;
+        recv(own, &mut [0], RecvFlags::empty())?;
+        Ok(microseconds(begun.elapsed()))
+    };
+    (0..trips).map(trip).collect()
 }

@@ -18,7 +18,7 @@ use forebay_channel::{Body, Columns, Header, Kind, Retention, Setting, read_body
 use forebay_test_support::{environment, repository};
 use serde_json::Value;
 
-use super::channel::{self, BESIDE_WAKE_UPS_US, PAUSE, Waiting, put, wake_ups};
+use super::channel::{self, BESIDE_WAKE_UPS_US, PAUSE, Waiting, put, wake_ups, wake_ups_of_python};
 use crate::Effort;
 use crate::engine::Run;
 use crate::node::Node;
@@ -289,7 +289,7 @@ fn json_in(path: &Path) -> Result<Value> {
 
 fn there_and_back(effort: Effort) -> Result<Vec<Row>> {
     let (trips, idle) = (effort.times(2_000, 100), effort.times(3, 1));
-    let bare = wake_ups(trips)?;
+    let (bare, python) = (wake_ups(trips)?, wake_ups_of_python(trips)?);
     let most = median(&bare) + BESIDE_WAKE_UPS_US;
     let mut echo = Echo::start()?;
     let spinning = echo.round_trips(trips, Waiting::Spins)?;
@@ -310,6 +310,7 @@ fn there_and_back(effort: Effort) -> Result<Vec<Row>> {
             sleeping,
         )
         .beside("a byte there and back through a socket", bare)
+        .beside("a byte to Python and back through a socket", python)
         .noted("the target is the socket's median and 40 µs; after such a pause the same lines of Python take some times longer than in a row"),
         Row::new(
             "idle CPU of a Python node that waits for a batch",

@@ -51,7 +51,10 @@ fn a_node_that_is_not_done_in_time_costs_the_checkpoint_and_no_row() {
                 Read::Rows(_, batch) => all.extend(ids(&batch)),
                 Read::Mark(header) if header.kind == Kind::Barrier => {
                     if header.checkpoint == 1 {
-                        may_go_on.recv().expect("the test says when");
+                        let watchdog = Duration::from_secs(30);
+                        may_go_on
+                            .recv_timeout(watchdog)
+                            .expect("the test says when");
                     }
                     node.echo(&header);
                 }
