@@ -51,10 +51,8 @@ fn a_node_that_is_not_done_in_time_costs_the_checkpoint_and_no_row() {
                 Read::Rows(_, batch) => all.extend(ids(&batch)),
                 Read::Mark(header) if header.kind == Kind::Barrier => {
                     if header.checkpoint == 1 {
-                        let watchdog = Duration::from_secs(30);
-                        may_go_on
-                            .recv_timeout(watchdog)
-                            .expect("the test says when");
+                        // Without an answer the barrier was waited for.
+                        let _ = may_go_on.recv_timeout(Duration::from_secs(30));
                     }
                     node.echo(&header);
                 }
