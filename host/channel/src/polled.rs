@@ -159,6 +159,18 @@ mod tests {
         slot.commit(Header::new(Kind::Data), 8);
     }
 
+    /// Sends the next record back.
+    fn echo(node: &mut NodeEnd) {
+        let Outcome::Came(record) = node.wait_for_record(Some(WATCHDOG)).unwrap() else {
+            panic!("no record came")
+        };
+        let Outcome::Came(mut slot) = node.wait_for_room(8, Some(WATCHDOG)).unwrap() else {
+            panic!("there was no room")
+        };
+        slot.body().copy_from_slice(record.body());
+        slot.commit(Header::new(Kind::Data), 8);
+    }
+
     /// Feeds and takes as either can be done, in one task.
     async fn feed_and_take(host: &mut PolledHost, rows: u64) -> Vec<u64> {
         let (mut fed, mut taken) = (0, Vec::new());
@@ -191,23 +203,16 @@ mod tests {
     async fn one_task_feeds_and_takes_through_the_smallest_rings() {
         let (mut host, mut node) = both();
         let rows = 50_000;
-        let echo = thread::spawn(move || {
+        let echoing = thread::spawn(move || {
             for _ in 0..rows {
-                let Outcome::Came(record) = node.wait_for_record(Some(WATCHDOG)).unwrap() else {
-                    panic!("no record came")
-                };
-                let Outcome::Came(mut slot) = node.wait_for_room(8, Some(WATCHDOG)).unwrap() else {
-                    panic!("there was no room")
-                };
-                slot.body().copy_from_slice(record.body());
-                slot.commit(Header::new(Kind::Data), 8);
+                echo(&mut node);
             }
         });
         let taken = timeout(WATCHDOG, feed_and_take(&mut host, rows))
             .await
             .unwrap();
         assert!(taken.into_iter().eq(0..rows));
-        echo.join().unwrap();
+        echoing.join().unwrap();
     }
 
     #[tokio::test]
@@ -250,7 +255,7 @@ mod tests {
         let (mut host, mut node) = both();
         let rows = 20_000;
         let seed = fastrand::u64(..);
-        let echo = thread::spawn(move || {
+        let echoing = thread::spawn(move || {
             let mut random = fastrand::Rng::with_seed(seed);
             for _ in 0..rows {
                 let mut bytes = vec![0; random.usize(..700)];
@@ -258,19 +263,12 @@ mod tests {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
                 // Where the socket is full, the host has been woken.
                 let _ = send(&node.link, &bytes, flags);
-                let Outcome::Came(record) = node.wait_for_record(Some(WATCHDOG)).unwrap() else {
-                    panic!("no record came")
-                };
-                let Outcome::Came(mut slot) = node.wait_for_room(8, Some(WATCHDOG)).unwrap() else {
-                    panic!("there was no room")
-                };
-                slot.body().copy_from_slice(record.body());
-                slot.commit(Header::new(Kind::Data), 8);
+                echo(&mut node);
             }
         });
         let taken = timeout(WATCHDOG, feed_and_take(&mut host, rows)).await;
         let taken = taken.unwrap_or_else(|_| panic!("seed {seed}: the host stands still"));
         assert!(taken.into_iter().eq(0..rows), "seed {seed}");
-        echo.join().unwrap();
+        echoing.join().unwrap();
     }
 }

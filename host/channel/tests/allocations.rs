@@ -53,6 +53,8 @@ fn counted<T>(act: impl FnOnce() -> T) -> (T, usize) {
 const ROWS: usize = 8_000;
 /// All allocations for a batch together: names, headers of arrays.
 const SMALL: usize = 16 << 10;
+/// The first batches make room in lists of leases.
+const WARM: usize = 8;
 /// Records fit into a quarter.
 const RING: u64 = 4 << 20;
 
@@ -116,6 +118,26 @@ fn take(node: &mut NodeEnd) -> Record {
         .expect("it was written")
 }
 
+/// The batch as the node reads it; neither end asks for much memory.
+fn feed(
+    round: usize,
+    host: &mut HostEnd,
+    node: &mut NodeEnd,
+    columns: &Columns,
+    batch: &RecordBatch,
+) -> RecordBatch {
+    let ((), of_host) = counted(|| write(&mut host.input, columns, batch));
+    let (read, of_node) = counted(|| {
+        let body = take(node).into_buffer();
+        read_body(columns, ROWS, &body).expect("it is one of these columns")
+    });
+    if round >= WARM {
+        assert!(of_host < SMALL, "the host has written with {of_host} bytes");
+        assert!(of_node < SMALL, "the node has read with {of_node} bytes");
+    }
+    read
+}
+
 /// Columns of numbers that become a matrix on their way.
 #[test]
 fn a_matrix_is_packed_where_the_node_reads_it() {
@@ -133,16 +155,8 @@ fn a_matrix_is_packed_where_the_node_reads_it() {
     let columns = Columns::under(Arc::new(Schema::new(vec![matrix])), &batch);
     let (mut host, mut node) = ends();
     for round in 0..100 {
-        let ((), of_host) = counted(|| write(&mut host.input, &columns, &batch));
-        let (read, of_node) = counted(|| {
-            let body = take(&mut node).into_buffer();
-            read_body(&columns, ROWS, &body).unwrap()
-        });
+        let read = feed(round, &mut host, &mut node, &columns, &batch);
         assert_eq!(read.num_rows(), ROWS);
-        if round >= 8 {
-            assert!(of_host < SMALL, "the host has written with {of_host} bytes");
-            assert!(of_node < SMALL, "the node has read with {of_node} bytes");
-        }
     }
 }
 
@@ -154,24 +168,17 @@ fn no_end_allocates_memory_of_the_size_of_a_batch() {
     let bytes = Body::new(&columns, &batch).unwrap().bytes();
     assert!(bytes > 640 << 10, "{bytes}");
     let (mut host, mut node) = ends();
-    // The first batches make room in lists of leases.
     for round in 0..100 {
-        let ((), of_host) = counted(|| write(&mut host.input, &columns, &batch));
-        let (read, of_node) = counted(|| {
-            let body = take(&mut node).into_buffer();
-            read_body(&columns, ROWS, &body).unwrap()
-        });
+        let read = feed(round, &mut host, &mut node, &columns, &batch);
         let ((), of_answer) = counted(|| write(&mut node.output, &columns, &read));
         let (heard, of_hearing) = counted(|| {
             let record = host.output.take().unwrap().expect("it was written");
             read_body(&columns, ROWS, &record.copied_buffer()).unwrap()
         });
         assert!(read == batch && heard == batch);
-        if round < 8 {
+        if round < WARM {
             continue;
         }
-        assert!(of_host < SMALL, "the host has written with {of_host} bytes");
-        assert!(of_node < SMALL, "the node has read with {of_node} bytes");
         assert!(
             of_answer < SMALL,
             "the node has answered with {of_answer} bytes"

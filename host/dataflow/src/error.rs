@@ -86,15 +86,23 @@ impl Failure {
         if matches!(error, Error::Stopped) {
             return;
         }
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
         // The first one counts.
-        let _ = self.0.set(text);
+        let _ = self.0.set(sentence(error));
     }
+}
+
+/// An error with all its causes, in one line, each said once: some errors repeat their cause in their own text.
+pub fn sentence(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !texts.last().is_some_and(|last| last.contains(&text)) {
+            texts.push(text);
+        }
+        cause = error.source();
+    }
+    texts.join(": ")
 }
 
 /// Why a graph cannot run.

@@ -66,7 +66,7 @@ pub use self::chain::Output;
 pub use self::checkpoint::Checkpoint;
 pub use self::description::{Description, InputDescription, Part};
 pub use self::element::{Element, Watermark};
-pub use self::error::{Cause, Error, Failure, GraphError};
+pub use self::error::{Cause, Error, Failure, GraphError, sentence};
 pub use self::exchange::{Bounds, Exchange, Rest, padding_of};
 pub use self::executor::Clock;
 pub use self::graph::{Building, Graph, Stream};

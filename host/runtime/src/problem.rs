@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use arrow_schema::Schema;
+use forebay_dataflow::sentence;
 use forebay_job::{Diagnostic, nearest};
 use forebay_sql::Place;
 
@@ -77,20 +78,6 @@ impl From<Diagnostic> for Problem {
             spot: None,
         }
     }
-}
-
-/// An error with all its causes, in one line, each said once: some errors repeat their cause in their own text.
-pub(crate) fn sentence(error: &(dyn Error + 'static)) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !texts.last().is_some_and(|last| last.contains(&text)) {
-            texts.push(text);
-        }
-        cause = error.source();
-    }
-    texts.join(": ")
 }
 
 /// A problem of this error, with its causes.

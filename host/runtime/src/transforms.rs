@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_schema::{DataType, SchemaRef};
-use forebay_dataflow::{Cause, Exchange, Graph, Stream};
+use forebay_dataflow::{Cause, Exchange, Graph, Stream, sentence};
 use forebay_job::{Diagnostic, OperatorUse, SqlText, Transform, TransformKind};
 use forebay_plugin::{OperatorComponent, OperatorHost};
 use forebay_sql::{Lineage, Place, Query, Relation, Relations, Resources};
 
 use crate::operator::ComponentOperator;
-use crate::problem::{Problem, Spot, code, column_hint, hinted, problem, sentence, unreadable};
+use crate::problem::{Problem, Spot, code, column_hint, hinted, problem, unreadable};
 use crate::sources::count;
 
 /// A transform that can run.

@@ -99,6 +99,7 @@ impl Cell {
             }
             Poll::Ready(outcome) => {
                 self.meter.ends();
+                // What is dropped may look.
                 if let Err(error) = &outcome {
                     self.scheduler.failure.note(error);
                 }
@@ -349,9 +350,6 @@ impl Scheduler {
     /// The first outcome counts.
     fn conclude(&self, mut state: MutexGuard<'_, State>, outcome: Result<(), Error>) {
         if state.outcome.is_none() {
-            if let Err(error) = &outcome {
-                self.failure.note(error);
-            }
             state.outcome = Some(outcome);
             drop(state);
             self.changed.notify_all();

@@ -51,7 +51,7 @@ fn a_node_that_is_not_done_in_time_costs_the_checkpoint_and_no_row() {
                 Read::Rows(_, batch) => all.extend(ids(&batch)),
                 Read::Mark(header) if header.kind == Kind::Barrier => {
                     if header.checkpoint == 1 {
-                        // Without an answer the barrier was waited for.
+                        // Where nothing comes, the barrier is waited for without a bound: then it is stored, which the test sees.
                         let _ = may_go_on.recv_timeout(Duration::from_secs(30));
                     }
                     node.echo(&header);
