@@ -32,15 +32,25 @@ const NETWORK: [&str; 5] = [
 /// The variables that go with them.
 const NETWORK_VARIABLES: [&str; 4] = ["PIP_", "RUSTUP_DIST", "SSL_CERT_FILE", "UV_"];
 
-/// Makes the chroot and runs demo and test in it, twice each.
-pub(crate) fn run(workspace: &Workspace, at: &Path, mirror: Option<&str>) -> Result<()> {
+/// The commands of the README.
+pub(crate) const COMMANDS: [&str; 2] = ["demo", "test"];
+
+/// Makes the chroot and runs the commands in it, or one of them: twice each.
+pub(crate) fn run(
+    workspace: &Workspace,
+    only: Option<&str>,
+    at: &Path,
+    mirror: Option<&str>,
+) -> Result<()> {
     check_machine(at)?;
     make(workspace, at, mirror)?;
     let mounts = Mounts::new(at)?;
     // Set-up must add it by itself.
     let forget = "rustup target remove wasm32-unknown-unknown";
     attached(&mut inside(at, forget))?;
-    for verb in ["demo", "demo", "test", "test"] {
+    let mut chosen = Vec::from(COMMANDS);
+    chosen.retain(|verb| only.is_none_or(|only| only == *verb));
+    for verb in chosen.into_iter().flat_map(|verb| [verb; 2]) {
         let started = Instant::now();
         attached(&mut inside(at, &format!("cargo xtask {verb}")))?;
         println!(

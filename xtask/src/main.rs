@@ -99,7 +99,12 @@ enum Verb {
     /// Check the rules of this repository that no compiler knows
     Tidy,
     /// Run demo and test, twice each, in a fresh clone on a bare Debian 12 (a chroot; needs root and debootstrap)
+    ///
+    /// Example: cargo xtask bare --only demo
     Bare {
+        /// Run this command alone (default: both)
+        #[arg(long, value_name = "COMMAND", value_parser = bare::COMMANDS)]
+        only: Option<String>,
         /// The folder of the chroot; it must not exist yet, and is kept afterwards
         #[arg(long, value_name = "DIR", default_value = "/var/tmp/forebay-bare")]
         at: PathBuf,
@@ -130,7 +135,9 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Bench { quick, only } => bench::run(&workspace, quick, &only)?,
         Verb::Miri => miri::run(&workspace)?,
         Verb::Tidy => return tidy::run(&workspace),
-        Verb::Bare { at, mirror } => bare::run(&workspace, &at, mirror.as_deref())?,
+        Verb::Bare { only, at, mirror } => {
+            bare::run(&workspace, only.as_deref(), &at, mirror.as_deref())?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -37,7 +37,9 @@ impl Default for Patience {
             waits: 0,
             misses: 0,
             has_slept: false,
-            has_company: thread::available_parallelism().is_ok_and(|count| count.get() > 1),
+            // The model checker has all of its threads in one.
+            has_company: cfg!(not(feature = "loom"))
+                && thread::available_parallelism().is_ok_and(|count| count.get() > 1),
         }
     }
 }

@@ -67,6 +67,7 @@ fn silent() -> [Bell; 2] {
 }
 
 /// Writes a record with so many bytes, each of this value; false if there is no room.
+#[cfg(not(feature = "loom"))]
 fn write(writer: &mut Writer, bytes: usize, value: u8) -> bool {
     let Some(mut slot) = writer.reserve(bytes).unwrap() else {
         return false;
@@ -370,10 +371,15 @@ mod hostile {
 
 #[cfg(feature = "loom")]
 mod every_order {
+    use std::time::Duration;
+
     use loom::sync::{Condvar, Mutex as LoomMutex};
     use loom::thread;
 
     use super::*;
+    use crate::error::Error;
+    use crate::link::Waited;
+    use crate::wait::{Outcome, Patience, Sleep, wait_for_record, wait_for_room};
 
     /// One more than there is room for.
     const RECORDS: u8 = 5;
@@ -393,34 +399,28 @@ mod every_order {
                 sleeper.changed.notify_one();
             })
         }
+    }
 
-        fn sleep(&self) {
+    impl Sleep for Sleeper {
+        /// What has rung stays here, as it does in a socket.
+        fn ticket(&self) -> u64 {
+            0
+        }
+
+        fn sleep(&self, _: u64, _: Option<Duration>) -> Result<Waited, Error> {
             let mut rung = self.rung.lock().unwrap();
             while !*rung {
                 rung = self.changed.wait(rung).unwrap();
             }
             *rung = false;
+            Ok(Waited::Rung)
         }
     }
 
-    fn write_asleep(writer: &mut Writer, sleeper: &Sleeper, bytes: usize, value: u8) {
-        while !write(writer, bytes, value) {
-            if writer.sleeps_for(bytes).unwrap() == Room::WaitsForPeer {
-                sleeper.sleep();
-                writer.wakes();
-            }
-        }
-    }
-
-    fn read_asleep(reader: &mut Reader, sleeper: &Sleeper) -> Record {
-        loop {
-            if let Some(record) = reader.take().unwrap() {
-                return record;
-            }
-            if reader.sleeps().unwrap() {
-                sleeper.sleep();
-                reader.wakes();
-            }
+    fn came<T>(outcome: Result<Outcome<T>, Error>) -> T {
+        match outcome.unwrap() {
+            Outcome::Came(it) => it,
+            Outcome::TimedOut | Outcome::Interrupted => panic!("it waits for as long as it takes"),
         }
     }
 
@@ -433,13 +433,20 @@ mod every_order {
             let [reading, writing] = [(); 2].map(|()| Arc::new(Sleeper::default()));
             let (mut writer, mut reader) = ring(4 * ALIGNMENT, [reading.bell(), writing.bell()]);
             let thread = thread::spawn(move || {
+                let patience = &mut Patience::default();
                 for value in 1..=RECORDS {
-                    write_asleep(&mut writer, &writing, 0, value);
+                    let slot = wait_for_room(&mut writer, patience, &*writing, 0, None);
+                    let header = Header {
+                        rows: u32::from(value),
+                        ..Header::new(Kind::Data)
+                    };
+                    came(slot).commit(header, 0);
                 }
                 writer.tally()
             });
+            let patience = &mut Patience::default();
             for value in 1..=RECORDS {
-                let record = read_asleep(&mut reader, &reading);
+                let record = came(wait_for_record(&mut reader, patience, &*reading, None));
                 assert_eq!(record.header().rows, u32::from(value));
             }
             assert_eq!(thread.join().unwrap(), reader.tally());

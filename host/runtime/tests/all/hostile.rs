@@ -23,7 +23,9 @@ use forebay_runtime::Plan;
 use crate::{document, folder, job, planned, runtime};
 
 const WATCHDOG: Duration = Duration::from_mins(1);
-const CASES: u64 = 3_000;
+const CASES: u64 = 100_000;
+/// Dataflows at a time: most of the time of one goes by in waking up.
+const AT_A_TIME: usize = 8;
 /// Of a batch.
 const ROWS: usize = 10;
 
@@ -337,21 +339,35 @@ fn case(plan: &Plan, seed: u64, attempt: u64) -> String {
     }
 }
 
-#[test]
-fn whatever_a_node_answers_the_dataflow_goes_on_or_names_it() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let (first, cases) = (number("FOREBAY_FUZZ_SEED"), number("FOREBAY_FUZZ_CASES"));
-    let first = first.unwrap_or(0);
-    let runtime = runtime();
-    let folder = folder(&[]);
+/// What comes of these seeds, in one dataflow after the other.
+fn cases(seeds: impl Iterator<Item = u64>) -> BTreeSet<String> {
+    let (runtime, folder) = (runtime(), folder(&[]));
     let planned = planned(&job(&document(JOB, folder.path())), &runtime);
     let plan = planned.plan;
     let plan = plan.unwrap_or_else(|| panic!("{:?}", planned.problems));
-    let mut told = BTreeSet::new();
-    for seed in first..first + cases.unwrap_or(CASES) {
-        told.insert(case(&plan, seed, seed - first + 1));
-    }
-    if cases.is_some() {
+    let attempts = 1..;
+    let told = attempts.zip(seeds);
+    told.map(|(attempt, seed)| case(&plan, seed, attempt))
+        .collect()
+}
+
+#[test]
+fn whatever_a_node_answers_the_dataflow_goes_on_or_names_it() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let (first, asked) = (number("FOREBAY_FUZZ_SEED"), number("FOREBAY_FUZZ_CASES"));
+    let first = first.unwrap_or(0);
+    let end = first + asked.unwrap_or(CASES);
+    let told: BTreeSet<_> = thread::scope(|scope| {
+        let some = |from| move || cases((from..end).step_by(AT_A_TIME));
+        let all: Vec<_> = (first..)
+            .take(AT_A_TIME)
+            .map(|from| scope.spawn(some(from)))
+            .collect();
+        all.into_iter()
+            .flat_map(|one| one.join().expect("it has not failed"))
+            .collect()
+    });
+    if asked.is_some() {
         return;
     }
     // Each way to go wrong was tried.
