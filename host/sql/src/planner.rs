@@ -142,6 +142,8 @@ fn session(relations: &Relations) -> Result<SessionState, Error> {
     // One partition: a stage is one task, and DataFusion starts no others for it.
     let mut config = SessionConfig::new().with_target_partitions(1);
     config.options_mut().sql_parser.collect_spans = true;
+    // As connectors read them, and as components and nodes take them: a view would be copied on its way.
+    config.options_mut().sql_parser.map_string_types_to_utf8view = false;
     config.options_mut().optimizer.max_passes = 8;
     let mut rules = Optimizer::new().rules;
     // A window has aggregates for DISTINCT; as groups of groups it would not be seen.

@@ -16,11 +16,21 @@ use crate::error::Cause;
 use crate::event_time::times;
 use crate::state::{batch_bytes, batch_of_bytes};
 
+/// Rows that lie one behind the other are copied together where so many do, on average.
+const LONG_RUN: usize = 8;
+
 /// A row that is held: its batch and its place there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RowId {
     batch: u64,
     row: usize,
+}
+
+impl RowId {
+    /// Whether the other one is the next row of its batch.
+    fn is_before(self, other: Self) -> bool {
+        self.batch == other.batch && self.row + 1 == other.row
+    }
 }
 
 struct Held {
@@ -40,6 +50,7 @@ pub(super) struct Side {
     keys: Keys,
     held: BTreeMap<u64, Held>,
     next: u64,
+    /// Rows by key, in the order in which they came.
     index: ByKey<VecDeque<RowId>>,
 }
 
@@ -124,6 +135,25 @@ impl Side {
 
     /// These rows, in this order.
     pub(super) fn rows(&self, ids: impl IntoIterator<Item = RowId>) -> Result<RecordBatch, Cause> {
+        let ids: Vec<_> = ids.into_iter().collect();
+        let runs: Vec<_> = ids.chunk_by(|id, next| id.is_before(*next)).collect();
+        match runs[..] {
+            [] => Ok(RecordBatch::new_empty(self.schema.clone())),
+            [run] => Ok(self.run(run)),
+            _ if ids.len() >= LONG_RUN * runs.len() => {
+                let runs: Vec<_> = runs.into_iter().map(|run| self.run(run)).collect();
+                Ok(concat_batches(&self.schema, &runs)?)
+            }
+            _ => self.one_by_one(&ids),
+        }
+    }
+
+    /// Rows that lie one behind the other; nothing is copied.
+    fn run(&self, ids: &[RowId]) -> RecordBatch {
+        self.held[&ids[0].batch].rows.slice(ids[0].row, ids.len())
+    }
+
+    fn one_by_one(&self, ids: &[RowId]) -> Result<RecordBatch, Cause> {
         let mut batches: Vec<&RecordBatch> = Vec::new();
         let mut places: BTreeMap<u64, usize> = BTreeMap::new();
         let mut place = |batch: u64| {
@@ -132,13 +162,7 @@ impl Side {
                 batches.len() - 1
             })
         };
-        let ids: Vec<_> = ids
-            .into_iter()
-            .map(|id| (place(id.batch), id.row))
-            .collect();
-        if ids.is_empty() {
-            return Ok(RecordBatch::new_empty(self.schema.clone()));
-        }
+        let ids: Vec<_> = ids.iter().map(|id| (place(id.batch), id.row)).collect();
         Ok(interleave_record_batch(&batches, &ids)?)
     }
 
@@ -168,7 +192,9 @@ impl Side {
                 let Some(rows) = index.get_mut(key.as_ref()) else {
                     continue;
                 };
-                rows.retain(|id| id.batch != number);
+                let first = rows.partition_point(|id| id.batch < number);
+                let end = rows.partition_point(|id| id.batch <= number);
+                rows.drain(first..end);
                 if rows.is_empty() {
                     index.remove(key.as_ref());
                 }
@@ -217,18 +243,13 @@ fn with_mark(rows: &RecordBatch, mark: BooleanArray) -> Result<RecordBatch, Caus
     )?)
 }
 
-/// Two batches of equal length as one of this schema.
+/// A batch and columns of equal length as one of this schema.
 pub(super) fn beside(
     schema: &SchemaRef,
     left: &RecordBatch,
-    right: &RecordBatch,
+    right: &[ArrayRef],
 ) -> Result<RecordBatch, Cause> {
-    let columns = left
-        .columns()
-        .iter()
-        .chain(right.columns())
-        .cloned()
-        .collect();
+    let columns = left.columns().iter().chain(right).cloned().collect();
     let options = RecordBatchOptions::new().with_row_count(Some(left.num_rows()));
     Ok(RecordBatch::try_new_with_options(
         schema.clone(),

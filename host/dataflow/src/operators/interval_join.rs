@@ -74,21 +74,18 @@ impl IntervalJoin {
         })
     }
 
-    /// The pairs that a new row makes with what was there, left row first.
-    fn pairs(&self, input: usize, id: RowId) -> Vec<(RowId, RowId)> {
+    /// Adds the pairs that a new row makes with what was there, left row first.
+    fn add_pairs(&self, input: usize, id: RowId, pairs: &mut Vec<(RowId, RowId)>) {
         let (from, to) = (self.plan.from, self.plan.to);
         let belongs =
             move |left: i64, right: i64| (from..=to).contains(&right.saturating_sub(left));
         let [left, right] = &self.sides;
-        match input {
-            0 => left
-                .partners(id, right, belongs)
-                .map(|partner| (id, partner))
-                .collect(),
-            _ => right
-                .partners(id, left, move |right, left| belongs(left, right))
-                .map(|partner| (partner, id))
-                .collect(),
+        if input == 0 {
+            let partners = left.partners(id, right, belongs);
+            pairs.extend(partners.map(|partner| (id, partner)));
+        } else {
+            let partners = right.partners(id, left, move |right, left| belongs(left, right));
+            pairs.extend(partners.map(|partner| (partner, id)));
         }
     }
 
@@ -100,7 +97,7 @@ impl IntervalJoin {
         for pairs in pairs.chunks(ROWS_AT_ONCE) {
             let left = self.sides[0].rows(pairs.iter().map(|(left, _)| *left))?;
             let right = self.sides[1].rows(pairs.iter().map(|(_, right)| *right))?;
-            let joined = beside(&self.plan.output, &left, &right)?;
+            let joined = beside(&self.plan.output, &left, right.columns())?;
             let joined = match &self.condition {
                 None => {
                     for (left, _) in pairs {
@@ -138,10 +135,7 @@ impl IntervalJoin {
 pub(super) fn with_nulls(schema: &SchemaRef, left: &RecordBatch) -> Result<RecordBatch, Cause> {
     let nothing = schema.fields()[left.num_columns()..].iter();
     let nothing = nothing.map(|field| new_null_array(field.data_type(), left.num_rows()));
-    Ok(RecordBatch::try_new(
-        schema.clone(),
-        left.columns().iter().cloned().chain(nothing).collect(),
-    )?)
+    beside(schema, left, &nothing.collect::<Vec<_>>())
 }
 
 #[async_trait]
@@ -160,7 +154,7 @@ impl Operator for IntervalJoin {
         }
         let mut pairs = Vec::new();
         for id in self.sides[input].hold(rows)? {
-            pairs.extend(self.pairs(input, id));
+            self.add_pairs(input, id, &mut pairs);
             if pairs.len() >= ROWS_AT_ONCE {
                 self.emit_pairs(&pairs, output).await?;
                 pairs.clear();

@@ -1,12 +1,13 @@
 //! A stream and a table: each row of the stream with what the table says of its key.
 
 use std::sync::Arc;
+use std::{iter, mem};
 
 use arrow_array::{RecordBatch, UInt64Array};
 use arrow_schema::{Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
-use arrow_select::take::take_record_batch;
+use arrow_select::take::{take_arrays, take_record_batch};
 use async_trait::async_trait;
 
 use super::held::beside;
@@ -115,25 +116,25 @@ impl TableJoin {
         output: &mut Output<'_>,
     ) -> Result<(), Cause> {
         let keys = self.keys[STREAM].of(rows)?;
-        let mut matched = vec![false; rows.num_rows()];
-        let (mut left, mut right) = (Vec::new(), Vec::new());
+        let mut pairs = Pairs::new(rows.num_rows());
         for (row, key) in keys.iter().enumerate() {
-            let partners = index.get(key.as_ref()).map_or(&[][..], Vec::as_slice);
-            left.extend(std::iter::repeat_n(row as u64, partners.len()));
-            right.extend_from_slice(partners);
-            if left.len() >= ROWS_AT_ONCE {
-                self.emit(rows, &mut matched, (&mut left, &mut right), output)
-                    .await?;
+            match index.get(key.as_ref()) {
+                Some(partners) => pairs.add(row, partners),
+                None if self.emits_alone_at_once() => pairs.add_alone(row),
+                None => {}
+            }
+            if pairs.left.len() >= ROWS_AT_ONCE {
+                self.emit(rows, &mut pairs, output).await?;
             }
         }
-        self.emit(rows, &mut matched, (&mut left, &mut right), output)
-            .await?;
+        self.emit(rows, &mut pairs, output).await?;
         let those = |with: bool| {
-            let chosen = matched.iter().map(|matched| Some(*matched == with));
+            let chosen = pairs.matched.iter().map(|matched| Some(*matched == with));
             filter_record_batch(rows, &chosen.collect())
         };
         let rest = match self.plan.kind {
             TableJoinKind::Inner => return Ok(()),
+            TableJoinKind::Left if self.emits_alone_at_once() => return Ok(()),
             TableJoinKind::Left => with_nulls(&self.plan.output, &those(false)?)?,
             TableJoinKind::Semi => those(true)?.with_schema(self.plan.output.clone())?,
             TableJoinKind::Anti => those(false)?.with_schema(self.plan.output.clone())?,
@@ -141,30 +142,31 @@ impl TableJoin {
         output.emit(rest).await
     }
 
+    /// Whether a row without a partner is emitted in its place: with a condition nobody knows before all pairs are looked at.
+    fn emits_alone_at_once(&self) -> bool {
+        self.plan.kind == TableJoinKind::Left && self.condition.is_none()
+    }
+
     /// Emits these pairs of rows, and notes which rows of the stream had a partner.
     async fn emit(
         &self,
         rows: &RecordBatch,
-        matched: &mut [bool],
-        (left, right): (&mut Vec<u64>, &mut Vec<u64>),
+        pairs: &mut Pairs,
         output: &mut Output<'_>,
     ) -> Result<(), Cause> {
-        let pairs = left
-            .iter()
-            .map(|&row| usize::try_from(row))
-            .collect::<Result<Vec<_>, _>>()?;
-        let left = take_record_batch(rows, &UInt64Array::from(std::mem::take(left)))?;
-        let right = take_record_batch(&self.table[0], &UInt64Array::from(std::mem::take(right)))?;
-        let mut joined = beside(&self.pairs, &left, &right)?;
+        let (left, right) = (mem::take(&mut pairs.left), mem::take(&mut pairs.right));
+        // By column: in the table itself there may be no nulls.
+        let right = take_arrays(self.table[0].columns(), &UInt64Array::from(right), None)?;
+        let mut joined = beside(&self.pairs, &rows_at(rows, &left)?, &right)?;
         match &self.condition {
-            None => pairs.into_iter().for_each(|row| matched[row] = true),
+            None => left.into_iter().for_each(|row| pairs.matched[row] = true),
             Some(condition) => {
                 let holds = condition(&joined)?;
-                let holding = pairs
+                let holding = left
                     .into_iter()
                     .zip(&holds)
                     .filter(|(_, holds)| *holds == Some(true));
-                holding.for_each(|(row, _)| matched[row] = true);
+                holding.for_each(|(row, _)| pairs.matched[row] = true);
                 joined = filter_record_batch(&joined, &holds)?;
             }
         }
@@ -173,6 +175,48 @@ impl TableJoin {
         }
         Ok(())
     }
+}
+
+/// Rows of a batch of the stream with their partners, in the order of the stream.
+struct Pairs {
+    left: Vec<usize>,
+    /// Rows of the table; `None`: there is none.
+    right: Vec<Option<u64>>,
+    /// For each row of the batch, whether it was emitted.
+    matched: Vec<bool>,
+}
+
+impl Pairs {
+    fn new(rows: usize) -> Self {
+        Self {
+            left: Vec::with_capacity(rows),
+            right: Vec::with_capacity(rows),
+            matched: vec![false; rows],
+        }
+    }
+
+    fn add(&mut self, row: usize, partners: &[u64]) {
+        self.left.extend(iter::repeat_n(row, partners.len()));
+        self.right.extend(partners.iter().copied().map(Some));
+    }
+
+    fn add_alone(&mut self, row: usize) {
+        self.left.push(row);
+        self.right.push(None);
+    }
+}
+
+/// These rows of a batch, in this order. Where they lie one behind the other, nothing is copied.
+fn rows_at(batch: &RecordBatch, rows: &[usize]) -> Result<RecordBatch, Cause> {
+    if rows.is_sorted_by(|row, next| row + 1 == *next) {
+        let first = rows.first().copied().unwrap_or_default();
+        return Ok(batch.slice(first, rows.len()));
+    }
+    let rows = rows.iter().map(|&row| row as u64);
+    Ok(take_record_batch(
+        batch,
+        &UInt64Array::from_iter_values(rows),
+    )?)
 }
 
 #[async_trait]
@@ -194,7 +238,7 @@ impl Operator for TableJoin {
     async fn input_ended(&mut self, input: usize, output: &mut Output<'_>) -> Result<(), Cause> {
         if input == TABLE {
             self.close_table()?;
-            for batch in std::mem::take(&mut self.early) {
+            for batch in mem::take(&mut self.early) {
                 self.process(STREAM, batch, output).await?;
             }
         }

@@ -18,6 +18,7 @@ struct TableCase {
     kind: TableJoinKind,
     with_condition: bool,
     broadcast: bool,
+    tasks: usize,
     stream: Vec<Vec<Act>>,
     table: Vec<Vec<Act>>,
 }
@@ -50,13 +51,35 @@ impl TableCase {
             output: output_schema(),
         };
         let joined = graph
-            .operator("joined", 3)
+            .operator("joined", self.tasks)
             .input(&stream, of_stream)
             .table(&table, of_table);
         let make = move |_| TableJoin::new(plan.clone(), with_condition.then(condition));
         let joined = joined.build(output_schema(), make).expect("it is good");
         let collected = collect(&mut graph, &joined);
         (graph, collected)
+    }
+}
+
+#[test]
+fn rows_keep_their_order_with_a_partner_or_without() {
+    for seed in 0..50 {
+        let mut rng = Rng::with_seed(seed);
+        let (left, right) = (stream(&mut rng, 100), stream(&mut rng, 4));
+        let case = TableCase {
+            kind: TableJoinKind::Left,
+            with_condition: false,
+            broadcast: rng.bool(),
+            tasks: 1,
+            stream: vec![vec![Act::Rows(left.clone())]],
+            table: two_tasks(&mut rng, &right),
+        };
+        let (graph, collected) = case.graph();
+        simulate(&graph, seed);
+        let collected = collected.lock().expect("nobody panics with it");
+        let mut came: Vec<_> = collected.iter().map(|(left, _)| left.clone()).collect();
+        came.dedup();
+        assert_eq!(came, left, "seed {seed}");
     }
 }
 
@@ -74,6 +97,7 @@ fn a_stream_is_joined_with_a_table_like_nested_loops() {
             },
             with_condition: rng.bool(),
             broadcast: rng.bool(),
+            tasks: 3,
             stream: two_tasks(&mut rng, &left),
             table: two_tasks(&mut rng, &right),
         };
