@@ -58,16 +58,24 @@ pub(crate) fn children_cpu_seconds() -> Result<f64> {
 /// How much of one core each of these processes takes while nobody wants anything of them, in percent.
 pub(crate) fn idle_percent(pids: &[u32], during: Duration) -> Result<Vec<f64>> {
     let begun = Instant::now();
-    let before = cpu_seconds(pids)?;
+    let before = scheduled_seconds(pids)?;
     thread::sleep(during);
     let took = begun.elapsed().as_secs_f64();
-    let after = cpu_seconds(pids)?;
+    let after = scheduled_seconds(pids)?;
     let percent = |(before, after): (f64, f64)| (after - before) / took * 100.0;
     Ok(before.into_iter().zip(after).map(percent).collect())
 }
 
-fn cpu_seconds(pids: &[u32]) -> Result<Vec<f64>> {
-    pids.iter().map(|pid| cpu_seconds_of(*pid)).collect()
+/// Of the threads that each has now. To the nanosecond: a tick is more than an idle process takes in seconds.
+fn scheduled_seconds(pids: &[u32]) -> Result<Vec<f64>> {
+    let of = |pid: &u32| -> Result<f64> {
+        let mut scheduled = Duration::ZERO;
+        for thread in open(*pid)?.tasks()? {
+            scheduled += Duration::from_nanos(thread?.schedstat()?.sum_exec_runtime);
+        }
+        Ok(scheduled.as_secs_f64())
+    };
+    pids.iter().map(of).collect()
 }
 
 /// Of all threads that it has or had, in user and kernel mode.
