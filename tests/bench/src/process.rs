@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use forebay_test_support::private_bytes;
+use nix::time::ClockId;
 use procfs::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -58,32 +59,24 @@ pub(crate) fn children_cpu_seconds() -> Result<f64> {
 /// How much of one core each of these processes takes while nobody wants anything of them, in percent.
 pub(crate) fn idle_percent(pids: &[u32], during: Duration) -> Result<Vec<f64>> {
     let begun = Instant::now();
-    let before = scheduled_seconds(pids)?;
+    let before = cpu_seconds(pids)?;
     thread::sleep(during);
     let took = begun.elapsed().as_secs_f64();
-    let after = scheduled_seconds(pids)?;
+    let after = cpu_seconds(pids)?;
     let percent = |(before, after): (f64, f64)| (after - before) / took * 100.0;
     Ok(before.into_iter().zip(after).map(percent).collect())
 }
 
-/// Of the threads that each has now. To the nanosecond: a tick is more than an idle process takes in seconds.
-fn scheduled_seconds(pids: &[u32]) -> Result<Vec<f64>> {
-    let of = |pid: &u32| -> Result<f64> {
-        let mut scheduled = Duration::ZERO;
-        for thread in open(*pid)?.tasks()? {
-            scheduled += Duration::from_nanos(thread?.schedstat()?.sum_exec_runtime);
-        }
-        Ok(scheduled.as_secs_f64())
-    };
-    pids.iter().map(of).collect()
+fn cpu_seconds(pids: &[u32]) -> Result<Vec<f64>> {
+    pids.iter().map(|pid| cpu_seconds_of(*pid)).collect()
 }
 
-/// Of all threads that it has or had, in user and kernel mode.
+/// Of all threads that it has or had, in user and kernel mode. To the nanosecond: an idle process takes less than a tick in seconds.
 pub(crate) fn cpu_seconds_of(pid: u32) -> Result<f64> {
-    let stat = open(pid)?.stat()?;
-    #[expect(clippy::cast_precision_loss, reason = "ticks of some minutes")]
-    let seconds = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
-    Ok(seconds)
+    let gone = || format!("no process {pid}");
+    let clock = ClockId::pid_cpu_clock_id(nix::unistd::Pid::from_raw(pid.cast_signed()));
+    let time = clock.and_then(ClockId::now).with_context(gone)?;
+    Ok(Duration::from(time).as_secs_f64())
 }
 
 /// SIGKILL, to it alone.

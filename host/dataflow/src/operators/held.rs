@@ -139,8 +139,8 @@ impl Side {
         let runs: Vec<_> = ids.chunk_by(|id, next| id.is_before(*next)).collect();
         match runs[..] {
             [] => Ok(RecordBatch::new_empty(self.schema.clone())),
-            [run] => Ok(self.run(run)),
-            _ if ids.len() >= LONG_RUN * runs.len() => {
+            [run] if is_most_of(&self.held[&run[0].batch].rows, run.len()) => Ok(self.run(run)),
+            [_, _, ..] if ids.len() >= LONG_RUN * runs.len() => {
                 let runs: Vec<_> = runs.into_iter().map(|run| self.run(run)).collect();
                 Ok(concat_batches(&self.schema, &runs)?)
             }
@@ -256,6 +256,11 @@ pub(super) fn beside(
         columns,
         &options,
     )?)
+}
+
+/// Whether so many rows are that much of a batch that they may keep all of it.
+pub(super) fn is_most_of(batch: &RecordBatch, rows: usize) -> bool {
+    2 * rows >= batch.num_rows()
 }
 
 /// Rows that are not late; how many were.

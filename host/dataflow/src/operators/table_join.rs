@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::{iter, mem};
 
-use arrow_array::{RecordBatch, UInt64Array};
+use arrow_array::{ArrayRef, RecordBatch, UInt64Array, new_null_array};
 use arrow_schema::{Schema, SchemaRef};
-use arrow_select::concat::concat_batches;
+use arrow_select::concat::{concat, concat_batches};
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::{take_arrays, take_record_batch};
 use async_trait::async_trait;
 
-use super::held::beside;
+use super::held::{beside, is_most_of};
 use super::interval_join::with_nulls;
 use super::keys::{ByKey, Keys};
 use super::{Condition, ROWS_AT_ONCE};
@@ -61,9 +61,10 @@ pub struct TableJoin {
     keys: [Keys; 2],
     /// The columns of the stream, then those of the table.
     pairs: SchemaRef,
+    /// What has come of the table.
     table: Vec<RecordBatch>,
-    /// Rows by key, once the table is whole.
-    index: Option<ByKey<Vec<u64>>>,
+    /// All of it, once it is whole.
+    whole: Option<Table>,
     /// Rows of the stream that a barrier pushed before the end of the table.
     early: Vec<RecordBatch>,
 }
@@ -89,45 +90,36 @@ impl TableJoin {
             keys,
             pairs,
             table: Vec::new(),
-            index: None,
+            whole: None,
             early: Vec::new(),
         })
     }
 
-    /// Makes one batch and an index of the table.
     fn close_table(&mut self) -> Result<(), Cause> {
-        let whole = concat_batches(&self.plan.schemas[TABLE], &self.table)?;
-        let (keys, nulls) = (self.keys[TABLE].of(&whole)?, self.keys[TABLE].nulls(&whole));
-        let mut index = ByKey::<Vec<u64>>::default();
-        for (row, key) in keys.iter().enumerate().filter(|(row, _)| !nulls[*row]) {
-            match index.get_mut(key.as_ref()) {
-                Some(rows) => rows.push(row as u64),
-                None => drop(index.insert(key.as_ref().into(), vec![row as u64])),
-            }
-        }
-        (self.table, self.index) = (vec![whole], Some(index));
+        let rows = concat_batches(&self.plan.schemas[TABLE], &mem::take(&mut self.table))?;
+        self.whole = Some(Table::new(&rows, &self.keys[TABLE])?);
         Ok(())
     }
 
     async fn join(
         &self,
-        index: &ByKey<Vec<u64>>,
+        table: &Table,
         rows: &RecordBatch,
         output: &mut Output<'_>,
     ) -> Result<(), Cause> {
         let keys = self.keys[STREAM].of(rows)?;
         let mut pairs = Pairs::new(rows.num_rows());
         for (row, key) in keys.iter().enumerate() {
-            match index.get(key.as_ref()) {
+            match table.index.get(key.as_ref()) {
                 Some(partners) => pairs.add(row, partners),
-                None if self.emits_alone_at_once() => pairs.add_alone(row),
+                None if self.emits_alone_at_once() => pairs.add(row, &[table.nulls()]),
                 None => {}
             }
             if pairs.left.len() >= ROWS_AT_ONCE {
-                self.emit(rows, &mut pairs, output).await?;
+                self.emit(table, rows, &mut pairs, output).await?;
             }
         }
-        self.emit(rows, &mut pairs, output).await?;
+        self.emit(table, rows, &mut pairs, output).await?;
         let those = |with: bool| {
             let chosen = pairs.matched.iter().map(|matched| Some(*matched == with));
             filter_record_batch(rows, &chosen.collect())
@@ -150,13 +142,13 @@ impl TableJoin {
     /// Emits these pairs of rows, and notes which rows of the stream had a partner.
     async fn emit(
         &self,
+        table: &Table,
         rows: &RecordBatch,
         pairs: &mut Pairs,
         output: &mut Output<'_>,
     ) -> Result<(), Cause> {
         let (left, right) = (mem::take(&mut pairs.left), mem::take(&mut pairs.right));
-        // By column: in the table itself there may be no nulls.
-        let right = take_arrays(self.table[0].columns(), &UInt64Array::from(right), None)?;
+        let right = take_arrays(&table.columns, &UInt64Array::from(right), None)?;
         let mut joined = beside(&self.pairs, &rows_at(rows, &left)?, &right)?;
         match &self.condition {
             None => left.into_iter().for_each(|row| pairs.matched[row] = true),
@@ -177,12 +169,51 @@ impl TableJoin {
     }
 }
 
-/// Rows of a batch of the stream with their partners, in the order of the stream.
+/// A table that is whole.
+struct Table {
+    /// Its rows, and behind them one of nulls, even where it has none itself.
+    columns: Vec<ArrayRef>,
+    rows: usize,
+    index: ByKey<Vec<u64>>,
+}
+
+impl Table {
+    fn new(rows: &RecordBatch, keys: &Keys) -> Result<Self, Cause> {
+        let (keys, nulls) = (keys.of(rows)?, keys.nulls(rows));
+        let mut index = ByKey::<Vec<u64>>::default();
+        for (row, key) in keys.iter().enumerate().filter(|(row, _)| !nulls[*row]) {
+            match index.get_mut(key.as_ref()) {
+                Some(rows) => rows.push(row as u64),
+                None => drop(index.insert(key.as_ref().into(), vec![row as u64])),
+            }
+        }
+        let columns = rows.columns().iter().map(|column| {
+            let nulls = new_null_array(column.data_type(), 1);
+            concat(&[column.as_ref(), nulls.as_ref()])
+        });
+        Ok(Self {
+            columns: columns.collect::<Result<_, _>>()?,
+            rows: rows.num_rows(),
+            index,
+        })
+    }
+
+    /// The row of nulls.
+    fn nulls(&self) -> u64 {
+        self.rows as u64
+    }
+
+    fn rows(&self, schema: &SchemaRef) -> Result<RecordBatch, Cause> {
+        let columns = self.columns.iter().map(|column| column.slice(0, self.rows));
+        Ok(RecordBatch::try_new(schema.clone(), columns.collect())?)
+    }
+}
+
+/// Rows of a batch of the stream with their partners in the table, in the order of the stream.
 struct Pairs {
     left: Vec<usize>,
-    /// Rows of the table; `None`: there is none.
-    right: Vec<Option<u64>>,
-    /// For each row of the batch, whether it was emitted.
+    right: Vec<u64>,
+    /// For each row of the batch, whether it has a partner, or none and nothing more to come.
     matched: Vec<bool>,
 }
 
@@ -197,18 +228,13 @@ impl Pairs {
 
     fn add(&mut self, row: usize, partners: &[u64]) {
         self.left.extend(iter::repeat_n(row, partners.len()));
-        self.right.extend(partners.iter().copied().map(Some));
-    }
-
-    fn add_alone(&mut self, row: usize) {
-        self.left.push(row);
-        self.right.push(None);
+        self.right.extend_from_slice(partners);
     }
 }
 
-/// These rows of a batch, in this order. Where they lie one behind the other, nothing is copied.
+/// These rows of a batch, in this order. Where they lie one behind the other and are most of it, nothing is copied.
 fn rows_at(batch: &RecordBatch, rows: &[usize]) -> Result<RecordBatch, Cause> {
-    if rows.is_sorted_by(|row, next| row + 1 == *next) {
+    if is_most_of(batch, rows.len()) && rows.is_sorted_by(|row, next| row + 1 == *next) {
         let first = rows.first().copied().unwrap_or_default();
         return Ok(batch.slice(first, rows.len()));
     }
@@ -227,10 +253,10 @@ impl Operator for TableJoin {
         batch: RecordBatch,
         output: &mut Output<'_>,
     ) -> Result<(), Cause> {
-        match (&self.index, input) {
+        match (&self.whole, input) {
             (_, TABLE) => self.table.push(batch),
             (None, _) => self.early.push(batch),
-            (Some(index), _) => self.join(index, &batch, output).await?,
+            (Some(table), _) => self.join(table, &batch, output).await?,
         }
         Ok(())
     }
@@ -250,7 +276,10 @@ impl Operator for TableJoin {
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, Cause> {
-        let table = concat_batches(&self.plan.schemas[TABLE], &self.table)?;
+        let table = match &self.whole {
+            Some(table) => table.rows(&self.plan.schemas[TABLE])?,
+            None => concat_batches(&self.plan.schemas[TABLE], &self.table)?,
+        };
         let early = concat_batches(&self.plan.schemas[STREAM], &self.early)?;
         Ok(parts([batch_bytes(&table)?, batch_bytes(&early)?]))
     }

@@ -272,6 +272,28 @@ fn two_streams_are_joined_like_nested_loops() {
     assert!(partners > 5_000, "{partners} pairs in all");
 }
 
+/// They are copied together, or not at all.
+#[test]
+fn rows_that_lie_one_behind_the_other_are_joined_like_others() {
+    for (seed, every) in [7, 20, 50, 1_000].into_iter().enumerate() {
+        let left: Vec<_> = (0..200).map(|number| row("a", number, number)).collect();
+        let right = left.iter().filter(|row| row.1 % every > 0);
+        let right: Vec<_> = right.cloned().collect();
+        let case = Case {
+            from: 0,
+            to: 0,
+            kind: JoinKind::Left,
+            with_condition: false,
+            left: vec![vec![Act::Rows(left.clone())]],
+            right: vec![vec![Act::Rows(right.clone())]],
+            tasks: 1,
+        };
+        let (graph, collected) = case.graph();
+        simulate(&graph, seed as u64);
+        assert_eq!(sorted(&collected), case.expected(&left, &right), "{every}");
+    }
+}
+
 #[test]
 fn what_comes_out_of_a_join_is_not_late_behind_it() {
     for seed in 0..100 {

@@ -77,9 +77,9 @@ fn rows_keep_their_order_with_a_partner_or_without() {
         let (graph, collected) = case.graph();
         simulate(&graph, seed);
         let collected = collected.lock().expect("nobody panics with it");
-        let mut came: Vec<_> = collected.iter().map(|(left, _)| left.clone()).collect();
-        came.dedup();
-        assert_eq!(came, left, "seed {seed}");
+        let mut joined: Vec<_> = collected.iter().map(|(left, _)| left.clone()).collect();
+        joined.dedup();
+        assert_eq!(joined, left, "seed {seed}");
     }
 }
 

@@ -321,7 +321,7 @@ fn there_and_back(effort: Effort) -> Result<Vec<Row>> {
             idle,
         )
         .judged_by(Judged::Worst)
-        .noted("0 % to a tenth: it looks for signals a few times a second"),
+        .noted("0 % when rounded to a tenth: it looks for signals a few times a second"),
     ])
 }
 
