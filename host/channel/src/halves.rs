@@ -282,35 +282,7 @@ mod every_order {
     use loom::thread;
 
     use super::*;
-
-    /// What stands for the socket.
-    #[derive(Debug)]
-    struct Bed {
-        rung: Mutex<bool>,
-        changed: Condvar,
-    }
-
-    impl Bed {
-        fn ring(&self) {
-            *self.rung.lock().unwrap() = true;
-            self.changed.notify_one();
-        }
-    }
-
-    impl Sleep for Bed {
-        fn ticket(&self) -> u64 {
-            0
-        }
-
-        fn sleep(&self, _ticket: u64, _longest: Option<Duration>) -> Result<Waited, Error> {
-            let mut rung = self.rung.lock().unwrap();
-            while !*rung {
-                rung = self.changed.wait(rung).unwrap();
-            }
-            *rung = false;
-            Ok(Waited::Rung)
-        }
-    }
+    use crate::wait::Bed;
 
     fn wait_for(sleepers: &Sleepers<Bed>, wish: &AtomicBool) {
         loop {
@@ -328,11 +300,7 @@ mod every_order {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);
         model.check(|| {
-            let bed = Bed {
-                rung: Mutex::new(false),
-                changed: Condvar::new(),
-            };
-            let sleepers = Arc::new(Sleepers::new(bed));
+            let sleepers = Arc::new(Sleepers::new(Bed::default()));
             let wishes = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
             let threads = wishes.clone().map(|wish| {
                 let sleepers = sleepers.clone();

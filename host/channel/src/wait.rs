@@ -8,6 +8,8 @@ use crate::error::Error;
 use crate::link::{Link, Waited};
 use crate::page::Word;
 use crate::ring::{Reader, Record, Room, Slot, Writer};
+#[cfg(all(test, feature = "loom"))]
+use crate::sync::{Condvar, Mutex};
 
 /// Looks before a sleep; together they take about as long as a sleep and a wake-up.
 const LOOKS: u32 = 4_000;
@@ -143,6 +145,38 @@ impl Sleep for Link {
 
     fn sleep(&self, _ticket: u64, longest: Option<Duration>) -> Result<Waited, Error> {
         self.wait(longest)
+    }
+}
+
+/// What stands for the socket where the model checker tries all orders. What has rung stays in it, too.
+#[cfg(all(test, feature = "loom"))]
+#[derive(Debug, Default)]
+pub(crate) struct Bed {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+#[cfg(all(test, feature = "loom"))]
+impl Bed {
+    pub(crate) fn ring(&self) {
+        *self.rung.lock().unwrap() = true;
+        self.changed.notify_one();
+    }
+}
+
+#[cfg(all(test, feature = "loom"))]
+impl Sleep for Bed {
+    fn ticket(&self) -> u64 {
+        0
+    }
+
+    fn sleep(&self, _ticket: u64, _longest: Option<Duration>) -> Result<Waited, Error> {
+        let mut rung = self.rung.lock().unwrap();
+        while !*rung {
+            rung = self.changed.wait(rung).unwrap();
+        }
+        *rung = false;
+        Ok(Waited::Rung)
     }
 }
 

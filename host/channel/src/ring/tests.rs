@@ -371,50 +371,18 @@ mod hostile {
 
 #[cfg(feature = "loom")]
 mod every_order {
-    use std::time::Duration;
-
-    use loom::sync::{Condvar, Mutex as LoomMutex};
     use loom::thread;
 
     use super::*;
     use crate::error::Error;
-    use crate::link::Waited;
-    use crate::wait::{Outcome, Patience, Sleep, wait_for_record, wait_for_room};
+    use crate::wait::{Bed, Outcome, Patience, wait_for_record, wait_for_room};
 
     /// One more than there is room for.
     const RECORDS: u8 = 5;
 
-    /// What stands for the socket.
-    #[derive(Default)]
-    struct Sleeper {
-        rung: LoomMutex<bool>,
-        changed: Condvar,
-    }
-
-    impl Sleeper {
-        fn bell(self: &Arc<Self>) -> Bell {
-            let sleeper = self.clone();
-            Arc::new(move || {
-                *sleeper.rung.lock().unwrap() = true;
-                sleeper.changed.notify_one();
-            })
-        }
-    }
-
-    impl Sleep for Sleeper {
-        /// What has rung stays here, as it does in a socket.
-        fn ticket(&self) -> u64 {
-            0
-        }
-
-        fn sleep(&self, _: u64, _: Option<Duration>) -> Result<Waited, Error> {
-            let mut rung = self.rung.lock().unwrap();
-            while !*rung {
-                rung = self.changed.wait(rung).unwrap();
-            }
-            *rung = false;
-            Ok(Waited::Rung)
-        }
+    fn bell(bed: &Arc<Bed>) -> Bell {
+        let bed = bed.clone();
+        Arc::new(move || bed.ring())
     }
 
     fn came<T>(outcome: Result<Outcome<T>, Error>) -> T {
@@ -430,8 +398,8 @@ mod every_order {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);
         model.check(|| {
-            let [reading, writing] = [(); 2].map(|()| Arc::new(Sleeper::default()));
-            let (mut writer, mut reader) = ring(4 * ALIGNMENT, [reading.bell(), writing.bell()]);
+            let [reading, writing] = [(); 2].map(|()| Arc::new(Bed::default()));
+            let (mut writer, mut reader) = ring(4 * ALIGNMENT, [&reading, &writing].map(bell));
             let thread = thread::spawn(move || {
                 let patience = &mut Patience::default();
                 for value in 1..=RECORDS {

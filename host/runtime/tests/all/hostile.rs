@@ -345,9 +345,9 @@ fn cases(seeds: impl Iterator<Item = u64>) -> BTreeSet<String> {
     let planned = planned(&job(&document(JOB, folder.path())), &runtime);
     let plan = planned.plan;
     let plan = plan.unwrap_or_else(|| panic!("{:?}", planned.problems));
-    let attempts = 1..;
-    let told = attempts.zip(seeds);
-    told.map(|(attempt, seed)| case(&plan, seed, attempt))
+    (1..)
+        .zip(seeds)
+        .map(|(attempt, seed)| case(&plan, seed, attempt))
         .collect()
 }
 

@@ -40,8 +40,6 @@ const PEERS: [(&str, &str, [&str; 3]); 4] = [
     ),
     ("iceoryx2", "bench", ["two", "eight", "thirty-two"]),
 ];
-/// So little of a core is none.
-const NOTHING_PERCENT: f64 = 0.05;
 /// Of the same reads from one array in memory.
 const OF_MEMORY: f64 = 0.7;
 
@@ -317,11 +315,11 @@ fn there_and_back(effort: Effort) -> Result<Vec<Row>> {
         Row::new(
             "idle CPU of a Python node that waits for a batch",
             Unit::PercentOfACore,
-            NOTHING_PERCENT,
+            0.0,
             idle,
         )
         .judged_by(Judged::Worst)
-        .noted("0 % when rounded to a tenth: it looks for signals a few times a second"),
+        .noted("by the clock of the process, which counts nanoseconds; it looks for signals a few times a second"),
     ])
 }
 
