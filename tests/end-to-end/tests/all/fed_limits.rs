@@ -1,8 +1,11 @@
 //! Roles that the dataflow feeds on a machine that has too little for it: what is short is said before anything runs, with the key to change.
 
+use std::collections::BTreeMap;
 use std::fs;
 
-use forebay_test_support::{Output, Running, Sandbox, reported_step};
+use forebay_test_support::{
+    Output, Running, Sandbox, WATCHDOG, node_in_phase, reported_step, wait_until,
+};
 
 use crate::fed_roles::{SCORING, assert_scores, job, numbers, scorer};
 use crate::jobs::{ready, run_json, start};
@@ -127,27 +130,44 @@ fn rings_need_no_shared_memory_of_the_file_system() {
     }
 }
 
+/// The descriptors of a process that runs, and what they stand for.
+fn descriptors(run: &Running) -> BTreeMap<u64, String> {
+    let open = fs::read_dir(format!("/proc/{}/fd", run.pid())).expect("it runs");
+    let told = open.filter_map(|entry| {
+        let entry = entry.expect("it runs");
+        let number = entry.file_name().to_string_lossy().parse();
+        let what = fs::read_link(entry.path()).ok()?;
+        Some((number.expect("a number"), what.display().to_string()))
+    });
+    told.collect()
+}
+
 #[test]
 fn descriptors_that_an_engine_may_not_have_are_named() {
-    // A channel takes seven at least, and those of the attempt before are free by then: it finds some and not all.
-    for fewer in [3, 5] {
-        let sandbox = Sandbox::new();
-        let wait = "    node.report(step=1)\n    if node.attempt == 1:\n        import time; time.sleep(4711)\n    node.emit";
-        let scorer = scorer(&sandbox, &SCORING.replace("    node.emit", wait), "");
-        let restarts = restarts(2, 10);
-        let run = start(&sandbox, &job(&[&numbers(ROWS), &scorer, &restarts]));
-        let pid = ready(&run, "scorer:0");
-        run.wait_event("it has rows", reported_step("scorer:0", 1));
-        let open = fs::read_dir(format!("/proc/{}/fd", run.pid()));
-        let most = open.expect("it runs").count() - fewer;
-        limit(&sandbox, &run, &format!("--nofile={most}:{most}"));
-        kill(pid);
-        let reason = refusal(&run.finish());
-        let told = [
-            "there is no descriptor for ",
-            "Too many open files",
-            "`ulimit -n NUMBER`",
-        ];
-        assert_says(&reason, &told);
-    }
+    let sandbox = Sandbox::new();
+    let wait = "    node.report(step=1)\n    if node.attempt == 1:\n        import time; time.sleep(4711)\n    node.emit";
+    let scorer = scorer(&sandbox, &SCORING.replace("    node.emit", wait), "");
+    // Time enough to lower the limit while the engine waits and opens nothing.
+    let restarts = restarts(2, 5_000);
+    let run = start(&sandbox, &job(&[&numbers(ROWS), &scorer, &restarts]));
+    let pid = ready(&run, "scorer:0");
+    run.wait_event("it has rows", reported_step("scorer:0", 1));
+    kill(pid);
+    run.wait_event("it is gone", node_in_phase("scorer:0", "exited"));
+    wait_until("its log is closed", WATCHDOG, || {
+        let open = descriptors(&run);
+        !open.values().any(|what| what.ends_with("scorer-0.1.log"))
+    });
+    // With those of the channel before, which goes first: one more is enough for the script's copy, and five are enough for the whole next channel.
+    let open = descriptors(&run);
+    let mut free = (0..).filter(|number| !open.contains_key(number));
+    let most = free.nth(2).expect("numbers go on");
+    limit(&sandbox, &run, &format!("--nofile={most}:{most}"));
+    let reason = refusal(&run.finish());
+    let told = [
+        "there is no descriptor for ",
+        "Too many open files",
+        "`ulimit -n NUMBER`",
+    ];
+    assert_says(&reason, &told);
 }
