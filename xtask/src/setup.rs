@@ -15,6 +15,10 @@ use crate::workspace::Workspace;
 /// The steps before the first environment: machine, target, tools, wheel.
 const STEPS_BEFORE_ENVIRONMENTS: usize = 4;
 
+/// Once for all nodes, which compile it at each start where they may not write it down.
+const COMPILE_PACKAGE: &str =
+    "import compileall, forebay; compileall.compile_dir(forebay.__path__[0], quiet=1)";
+
 /// What the wheel is made from.
 const WHEEL_SOURCES: [&str; 6] = [
     "Cargo.lock",
@@ -334,11 +338,12 @@ fn install_wheel(
         ],
     );
     install.arg(python).arg(&wheel.file);
-    step.run(
-        "installing the wheel",
-        &mut install,
-        &workspace.log("wheel-install"),
-    )
+    let log = workspace.log("wheel-install");
+    step.run("installing the wheel", &mut install, &log)?;
+    // As pip does. uv would look at the whole environment for it.
+    let mut compile = Command::new(python);
+    compile.args(["-c", COMPILE_PACKAGE]);
+    step.run("compiling its Python", &mut compile, &log)
 }
 
 fn fingerprint_of(

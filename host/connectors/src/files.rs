@@ -24,6 +24,9 @@ const SAMPLE_FILES: usize = 8;
 /// How many rows of each of them.
 const SAMPLE_ROWS: usize = 10_000;
 
+/// No row of text may be longer, since where its fields lie is kept in 32 bits.
+const RECORD_BYTES_MOST: usize = 1 << 30;
+
 /// What is read, and how.
 #[derive(Debug, Clone)]
 pub struct FileSourceOptions {
@@ -43,7 +46,7 @@ pub struct FileSourceOptions {
     pub malformed: Malformed,
     /// So many rows are handed on together; 8192 unless said otherwise, at least 1.
     pub batch_rows: usize,
-    /// A longer row of text is malformed, and never held in memory; 16 MiB unless said otherwise.
+    /// A longer row of text is malformed, and never held in memory; 16 MiB unless said otherwise, at most 1 GiB.
     pub record_bytes_max: usize,
 }
 
@@ -85,6 +88,9 @@ impl FileSource {
         if options.batch_rows == 0 || options.record_bytes_max == 0 {
             let text = "`batch_rows` and `record_bytes_max` are at least 1";
             return Err(Error::Setting(text.into()));
+        }
+        if options.record_bytes_max > RECORD_BYTES_MOST {
+            return Err(Error::Setting("`record_bytes` is at most 1 GiB".into()));
         }
         let files = access.list(&options.path).await?;
         let mut readings = Vec::new();

@@ -107,28 +107,26 @@ impl BatchOperator for Features {
 }
 
 impl Features {
-    /// The vectors of all rows, one after the other.
+    /// The vectors of all rows, one after the other; each is made whole before the next is touched.
     fn vectors(&self, rows: &Rows) -> Result<Vec<f32>, OperatorError> {
-        let mut vectors = vec![0.0; rows.len() * self.width];
+        let texts = self.config.categories.iter().map(|name| rows.text(name));
+        let texts = texts.collect::<Result<Vec<_>, _>>()?;
+        let numbers = self.config.numbers.iter();
+        let numbers = numbers.map(|(name, scale)| Ok((rows.numbers(name)?, *scale)));
+        let numbers = numbers.collect::<Result<Vec<_>, OperatorError>>()?;
         let buckets = usize::from(self.config.buckets.get());
-        for (at, name) in self.config.categories.iter().enumerate() {
-            let texts = rows.text(name)?;
-            for (vector, text) in vectors.chunks_exact_mut(self.width).zip(texts.iter()) {
-                if let Some(text) = text {
-                    vector[at * buckets + bucket(text, self.config.buckets)] = 1.0;
+        let mut vectors = vec![0.0; rows.len() * self.width];
+        for (row, vector) in vectors.chunks_exact_mut(self.width).enumerate() {
+            let (of_texts, of_numbers) = vector.split_at_mut(texts.len() * buckets);
+            for (text, ones) in texts.iter().zip(of_texts.chunks_exact_mut(buckets)) {
+                if let Some(text) = text.get(row) {
+                    ones[bucket(text, self.config.buckets)] = 1.0;
                 }
             }
-        }
-        let first = self.config.categories.len() * buckets;
-        for (at, (name, Scale { mean, scale })) in self.config.numbers.iter().enumerate() {
-            let numbers = rows.numbers(name)?;
-            for (vector, number) in vectors.chunks_exact_mut(self.width).zip(numbers.iter()) {
-                let [scaled, is_null] = &mut vector[first + at * 2..][..2] else {
-                    continue;
-                };
-                match number {
-                    Some(number) => *scaled = narrow((number - mean) / scale),
-                    None => *is_null = 1.0,
+            for ((number, by), pair) in numbers.iter().zip(of_numbers.chunks_exact_mut(2)) {
+                match number.get(row) {
+                    Some(number) => pair[0] = narrow((number - by.mean) / by.scale),
+                    None => pair[1] = 1.0,
                 }
             }
         }

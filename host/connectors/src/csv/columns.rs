@@ -17,6 +17,7 @@ use arrow_cast::cast;
 use arrow_cast::parse::{Parser, parse_decimal, string_to_datetime};
 use arrow_schema::{DataType, Field, TimeUnit};
 
+use super::records::Records;
 use crate::column_types::type_text;
 
 /// How much of a value an error shows.
@@ -47,11 +48,10 @@ pub(crate) fn is_held(kind: &DataType) -> bool {
     }
 }
 
-/// The fields of records, row by row.
+/// The fields of records.
 pub(crate) struct Rows<'a> {
+    records: &'a Records,
     text: &'a str,
-    ends: &'a [usize],
-    width: usize,
     null_values: &'a [String],
 }
 
@@ -59,34 +59,32 @@ pub(crate) struct Rows<'a> {
 pub(crate) type BadRows = BTreeMap<usize, (String, String)>;
 
 impl<'a> Rows<'a> {
-    /// Text of all fields, where each ends, and how many fields each row has.
-    pub(crate) fn of(
-        text: &'a str,
-        ends: &'a [usize],
-        width: usize,
-        null_values: &'a [String],
-    ) -> Self {
+    /// Of records that are all UTF-8.
+    pub(crate) fn of(records: &'a Records, null_values: &'a [String]) -> Self {
         Self {
-            text,
-            ends,
-            width,
+            records,
+            text: records.text(),
             null_values,
         }
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.ends.len() / self.width.max(1)
+        self.records.count()
     }
 
     /// The fields of one column. A field that begins or ends inside a character is what is whole of it.
-    pub(crate) fn fields(&self, position: usize) -> impl Iterator<Item = &'a str> + use<'a> {
-        let (text, ends) = (self.text, self.ends);
-        (position..ends.len())
-            .step_by(self.width.max(1))
-            .map(move |field| {
-                let start = field.checked_sub(1).map_or(0, |before| ends[before]);
-                text.get(start..ends[field]).unwrap_or("\u{fffd}")
-            })
+    pub(crate) fn fields(&self, column: usize) -> impl Iterator<Item = &'a str> + use<'a> {
+        let text = self.text;
+        let spans = self.records.spans(column).iter();
+        spans.map(move |span| {
+            text.get(span.start as usize..span.end as usize)
+                .unwrap_or("\u{fffd}")
+        })
+    }
+
+    fn text_bytes(&self, column: usize) -> usize {
+        let spans = self.records.spans(column).iter();
+        spans.map(|span| (span.end - span.start) as usize).sum()
     }
 
     /// Whether a field means null in a column of text.
@@ -94,16 +92,16 @@ impl<'a> Rows<'a> {
         self.null_values.iter().any(|null| null == field)
     }
 
-    /// The column at this position of the rows. Values of bad rows mean nothing.
+    /// A column of the records as values. Those of bad rows mean nothing.
     pub(crate) fn column(
         &self,
-        position: usize,
+        column: usize,
         field: &Field,
         bad: &mut BadRows,
     ) -> Result<ArrayRef, arrow_schema::ArrowError> {
         let mut column = Column {
             rows: self,
-            position,
+            number: column,
             field,
             bad,
         };
@@ -114,7 +112,7 @@ impl<'a> Rows<'a> {
 /// One column that is parsed.
 struct Column<'a, 'b> {
     rows: &'b Rows<'a>,
-    position: usize,
+    number: usize,
     field: &'b Field,
     bad: &'b mut BadRows,
 }
@@ -165,7 +163,7 @@ impl<'a> Column<'a, '_> {
         mut parse: impl FnMut(&'a str) -> Option<V>,
         mut add: impl FnMut(Option<V>),
     ) {
-        for (row, field) in self.rows.fields(self.position).enumerate() {
+        for (row, field) in self.rows.fields(self.number).enumerate() {
             if field.is_empty() || self.rows.is_null(field) {
                 self.refuse_null(row);
                 add(None);
@@ -242,9 +240,9 @@ impl<'a> Column<'a, '_> {
     }
 
     fn texts(&mut self) -> ArrayRef {
-        let bytes = self.rows.text.len() / self.rows.width.max(1);
+        let bytes = self.rows.text_bytes(self.number);
         let mut builder = StringBuilder::with_capacity(self.rows.count(), bytes);
-        for (row, field) in self.rows.fields(self.position).enumerate() {
+        for (row, field) in self.rows.fields(self.number).enumerate() {
             if self.rows.is_null(field) {
                 self.refuse_null(row);
                 builder.append_null();

@@ -3,7 +3,7 @@
 mod columns;
 mod records;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use arrow_array::{BooleanArray, RecordBatch, RecordBatchOptions};
@@ -11,6 +11,8 @@ use arrow_schema::{ArrowError, Field, FieldRef, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use bytes::{Buf, Bytes};
 use futures_util::TryStreamExt;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use self::columns::{BadRows, Rows};
 pub(crate) use self::columns::{boolean, is_held};
@@ -22,17 +24,42 @@ use crate::guess::Guess;
 use crate::malformed::{MalformedRow, Rejects, RowPlace};
 use crate::reading::{BatchReader, Reading, TimeColumn, project};
 
+/// How many batches are parsed, each in a thread of the runtime, while the next records are looked for.
+const BATCHES_AHEAD: usize = 2;
+
+/// So few records are parsed sooner than a thread hears of them.
+const FEW_RECORDS: usize = 256;
+
 /// A file that is read.
 pub(crate) struct CsvFile {
+    reader: RecordReader,
+    /// Whether there may be more records, or why there are none.
+    has_more: Result<bool, Error>,
+    parser: Arc<Parser>,
+    /// In the order of their records.
+    parsing: VecDeque<Parsing>,
+    /// Room that was used before.
+    spare: Vec<Records>,
+    rejects: Rejects,
+    runtime: Handle,
+}
+
+/// What becomes of records.
+struct Parser {
     name: Arc<str>,
-    records: RecordReader,
-    /// What is made of it: position in the file, and what it is.
+    /// What is made of them: the column of the records, and what it is.
     columns: Vec<(usize, FieldRef)>,
-    width: usize,
     null_values: Vec<String>,
     output: SchemaRef,
     event_time: TimeColumn,
-    rejects: Rejects,
+}
+
+/// A batch, what is wrong in its rows, and the room of its records.
+type Parsed = (Result<RecordBatch, Error>, Vec<Bad>, Records);
+
+enum Parsing {
+    Goes(JoinHandle<Parsed>),
+    Done(Box<Parsed>),
 }
 
 /// Records of a stream of bytes.
@@ -44,29 +71,32 @@ struct RecordReader {
 }
 
 impl RecordReader {
-    fn new(reading: &Reading, options: &CsvOptions, columns: Option<usize>) -> Self {
+    fn new(reading: &Reading, options: &CsvOptions) -> Self {
         Self {
             bytes: reading.file.content(reading.compression, &reading.runtime),
             chunk: Bytes::new(),
-            framer: Framer::new(options, columns, reading.record_bytes_max),
-            records: Records::new(1),
+            framer: Framer::new(options, reading.record_bytes_max),
+            records: Records::default(),
         }
     }
 
     /// The fields of the next record, however many; `None` at the end.
     async fn header(&mut self, name: &Arc<str>) -> Result<Option<Vec<String>>, Error> {
-        self.fill().await?;
-        let (text, ends) = self.records.text();
-        let rows = Rows::of(text, ends, ends.len(), &[]);
-        let fields: Vec<String> = (0..ends.len())
-            .flat_map(|position| rows.fields(position))
-            .map(str::to_owned)
-            .collect();
-        if let Some(bad) = self.records.take_bad().into_iter().next() {
-            return Err(Error::Malformed(bad.of(name)));
-        }
-        self.records.clear();
-        Ok((!fields.is_empty()).then_some(fields))
+        let record = loop {
+            if self.chunk.is_empty() {
+                match self.bytes.try_next().await? {
+                    Some(chunk) => self.chunk = chunk,
+                    None => break self.framer.end_of_header(),
+                }
+            }
+            let (used, record) = self.framer.header(&self.chunk);
+            self.chunk.advance(used);
+            if record.is_some() {
+                break record;
+            }
+        };
+        let malformed = |bad: Bad| Error::Malformed(bad.of(name));
+        record.transpose().map_err(malformed)
     }
 
     /// Reads until there are enough records, or no more.
@@ -85,9 +115,9 @@ impl RecordReader {
         Ok(())
     }
 
-    fn begin_rows(&mut self, columns: usize, batch_rows: usize) {
-        self.framer.expect_columns(columns);
-        self.records = Records::new(batch_rows);
+    /// Behind the header; `places`: see [`Records::new`].
+    fn begin_rows(&mut self, places: Vec<Option<usize>>, batch_rows: usize) {
+        self.records = Records::new(places, batch_rows);
     }
 }
 
@@ -105,7 +135,7 @@ impl Bad {
 impl BatchReader for CsvFile {
     async fn open(reading: Reading) -> Result<Self, Error> {
         let options = csv_options(&reading.format);
-        let mut records = RecordReader::new(&reading, options, None);
+        let mut records = RecordReader::new(&reading, options);
         let width = reading.schema.fields().len();
         let mut positions: Vec<usize> = (0..width).collect();
         // A file without any byte has no rows, either.
@@ -114,69 +144,106 @@ impl BatchReader for CsvFile {
         {
             positions = match_columns(&reading, &header)?;
         }
-        records.begin_rows(width, reading.batch_rows);
         let output = reading.output();
-        let wanted = reading.columns.iter().zip(output.fields());
-        Ok(Self {
-            columns: wanted
-                .map(|(column, field)| (positions[*column], field.clone()))
-                .collect(),
+        let wanted = reading.columns.iter().map(|column| positions[*column]);
+        let (places, columns) = places(width, wanted);
+        records.begin_rows(places, reading.batch_rows);
+        let fields = output.fields().iter().cloned();
+        let parser = Parser {
+            name: reading.file.name.clone(),
+            columns: columns.into_iter().zip(fields).collect(),
             null_values: options.null_values.clone(),
-            name: reading.file.name,
-            records,
-            width,
             output,
             event_time: reading.event_time,
+        };
+        Ok(Self {
+            reader: records,
+            has_more: Ok(true),
+            parser: Arc::new(parser),
+            parsing: VecDeque::new(),
+            spare: Vec::new(),
             rejects: reading.rejects,
+            runtime: reading.runtime,
         })
     }
 
     async fn next(&mut self) -> Result<Option<RecordBatch>, Error> {
         loop {
-            self.records.fill().await?;
-            let is_end = !self.records.records.is_full();
-            let batch = self.batch()?;
+            while self.parsing.len() < BATCHES_AHEAD && matches!(self.has_more, Ok(true)) {
+                self.read().await;
+            }
+            let Some(parsing) = self.parsing.pop_front() else {
+                return std::mem::replace(&mut self.has_more, Ok(false)).map(|_| None);
+            };
+            let (batch, bad, room) = match parsing {
+                Parsing::Done(parsed) => *parsed,
+                Parsing::Goes(task) => task.await.map_err(|gone| Error::Read {
+                    path: self.parser.name.to_string(),
+                    source: gone.into(),
+                })?,
+            };
+            self.spare.push(room);
+            let batch = batch?;
+            for bad in bad {
+                self.rejects.reject(bad.of(&self.parser.name))?;
+            }
             if batch.num_rows() > 0 {
                 return Ok(Some(batch));
-            }
-            if is_end {
-                return Ok(None);
             }
         }
     }
 }
 
 impl CsvFile {
-    /// The records that were read, as a batch.
-    fn batch(&mut self) -> Result<RecordBatch, Error> {
-        let records = &mut self.records.records;
-        let (text, ends) = records.text();
-        let rows = Rows::of(text, ends, self.width, &self.null_values);
+    /// Reads the next records, and has them parsed.
+    async fn read(&mut self) {
+        if let Err(error) = self.reader.fill().await {
+            self.has_more = Err(error);
+            return;
+        }
+        self.has_more = Ok(self.reader.records.is_full());
+        let room = self.spare.pop();
+        let room = room.unwrap_or_else(|| self.reader.records.as_empty());
+        let records = std::mem::replace(&mut self.reader.records, room);
+        self.parsing.push_back(if records.count() < FEW_RECORDS {
+            Parsing::Done(Box::new(self.parser.parse(records)))
+        } else {
+            let parser = Arc::clone(&self.parser);
+            let parse = move || parser.parse(records);
+            Parsing::Goes(self.runtime.spawn_blocking(parse))
+        });
+    }
+}
+
+impl Parser {
+    fn parse(&self, mut records: Records) -> Parsed {
+        records.drop_broken_rows();
+        let mut bad = records.take_bad();
+        let batch = self.batch(&records, &mut bad);
+        records.clear();
+        (batch, bad, records)
+    }
+
+    /// The records as a batch, less the bad ones, which are added to the others, in their order.
+    fn batch(&self, records: &Records, bad: &mut Vec<Bad>) -> Result<RecordBatch, Error> {
+        let damaged = |error| Error::damaged(&self.name, "CSV", error);
+        let rows = Rows::of(records, &self.null_values);
         let mut bad_rows = BadRows::new();
-        let batch = parse(&rows, &self.columns, &self.output, &mut bad_rows);
-        let (batch, count) = (
-            batch.map_err(|error| Error::damaged(&self.name, "CSV", error))?,
-            rows.count(),
-        );
+        let batch = parse(&rows, &self.columns, &self.output, &mut bad_rows).map_err(damaged)?;
         for row in self.event_time.missing(&batch) {
             let blamed = bad_rows.entry(row);
             blamed.or_insert_with(|| self.event_time.problem());
         }
         let keep: Option<BooleanArray> = (!bad_rows.is_empty()).then(|| {
-            let keep = (0..count).map(|row| !bad_rows.contains_key(&row));
+            let keep = (0..rows.count()).map(|row| !bad_rows.contains_key(&row));
             keep.collect::<Vec<_>>().into()
         });
-        let mut bad = records.take_bad();
         bad.extend(bad_rows.into_iter().map(|(row, (column, problem))| Bad {
             line: records.line(row),
             column: Some(column),
             problem,
         }));
-        records.clear();
         bad.sort_by_key(|bad| bad.line);
-        for bad in bad {
-            self.rejects.reject(bad.of(&self.name))?;
-        }
         let Some(keep) = keep else {
             return Ok(batch);
         };
@@ -184,7 +251,7 @@ impl CsvFile {
         let all: Vec<usize> = (0..self.columns.len()).collect();
         filter_record_batch(&batch, &keep)
             .and_then(|batch| project(&batch, &all, &self.output))
-            .map_err(|error| Error::damaged(&self.name, "CSV", error))
+            .map_err(damaged)
     }
 }
 
@@ -196,7 +263,7 @@ fn parse(
 ) -> Result<RecordBatch, ArrowError> {
     let arrays = columns
         .iter()
-        .map(|(position, field)| rows.column(*position, field, bad));
+        .map(|(column, field)| rows.column(*column, field, bad));
     let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows.count()));
     if bad.is_empty() {
@@ -208,6 +275,16 @@ fn parse(
         .map(|field| field.as_ref().clone().with_nullable(true))
         .collect();
     RecordBatch::try_new_with_options(Schema::new(nullable).into(), arrays, &options)
+}
+
+/// For each field of a record the column that it belongs to, if it is wanted, and the columns of the wanted fields.
+fn places(width: usize, wanted: impl Iterator<Item = usize>) -> (Vec<Option<usize>>, Vec<usize>) {
+    let mut places = vec![None; width];
+    let mut next = 0..;
+    let columns =
+        wanted.map(|position| *places[position].get_or_insert_with(|| next.next().unwrap_or(0)));
+    let columns = columns.collect();
+    (places, columns)
 }
 
 fn csv_options(format: &Format) -> &CsvOptions {
@@ -269,7 +346,7 @@ pub(crate) async fn sample(
 ) -> Result<Option<Vec<(String, Guess)>>, Error> {
     let options = csv_options(&reading.format);
     let name = &reading.file.name;
-    let mut reader = RecordReader::new(reading, options, None);
+    let mut reader = RecordReader::new(reading, options);
     let Some(first) = reader.header(name).await? else {
         return Ok(None);
     };
@@ -277,15 +354,16 @@ pub(crate) async fn sample(
         check_header(name, &first)?;
         first
     } else {
-        reader = RecordReader::new(reading, options, None);
+        reader = RecordReader::new(reading, options);
         (1..=first.len())
             .map(|position| format!("column_{position}"))
             .collect()
     };
-    reader.begin_rows(names.len(), rows);
+    let (places, _) = places(names.len(), 0..names.len());
+    reader.begin_rows(places, rows);
     reader.fill().await?;
-    let (text, ends) = reader.records.text();
-    let rows = Rows::of(text, ends, names.len(), &options.null_values);
+    reader.records.drop_broken_rows();
+    let rows = Rows::of(&reader.records, &options.null_values);
     let guesses = names.into_iter().enumerate().map(|(position, name)| {
         let fields = rows.fields(position);
         let values = fields.filter(|field| !field.is_empty() && !rows.is_null(field));

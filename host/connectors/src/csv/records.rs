@@ -1,6 +1,9 @@
 //! Bytes become records: fields without quotes and escapes, and the line on which each record begins.
 
+use std::mem;
+
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use memchr::{memchr, memchr2};
 
 use crate::format::CsvOptions;
 
@@ -10,6 +13,9 @@ const GROWTH_BYTES: usize = 64 << 10;
 /// A batch ends when it has so much text, however few rows that are.
 const BATCH_BYTES: usize = 16 << 20;
 
+/// The places of two columns are so many more apart than a batch has rows, or all of one row would share few lines of a cache.
+const APART: usize = 8;
+
 /// A row that cannot be read, in a batch that is being read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bad {
@@ -18,117 +24,250 @@ pub(crate) struct Bad {
     pub(crate) problem: String,
 }
 
+/// Where a field lies in the text of its batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
 /// Records that are not parsed yet.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
-    /// Text of all fields, one behind the other; only `length` bytes mean something.
-    data: Vec<u8>,
-    length: usize,
-    /// Where each field ends; only `fields` of them mean something.
-    ends: Vec<usize>,
-    fields: usize,
-    /// Where each record begins, in lines of the file.
-    lines: Vec<u64>,
+    /// Text of all records, one behind the other.
+    text: Vec<u8>,
+    /// Where fields lie, column by column.
+    spans: Vec<Span>,
+    /// The column that a field of a record belongs to, if anybody wants it; there are as many as a record has fields.
+    places: Vec<Option<usize>>,
+    rows: Vec<Row>,
     bad: Vec<Bad>,
     rows_max: usize,
-    /// So much text belongs to whole records.
-    complete: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    /// Where it begins, in lines of the file.
+    line: u64,
+    /// Where its text ends.
+    end: usize,
 }
 
 impl Records {
-    pub(crate) fn new(rows_max: usize) -> Self {
+    /// Room for so many records, each of as many fields as there are `places`: the column that it belongs to, if it is wanted.
+    pub(crate) fn new(places: Vec<Option<usize>>, rows_max: usize) -> Self {
+        let columns = places.iter().flatten().max().map_or(0, |last| last + 1);
         Self {
+            spans: vec![Span::default(); columns * (rows_max + APART)],
+            places,
             rows_max,
             ..Self::default()
         }
     }
 
+    /// Room for as many of the same.
+    pub(crate) fn as_empty(&self) -> Self {
+        Self::new(self.places.clone(), self.rows_max)
+    }
+
     pub(crate) fn line(&self, row: usize) -> u64 {
-        self.lines[row]
+        self.rows[row].line
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.rows.len()
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.lines.len() + self.bad.len() >= self.rows_max || self.complete >= BATCH_BYTES
+        self.rows.len() + self.bad.len() >= self.rows_max || self.text.len() >= BATCH_BYTES
     }
 
     pub(crate) fn clear(&mut self) {
-        (self.length, self.complete, self.fields) = (0, 0, 0);
-        self.lines.clear();
+        self.text.clear();
+        self.rows.clear();
     }
 
     /// The rows that could not be read since it was asked last.
     pub(crate) fn take_bad(&mut self) -> Vec<Bad> {
-        std::mem::take(&mut self.bad)
+        mem::take(&mut self.bad)
     }
 
-    /// The text of all fields, and where each ends. Rows that are not UTF-8 become bad ones.
-    pub(crate) fn text(&mut self) -> (&str, &[usize]) {
-        if std::str::from_utf8(&self.data[..self.length]).is_err() {
-            self.drop_broken_rows();
+    /// Makes a bad row of each that is not UTF-8.
+    pub(crate) fn drop_broken_rows(&mut self) {
+        if std::str::from_utf8(&self.text).is_ok() {
+            return;
         }
-        let text = std::str::from_utf8(&self.data[..self.length]);
-        (
-            text.expect("every row is UTF-8 now"),
-            &self.ends[..self.fields],
-        )
-    }
-
-    fn drop_broken_rows(&mut self) {
-        let width = self.fields / self.lines.len().max(1);
-        let (mut from, mut length, mut fields) = (0, 0, 0);
-        let lines = std::mem::take(&mut self.lines);
-        for (row, line) in lines.into_iter().enumerate() {
-            let ends: Vec<usize> = self.ends[row * width..(row + 1) * width].to_vec();
-            let end = ends.last().copied().unwrap_or(from);
-            if std::str::from_utf8(&self.data[from..end]).is_ok() {
-                self.data.copy_within(from..end, length);
-                for end in ends {
-                    self.ends[fields] = end - from + length;
-                    fields += 1;
-                }
-                length += end - from;
-                self.lines.push(line);
+        let (mut start, mut whole) = (0, Vec::new());
+        for (number, row) in self.rows.iter().enumerate() {
+            let text = &mut self.text[start..row.end];
+            start = row.end;
+            if std::str::from_utf8(text).is_ok() {
+                whole.push(number);
             } else {
+                text.fill(b' ');
                 self.bad.push(Bad {
-                    line,
+                    line: row.line,
                     column: None,
                     problem: "it is not UTF-8".into(),
                 });
             }
-            from = end;
         }
-        (self.length, self.fields) = (length, fields);
+        for spans in self.spans.chunks_exact_mut(self.rows_max + APART) {
+            for (to, from) in whole.iter().enumerate() {
+                spans[to] = spans[*from];
+            }
+        }
+        self.rows = whole.into_iter().map(|number| self.rows[number]).collect();
     }
+
+    /// The text of all fields; that of broken rows means nothing before they are dropped.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    /// Where the fields of a column lie.
+    pub(crate) fn spans(&self, column: usize) -> &[Span] {
+        &self.spans[column * (self.rows_max + APART)..][..self.rows.len()]
+    }
+
+    /// Adds a record as it is written, without any quote.
+    fn add_plain(&mut self, line: u64, record: &[u8], delimiter: u8) {
+        let start = self.text.len();
+        self.text.extend_from_slice(record);
+        let ends = Places::of(delimiter, record).chain([record.len()]);
+        self.add(line, start, ends.map(|end| start + end), 1);
+    }
+
+    /// Adds a record whose text has been appended from `start` on. Behind each of its fields are so many bytes that belong to none.
+    fn add(&mut self, line: u64, start: usize, ends: impl Iterator<Item = usize>, between: usize) {
+        let (row, stride) = (self.rows.len(), self.rows_max + APART);
+        let (mut from, mut fields) = (start, 0);
+        for end in ends {
+            if let Some(&Some(column)) = self.places.get(fields) {
+                self.spans[column * stride + row] = Span {
+                    start: short(from),
+                    end: short(end),
+                };
+            }
+            from = end + between;
+            fields += 1;
+        }
+        if fields == self.places.len() {
+            let end = self.text.len();
+            self.rows.push(Row { line, end });
+        } else {
+            self.text.truncate(start);
+            self.refuse(line, fields);
+        }
+    }
+
+    fn refuse(&mut self, line: u64, fields: usize) {
+        let problem = format!("it has {fields} fields instead of {}", self.places.len());
+        self.bad.push(Bad {
+            line,
+            column: None,
+            problem,
+        });
+    }
+}
+
+/// Where a byte is among others, 64 of them looked at together: fields are short, and a search for the end of each takes longer.
+struct Places<'a> {
+    byte: u8,
+    rest: &'a [u8],
+    /// Where the bytes begin that are looked at next.
+    next: usize,
+    /// A bit for each of those before that is the byte, as far as it was not handed out yet.
+    found: u64,
+}
+
+impl<'a> Places<'a> {
+    fn of(byte: u8, bytes: &'a [u8]) -> Self {
+        Self {
+            byte,
+            rest: bytes,
+            next: 0,
+            found: 0,
+        }
+    }
+
+    /// Looks at the next bytes, if there are any.
+    fn look(&mut self) -> Option<u64> {
+        self.next += 64;
+        if let Some((block, rest)) = self.rest.split_first_chunk() {
+            self.rest = rest;
+            return Some(equal(block, self.byte));
+        }
+        let last = mem::take(&mut self.rest);
+        let mut block = [!self.byte; 64];
+        block[..last.len()].copy_from_slice(last);
+        (!last.is_empty()).then(|| equal(&block, self.byte))
+    }
+}
+
+impl Iterator for Places<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        while self.found == 0 {
+            self.found = self.look()?;
+        }
+        let place = self.next - 64 + self.found.trailing_zeros() as usize;
+        self.found &= self.found - 1;
+        Some(place)
+    }
+}
+
+/// A bit for each byte that is this one, the first lowest; eight are compared at once.
+fn equal(block: &[u8; 64], byte: u8) -> u64 {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const LOW: u64 = 0x7f * EACH;
+    let (words, _) = block.as_chunks();
+    words.iter().rev().fold(0, |bits, word| {
+        // Zero where they are equal; no sum reaches the byte beside its own.
+        let differing = u64::from_le_bytes(*word) ^ (u64::from(byte) * EACH);
+        let highest = !(((differing & LOW) + LOW) | differing | LOW);
+        // Brings the highest bit of each byte together in the last one.
+        bits << 8 | (highest >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    })
+}
+
+/// A place in the text of a batch: less than its most and that of a record.
+fn short(place: usize) -> u32 {
+    u32::try_from(place).expect("a batch and a record are shorter")
 }
 
 /// Cuts the bytes of one file into records.
 pub(crate) struct Framer {
     reader: Reader,
-    /// How many fields a record has; `None`: as many as come.
-    columns: Option<usize>,
+    delimiter: u8,
+    quote: Option<u8>,
     record_bytes_max: usize,
-    /// Line ends before records, which the reader does not see.
+    /// Line ends that the reader does not see.
     skipped: u64,
-    /// The record that has begun.
-    current: Option<Current>,
+    /// Whether the reader has seen the beginning of the file, where a byte order mark may be.
+    has_begun: bool,
+    /// Whether a record has begun that is not whole.
+    is_within: bool,
+    current: Current,
 }
 
+/// A record that is read bit by bit.
+#[derive(Default)]
 struct Current {
     line: u64,
-    /// Where its text begins.
-    start: usize,
-    /// Where its ends of fields begin.
-    first: usize,
+    /// Text of its fields; only `length` bytes mean something.
+    text: Vec<u8>,
+    length: usize,
+    /// Where each field ends; only `kept` of them mean something.
+    ends: Vec<usize>,
+    kept: usize,
     fields: usize,
     is_too_long: bool,
 }
 
 impl Framer {
-    pub(crate) fn new(
-        options: &CsvOptions,
-        columns: Option<usize>,
-        record_bytes_max: usize,
-    ) -> Self {
+    pub(crate) fn new(options: &CsvOptions, record_bytes_max: usize) -> Self {
         let mut builder = ReaderBuilder::new();
         builder
             .delimiter(options.delimiter)
@@ -137,39 +276,94 @@ impl Framer {
             .escape(options.escape);
         Self {
             reader: builder.build(),
-            columns,
+            delimiter: options.delimiter,
+            quote: options.quote,
             record_bytes_max,
             skipped: 0,
-            current: None,
+            has_begun: false,
+            is_within: false,
+            current: Current::default(),
         }
     }
 
-    /// From the next record on, each has so many fields.
-    pub(crate) fn expect_columns(&mut self, columns: usize) {
-        self.columns = Some(columns);
+    /// Reads until the bytes are used up or the first record is whole; how many bytes it has used, and the fields.
+    pub(crate) fn header(&mut self, bytes: &[u8]) -> (usize, Option<Result<Vec<String>, Bad>>) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if !self.is_within {
+                rest = self.skip_line_ends(rest);
+            }
+            let (used, is_whole) = self.step(rest, None);
+            rest = &rest[used..];
+            if is_whole {
+                return (bytes.len() - rest.len(), Some(self.names()));
+            }
+        }
+        (bytes.len(), None)
+    }
+
+    /// The first record, where no more bytes come.
+    pub(crate) fn end_of_header(&mut self) -> Option<Result<Vec<String>, Bad>> {
+        self.last(None).then(|| self.names())
+    }
+
+    fn names(&self) -> Result<Vec<String>, Bad> {
+        let record = &self.current;
+        if record.is_too_long {
+            return Err(self.too_long(record.line));
+        }
+        let mut start = 0;
+        let names = record.ends[..record.kept].iter().map(|&end| {
+            let name = std::str::from_utf8(&record.text[start..end]);
+            start = end;
+            name.map(str::to_owned).map_err(|_| Bad {
+                line: record.line,
+                column: None,
+                problem: "it is not UTF-8".into(),
+            })
+        });
+        names.collect()
     }
 
     /// Reads until the bytes are used up or there are enough records; how many bytes it has used.
     pub(crate) fn frame(&mut self, bytes: &[u8], records: &mut Records) -> usize {
         let mut rest = bytes;
         while !records.is_full() {
-            if self.current.is_none() {
+            if !self.is_within {
                 rest = self.skip_line_ends(rest);
+                if let Some(record) = self.plain(rest) {
+                    let line = self.reader.line() + self.skipped;
+                    records.add_plain(line, record, self.delimiter);
+                    rest = &rest[record.len()..];
+                    continue;
+                }
             }
             if rest.is_empty() {
                 break;
             }
-            let used = self.step(rest, records);
+            let (used, is_whole) = self.step(rest, Some(records.places.len()));
             rest = &rest[used..];
+            if is_whole {
+                self.add(records);
+            }
         }
         bytes.len() - rest.len()
     }
 
     /// There are no more bytes.
     pub(crate) fn finish(&mut self, records: &mut Records) {
-        while self.current.is_some() {
-            self.step(&[], records);
+        if self.last(Some(records.places.len())) {
+            self.add(records);
         }
+    }
+
+    /// Whether there is a record that is whole where no more bytes come.
+    fn last(&mut self, width: Option<usize>) -> bool {
+        let mut is_whole = false;
+        while self.is_within {
+            is_whole = self.step(&[], width).1;
+        }
+        is_whole
     }
 
     fn skip_line_ends<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
@@ -183,81 +377,89 @@ impl Framer {
         rest
     }
 
-    fn step(&mut self, bytes: &[u8], records: &mut Records) -> usize {
-        let line = self.reader.line() + self.skipped;
-        let current = self.current.get_or_insert(Current {
-            line,
-            start: records.length,
-            first: records.fields,
-            fields: 0,
-            is_too_long: false,
-        });
-        let text_max = current.start + self.record_bytes_max + 1;
-        if records.length == records.data.len() {
-            let room = (records.data.len() * 2).max(GROWTH_BYTES);
-            records
-                .data
-                .resize(room.min(text_max).max(records.length + 1), 0);
-        }
-        let slots = self.columns.map_or(1024, |columns| columns + 1);
-        if records.ends.len() < records.fields + slots {
-            let room = (records.ends.len() * 2).max(records.fields + slots);
-            records.ends.resize(room, 0);
-        }
-        let text_end = records.data.len().min(text_max);
-        let (result, used, written, ended) = self.reader.read_record(
-            bytes,
-            &mut records.data[records.length..text_end],
-            &mut records.ends[records.fields..],
-        );
-        records.length += written;
-        records.fields += ended;
-        current.fields += ended;
-        // What nobody needs is not kept: neither text nor fields of a bad row grow without bounds.
-        if current.fields > self.columns.unwrap_or(self.record_bytes_max) {
-            current.is_too_long |= self.columns.is_none();
-            records.fields = current.first;
-        }
-        if records.length == text_max || current.is_too_long {
-            current.is_too_long = true;
-            records.length = current.start;
-        }
-        match result {
-            ReadRecordResult::Record => self.end_record(records),
-            ReadRecordResult::End => self.current = None,
-            ReadRecordResult::InputEmpty
-            | ReadRecordResult::OutputFull
-            | ReadRecordResult::OutputEndsFull => {}
-        }
-        used
+    /// The record with which these bytes begin, if it is whole and needs no look at each of its bytes.
+    fn plain<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let line = &bytes[..memchr(b'\n', bytes)?];
+        let record = line.strip_suffix(b"\r").unwrap_or(line);
+        let is_plain = match self.quote {
+            Some(quote) => memchr2(quote, b'\r', record).is_none(),
+            None => memchr(b'\r', record).is_none(),
+        };
+        (is_plain && self.has_begun && record.len() <= self.record_bytes_max).then_some(record)
     }
 
-    fn end_record(&mut self, records: &mut Records) {
-        let Some(current) = self.current.take() else {
-            return;
-        };
-        let problem = match self.columns {
-            _ if current.is_too_long => format!(
-                "it is longer than {} bytes (is a quote not closed?)",
-                self.record_bytes_max
-            ),
-            Some(columns) if columns != current.fields => {
-                format!("it has {} fields instead of {columns}", current.fields)
-            }
-            _ => {
-                for end in &mut records.ends[current.first..records.fields] {
-                    *end += current.start;
-                }
-                records.lines.push(current.line);
-                records.complete = records.length;
-                return;
-            }
-        };
-        (records.length, records.fields) = (current.start, current.first);
-        records.bad.push(Bad {
-            line: current.line,
+    /// Reads on in a record of so many fields; `None`: as many as come. How many bytes it has used, and whether the record is whole.
+    fn step(&mut self, bytes: &[u8], width: Option<usize>) -> (usize, bool) {
+        if !self.is_within {
+            self.current.begin(self.reader.line() + self.skipped);
+        }
+        (self.has_begun, self.is_within) = (true, true);
+        let text_max = self.record_bytes_max + 1;
+        let current = &mut self.current;
+        current.make_room(text_max, width);
+        let (result, used, written, ended) = self.reader.read_record(
+            bytes,
+            &mut current.text[current.length..],
+            &mut current.ends[current.kept..],
+        );
+        current.length += written;
+        current.kept += ended;
+        current.fields += ended;
+        // What nobody needs is not kept: neither text nor fields of a bad row grow without bounds.
+        if current.fields > width.unwrap_or(self.record_bytes_max) {
+            current.is_too_long |= width.is_none();
+            current.kept = 0;
+        }
+        if current.length == text_max || current.is_too_long {
+            current.is_too_long = true;
+            current.length = 0;
+        }
+        self.is_within = !matches!(result, ReadRecordResult::Record | ReadRecordResult::End);
+        (used, matches!(result, ReadRecordResult::Record))
+    }
+
+    fn add(&self, records: &mut Records) {
+        let record = &self.current;
+        if record.is_too_long {
+            records.bad.push(self.too_long(record.line));
+        } else if record.fields == records.places.len() {
+            let start = records.text.len();
+            records
+                .text
+                .extend_from_slice(&record.text[..record.length]);
+            let ends = record.ends[..record.kept].iter();
+            records.add(record.line, start, ends.map(|end| start + end), 0);
+        } else {
+            records.refuse(record.line, record.fields);
+        }
+    }
+
+    fn too_long(&self, line: u64) -> Bad {
+        let most = self.record_bytes_max;
+        Bad {
+            line,
             column: None,
-            problem,
-        });
+            problem: format!("it is longer than {most} bytes (is a quote not closed?)"),
+        }
+    }
+}
+
+impl Current {
+    fn begin(&mut self, line: u64) {
+        self.line = line;
+        (self.length, self.kept, self.fields) = (0, 0, 0);
+        self.is_too_long = false;
+    }
+
+    /// For more text, and for the ends of all fields that are wanted.
+    fn make_room(&mut self, text_max: usize, width: Option<usize>) {
+        if self.length == self.text.len() {
+            let room = (self.text.len() * 2).max(GROWTH_BYTES);
+            self.text.resize(room.min(text_max), 0);
+        }
+        let fields = self.kept + width.map_or(1024, |width| width + 1);
+        if self.ends.len() < fields {
+            self.ends.resize(fields.max(self.ends.len() * 2), 0);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_buffer::ScalarBuffer;
-use arrow_row::Rows;
+use arrow_row::Row;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
@@ -33,9 +33,61 @@ impl RowId {
     }
 }
 
+/// The number of a key in an [`Index`].
+type KeyNumber = usize;
+
+/// The rows of both sides by their key.
+#[derive(Default)]
+pub(super) struct Index {
+    numbers: ByKey<KeyNumber>,
+    keys: Vec<OfKey>,
+    /// Numbers of keys that no row has any more; the next new keys get them, with the room of their lists.
+    free: Vec<KeyNumber>,
+}
+
+/// The rows of a key.
+#[derive(Default)]
+struct OfKey {
+    key: Box<[u8]>,
+    /// Those of each side, in the order in which they came.
+    rows: [VecDeque<RowId>; 2],
+}
+
+impl Index {
+    fn number(&mut self, key: &[u8]) -> KeyNumber {
+        if let Some(number) = self.numbers.get(key) {
+            return *number;
+        }
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.keys.push(OfKey::default());
+            self.keys.len() - 1
+        });
+        self.keys[number].key = key.into();
+        self.numbers.insert(key.into(), number);
+        number
+    }
+
+    /// Forgets the rows of a batch of one side that have this key.
+    fn forget(&mut self, number: KeyNumber, side: usize, batch: u64) {
+        let OfKey { key, rows } = &mut self.keys[number];
+        let of_side = &mut rows[side];
+        let first = of_side.partition_point(|id| id.batch < batch);
+        let end = of_side.partition_point(|id| id.batch <= batch);
+        if first == end {
+            return;
+        }
+        of_side.drain(first..end);
+        if rows.iter().all(VecDeque::is_empty) {
+            self.numbers.remove(key);
+            self.free.push(number);
+        }
+    }
+}
+
 struct Held {
     rows: RecordBatch,
-    keys: Rows,
+    /// `None` where a part of it is null.
+    keys: Vec<Option<KeyNumber>>,
     times: ScalarBuffer<i64>,
     earliest: i64,
     latest: i64,
@@ -45,25 +97,30 @@ struct Held {
 
 /// All rows of one side that may still find partners.
 pub(super) struct Side {
+    /// 0 or 1.
+    number: usize,
     schema: SchemaRef,
     time: usize,
     keys: Keys,
     held: BTreeMap<u64, Held>,
     next: u64,
-    /// Rows by key, in the order in which they came.
-    index: ByKey<VecDeque<RowId>>,
 }
 
 impl Side {
-    pub(super) fn new(schema: SchemaRef, keys: &[usize], time: usize) -> Result<Self, Cause> {
+    pub(super) fn new(
+        number: usize,
+        schema: SchemaRef,
+        keys: &[usize],
+        time: usize,
+    ) -> Result<Self, Cause> {
         let keys = Keys::new(&schema, keys)?;
         Ok(Self {
+            number,
             schema,
             time,
             keys,
             held: BTreeMap::new(),
             next: 0,
-            index: ByKey::default(),
         })
     }
 
@@ -76,14 +133,20 @@ impl Side {
     pub(super) fn hold(
         &mut self,
         rows: RecordBatch,
+        index: &mut Index,
     ) -> Result<impl Iterator<Item = RowId> + use<>, Cause> {
         let settled = vec![false; rows.num_rows()];
         let ids = 0..rows.num_rows();
-        let batch = self.hold_settled(rows, settled)?;
+        let batch = self.hold_settled(rows, settled, index)?;
         Ok(ids.map(move |row| RowId { batch, row }))
     }
 
-    fn hold_settled(&mut self, rows: RecordBatch, settled: Vec<bool>) -> Result<u64, Cause> {
+    fn hold_settled(
+        &mut self,
+        rows: RecordBatch,
+        settled: Vec<bool>,
+        index: &mut Index,
+    ) -> Result<u64, Cause> {
         let number = self.next;
         self.next += 1;
         let (keys, nulls, times) = (
@@ -91,13 +154,15 @@ impl Side {
             self.keys.nulls(&rows),
             self.times(&rows)?,
         );
-        for (row, key) in keys.iter().enumerate().filter(|(row, _)| !nulls[*row]) {
-            let id = RowId { batch: number, row };
-            match self.index.get_mut(key.as_ref()) {
-                Some(rows) => rows.push_back(id),
-                None => drop(self.index.insert(key.as_ref().into(), VecDeque::from([id]))),
+        let add = |(row, (key, is_null)): (usize, (Row<'_>, bool))| {
+            if is_null {
+                return None;
             }
-        }
+            let key = index.number(key.as_ref());
+            index.keys[key].rows[self.number].push_back(RowId { batch: number, row });
+            Some(key)
+        };
+        let keys = keys.iter().zip(nulls).enumerate().map(add).collect();
         let latest = times.iter().copied().max().unwrap_or(i64::MIN);
         let earliest = times.iter().copied().min().unwrap_or(i64::MAX);
         self.held.insert(
@@ -119,11 +184,13 @@ impl Side {
         &self,
         id: RowId,
         other: &'a Self,
+        index: &'a Index,
         fits: impl Fn(i64, i64) -> bool + 'a,
     ) -> impl Iterator<Item = RowId> + 'a {
         let held = &self.held[&id.batch];
-        let (key, time) = (held.keys.row(id.row), held.times[id.row]);
-        let equal = other.index.get(key.as_ref()).into_iter().flatten().copied();
+        let (key, time) = (held.keys[id.row], held.times[id.row]);
+        let equal = key.map(|key| &index.keys[key].rows[other.number]);
+        let equal = equal.into_iter().flatten().copied();
         equal.filter(move |partner| fits(time, other.held[&partner.batch].times[partner.row]))
     }
 
@@ -185,19 +252,10 @@ impl Side {
     }
 
     /// Forgets batches whose rows are all before this time.
-    pub(super) fn forget_before(&mut self, time: i64) {
-        let Self { held, index, .. } = self;
-        for (number, gone) in held.extract_if(.., |_, held| held.latest < time) {
-            for key in &gone.keys {
-                let Some(rows) = index.get_mut(key.as_ref()) else {
-                    continue;
-                };
-                let first = rows.partition_point(|id| id.batch < number);
-                let end = rows.partition_point(|id| id.batch <= number);
-                rows.drain(first..end);
-                if rows.is_empty() {
-                    index.remove(key.as_ref());
-                }
+    pub(super) fn forget_before(&mut self, time: i64, index: &mut Index) {
+        for (number, gone) in self.held.extract_if(.., |_, held| held.latest < time) {
+            for key in gone.keys.into_iter().flatten() {
+                index.forget(key, self.number, number);
             }
         }
     }
@@ -213,13 +271,13 @@ impl Side {
         batch_bytes(&with_mark(&rows, settled)?)
     }
 
-    pub(super) fn restore(&mut self, state: &[u8]) -> Result<(), Cause> {
+    pub(super) fn restore(&mut self, state: &[u8], index: &mut Index) -> Result<(), Cause> {
         let marked = batch_of_bytes(state)?;
         let mark = marked.num_columns() - 1;
         let settled = marked.column(mark).as_boolean().values().iter().collect();
         let rows = RecordBatch::try_new(self.schema.clone(), marked.columns()[..mark].to_vec())?;
         if rows.num_rows() > 0 {
-            self.hold_settled(rows, settled)?;
+            self.hold_settled(rows, settled, index)?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use arrow_array::{RecordBatch, new_null_array};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 
-use super::held::{RowId, Side, beside, in_time};
+use super::held::{Index, RowId, Side, beside, in_time};
 use super::{Condition, JoinKind, ROWS_AT_ONCE};
 use crate::error::Cause;
 use crate::state::{parts, split_parts};
@@ -42,6 +42,7 @@ pub struct IntervalJoin {
     plan: IntervalJoinPlan,
     condition: Option<Condition>,
     sides: [Side; 2],
+    index: Index,
     watermark: i64,
     counters: Arc<Counters>,
 }
@@ -59,6 +60,7 @@ impl IntervalJoin {
     ) -> Result<Self, Cause> {
         let side = |input: usize| {
             Side::new(
+                input,
                 plan.schemas[input].clone(),
                 &plan.keys[input],
                 plan.times[input],
@@ -69,6 +71,7 @@ impl IntervalJoin {
             plan,
             condition,
             sides,
+            index: Index::default(),
             watermark: i64::MIN,
             counters: context.counters.clone(),
         })
@@ -81,10 +84,11 @@ impl IntervalJoin {
             move |left: i64, right: i64| (from..=to).contains(&right.saturating_sub(left));
         let [left, right] = &self.sides;
         if input == 0 {
-            let partners = left.partners(id, right, belongs);
+            let partners = left.partners(id, right, &self.index, belongs);
             pairs.extend(partners.map(|partner| (id, partner)));
         } else {
-            let partners = right.partners(id, left, move |right, left| belongs(left, right));
+            let belongs = move |right, left| belongs(left, right);
+            let partners = right.partners(id, left, &self.index, belongs);
             pairs.extend(partners.map(|partner| (partner, id)));
         }
     }
@@ -153,7 +157,7 @@ impl Operator for IntervalJoin {
             return Ok(());
         }
         let mut pairs = Vec::new();
-        for id in self.sides[input].hold(rows)? {
+        for id in self.sides[input].hold(rows, &mut self.index)? {
             self.add_pairs(input, id, &mut pairs);
             if pairs.len() >= ROWS_AT_ONCE {
                 self.emit_pairs(&pairs, output).await?;
@@ -176,8 +180,8 @@ impl Operator for IntervalJoin {
         if self.plan.kind == JoinKind::Left {
             self.emit_alone(left, output).await?;
         }
-        self.sides[0].forget_before(left);
-        self.sides[1].forget_before(right);
+        self.sides[0].forget_before(left, &mut self.index);
+        self.sides[1].forget_before(right, &mut self.index);
         Ok(at.min(if self.plan.time_of == 0 { left } else { right }))
     }
 
@@ -197,7 +201,7 @@ impl Operator for IntervalJoin {
     fn restore(&mut self, state: &[u8]) -> Result<(), Cause> {
         let [watermark, left, right] = split_parts(state)?;
         self.watermark = i64::from_le_bytes(watermark.try_into()?);
-        self.sides[0].restore(left)?;
-        self.sides[1].restore(right)
+        self.sides[0].restore(left, &mut self.index)?;
+        self.sides[1].restore(right, &mut self.index)
     }
 }

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from forebay import _forebay
 from forebay._batch import _imported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def columns(results: _forebay.Results, answer: Any) -> list[_forebay.Column]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
-import importlib
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
 
 from forebay import _forebay
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import datetime
+    from typing import Any
+
     import mxnet
     import numpy
     import pandas
@@ -211,6 +212,8 @@ def _imported(library: str) -> Any:
     there = sys.modules.get(library)
     if there is not None:
         return there
+    import importlib
+
     try:
         return importlib.import_module(library)
     except ModuleNotFoundError as error:
@@ -238,11 +241,10 @@ def _with_gaps(numpy: Any, column: _forebay.Column, array: numpy.ndarray) -> num
 
 def moment(microseconds: int) -> datetime.datetime:
     """Since 1970, in UTC; what Python has no date for is its first or last one."""
+    import datetime
+
     try:
-        return _EPOCH + datetime.timedelta(microseconds=microseconds)
+        return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(microseconds=microseconds)
     except OverflowError:
         end = datetime.datetime.max if microseconds > 0 else datetime.datetime.min
         return end.replace(tzinfo=datetime.UTC)
-
-
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)

@@ -69,5 +69,11 @@ class Cluster:
         return tuple(member for member in self.members if member.finished)
 
 
+def published(generation: int, members: list[tuple[str, int, str, str, list[tuple[str, int]], bool]]) -> Cluster:
+    """A form of the cluster as the agent tells it."""
+    of_each = (Member(role, index, machine, address, dict(ports), done) for role, index, machine, address, ports, done in members)
+    return Cluster(generation, tuple(of_each))
+
+
 def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address

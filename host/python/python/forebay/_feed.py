@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
 
 from forebay import _answer, _forebay, _process
 from forebay._batch import Batch, moment
 from forebay._process import NotFed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import datetime
+    from typing import Any
+
     import mxnet
     import tensorflow
     import torch

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import functools
-import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any, SupportsFloat, SupportsIndex
 
 from forebay import _feed, _process
 from forebay._batch import Batch
-from forebay._cluster import Cluster, Member
 from forebay._feed import Feed
 from forebay._process import NotInForebay
 
-__all__ = ["Node", "NotInForebay", "node"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import pathlib
+    from typing import Any, SupportsFloat, SupportsIndex
 
-Reportable = SupportsFloat | SupportsIndex | str | bool
+    from forebay._cluster import Cluster
+
+    Reportable = SupportsFloat | SupportsIndex | str | bool
+
+__all__ = ["Node", "NotInForebay", "node"]
 
 
 def node() -> Node:
@@ -92,14 +96,18 @@ class Node:
     @property
     def output(self) -> pathlib.Path:
         """Folder for results, one for all nodes of the run: make subfolders for what is a node's own. It exists."""
+        import pathlib
+
         folder = pathlib.Path(self._identity.output)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def cluster(self) -> Cluster:
         """The cluster as it is known now, who has finished included. Costs no message."""
+        from forebay import _cluster
+
         generation, _revision, members = _process.conversation().cluster()
-        return Cluster(generation, tuple(_member(*member) for member in members))
+        return _cluster.published(generation, members)
 
     def generation_taken(self, cluster: Cluster) -> None:
         """Says that the script, or its framework, has taken this form of the cluster as its own."""
@@ -191,7 +199,3 @@ class Node:
         """
         _process.keep_sigterm_away()
         _process.on_stop(callback)
-
-
-def _member(role: str, index: int, machine: str, address: str, ports: list[tuple[str, int]], finished: bool) -> Member:
-    return Member(role, index, machine, address, dict(ports), finished)
