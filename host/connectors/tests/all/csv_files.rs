@@ -1,13 +1,16 @@
 //! CSV as people write it.
 
-use std::io::Write;
+use std::io::{Cursor, Write};
+use std::sync::Arc;
 
+use arrow_schema::{DataType, Field, Schema};
 use async_compression::tokio::write::{GzipEncoder, ZstdEncoder};
+use fastrand::Rng;
 use forebay_connectors::{CsvOptions, FileSourceOptions, Format};
 use tempfile::tempdir;
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{lines, read_file, read_options, runtime, types};
+use crate::support::{lines, read_file, read_options, runtime, types, whole};
 
 #[track_caller]
 fn check(content: &str, expected: &[&str]) {
@@ -115,6 +118,59 @@ fn tabs_by_extension() {
     let folder = tempdir().unwrap();
     let rows = read_file(folder.path(), "rows.tsv", "a\tb\n1\tx,y\n").unwrap();
     assert_eq!(lines(&rows), ["1,\"x,y\""]);
+}
+
+/// A value as somebody may have written it: short and long, with quotes or without.
+fn value(rng: &mut Rng) -> String {
+    let most = *rng.choice(&[3, 9, 80]).expect("one of three");
+    let length = rng.usize(..most);
+    let quoted = rng.u8(..8) == 0;
+    let mut from = |chars: &[char]| -> String {
+        std::iter::repeat_with(|| *rng.choice(chars).expect("one of them"))
+            .take(length)
+            .collect()
+    };
+    if quoted {
+        let text = from(&['a', 'ö', ',', '"', '\n', '\r', ' ']);
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        // A quote that does not begin a value is a part of it.
+        let text = from(&['a', 'b', 'ö', ' ', '-', '+', '.', '|', 'c']);
+        text + *rng.choice(&["x", "x", "x", "x\"y"]).expect("one of them")
+    }
+}
+
+#[test]
+fn any_values_are_what_another_reader_reads() {
+    for seed in 0..300 {
+        let mut rng = Rng::with_seed(seed);
+        let columns = rng.usize(1..30);
+        let names: Vec<String> = (0..columns).map(|number| format!("c{number}")).collect();
+        let mut content = names.join(",") + "\n";
+        for _ in 0..rng.usize(..900) {
+            let values: Vec<String> = (0..columns).map(|_| value(&mut rng)).collect();
+            content += &values.join(",");
+            content += rng
+                .choice(&["\n", "\n", "\r\n", "\r", "\n\n"])
+                .expect("one");
+        }
+        let fields = names
+            .iter()
+            .map(|name| Field::new(name, DataType::Utf8, true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let theirs = arrow_csv::ReaderBuilder::new(schema.clone()).with_header(true);
+        let theirs = theirs.build(Cursor::new(&content)).expect("a reader");
+        let theirs: Vec<_> = theirs.map(|batch| batch.expect("rows")).collect();
+        let folder = tempdir().unwrap();
+        std::fs::write(folder.path().join("rows.csv"), &content).unwrap();
+        let options = FileSourceOptions {
+            schema: Some(schema.clone()),
+            batch_rows: rng.usize(1..700),
+            ..FileSourceOptions::new("rows.csv")
+        };
+        let ours = read_options(folder.path(), options).unwrap();
+        assert_eq!(lines(&ours), lines(&whole(&schema, &theirs)), "seed {seed}");
+    }
 }
 
 /// Larger than a chunk, so that records and quotes are cut everywhere.

@@ -78,6 +78,37 @@ fn a_value_of_another_type() {
 }
 
 #[test]
+fn bad_rows_of_many_batches_are_told_in_their_order() {
+    let text = "x".repeat(400);
+    let is_bad = |row: &usize| row % 700 == 0;
+    let row = |row: usize| match row {
+        _ if !is_bad(&row) => format!("{row},{text}"),
+        _ if row % 1400 == 0 => format!("bad,{text}"),
+        _ => format!("{row},{text},{text}"),
+    };
+    let rows: Vec<String> = (1..=6000).map(row).collect();
+    let content = format!("n,text\n{}\n", rows.join("\n"));
+    let told = |row: usize| {
+        let what = match row % 1400 {
+            0 => ", column `n`: `bad` is no int64",
+            _ => ": it has 3 fields instead of 2",
+        };
+        format!("rows.csv, line {}{what}", row + 1)
+    };
+    let bad: Vec<String> = (1..=6000).filter(is_bad).map(told).collect();
+    let good = (1..=6000).filter(|row| !is_bad(row)).map(row);
+    let good: Vec<String> = good.collect();
+    for batch_rows in [500, 1024] {
+        let error = read("rows.csv", content.as_bytes(), Malformed::Fail, batch_rows).unwrap_err();
+        assert_eq!(error, bad[0]);
+        let (rows, count, told) = read("rows.csv", content.as_bytes(), SKIP, batch_rows).unwrap();
+        assert!(rows == good, "batches of {batch_rows}: other rows");
+        assert_eq!(told, bad);
+        assert_eq!(count, bad.len() as u64);
+    }
+}
+
+#[test]
 fn too_many_and_too_few_fields() {
     check(
         "rows.csv",
