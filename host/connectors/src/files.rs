@@ -90,7 +90,7 @@ impl FileSource {
             return Err(Error::Setting(text.into()));
         }
         if options.record_bytes_max > RECORD_BYTES_MOST {
-            return Err(Error::Setting("`record_bytes` is at most 1 GiB".into()));
+            return Err(Error::Setting("`record_bytes_max` is at most 1 GiB".into()));
         }
         let files = access.list(&options.path).await?;
         let mut readings = Vec::new();

@@ -3,7 +3,7 @@
 Usage: training.py WAY DATA JOB
 
 Joins flights, weather and aeroplanes of the folder DATA as the example's `samples.sql` does, makes of each sample the vector that its operator
-makes, by the configuration in JOB, and has a DataLoader give batches of 256. WAY is one tuning: `default` (an element a sample), `batches` (an
+makes, by the configuration in JOB, and has a DataLoader give batches of 256 of vectors, labels and ids. WAY is one tuning: `default` (an element a sample), `batches` (an
 element a batch), `pyarrow-batches` (and pyarrow reads the files). Prints how many samples came and how many millions a second, as JSON; imports
 are not counted.
 """
@@ -21,6 +21,7 @@ import torch
 FLIGHTS = ["year", "month", "day", "hour", "minute", "time_hour", "flight", "origin", "dest", "carrier", "tailnum", "distance", "dep_delay"]
 WEATHER = ["origin", "time_hour", "humid", "wind_speed", "visib", "precip", "pressure"]
 PLANES = ["tailnum", "seats", "year"]
+CARRIERS = "9E AA AS B6 DL EV F9 FL HA MQ OO UA US VX WN YV".split()
 BATCH = 256
 
 
@@ -39,8 +40,10 @@ def samples(folder, way):
     weather["time_hour"] += pd.Timedelta(hours=1)
     rows = flights.merge(weather, how="left", on=["origin", "time_hour"])
     rows = rows.merge(planes, how="left", on="tailnum", suffixes=("", "_built"))
+    carrier = rows["carrier"].map({name: number for number, name in enumerate(CARRIERS, 1)})
+    rows["id"] = (((rows["month"] * 100 + rows["day"]) * 100 + rows["hour"]) * 100 + carrier) * 10000 + rows["flight"]
     rows["late"] = (rows["dep_delay"] > 15).astype("float32")
-    rows["weekday"] = (pd.to_datetime(rows[["year", "month", "day"]]).dt.dayofweek + 1) % 7
+    rows["weekday"] = (pd.to_datetime(rows[["year", "month", "day"]]).dt.day_of_week + 1) % 7
     rows["rain"] = np.log(1 + 100 * rows["precip"])
     rows["age"] = 2013 - rows["year_built"]
     return rows
@@ -71,8 +74,8 @@ def vectors(rows, config):
     return made
 
 
-def loader(features, late, way):
-    dataset = torch.utils.data.TensorDataset(torch.from_numpy(features), torch.from_numpy(late))
+def loader(features, rows, way):
+    dataset = torch.utils.data.TensorDataset(torch.from_numpy(features), *(torch.tensor(rows[name].to_numpy()) for name in ["late", "id"]))
     if way == "default":
         return torch.utils.data.DataLoader(dataset, batch_size=BATCH)
     order = torch.utils.data.SequentialSampler(dataset)
@@ -85,8 +88,8 @@ def main():
     config = tomllib.loads(Path(job).read_text())["transforms"]["features"]["config"]
     begun = time.perf_counter()
     rows = samples(Path(folder), way)
-    batches = loader(vectors(rows, config), rows["late"].to_numpy(), way)
-    count = sum(len(late) for _features, late in batches)
+    batches = loader(vectors(rows, config), rows, way)
+    count = sum(len(late) for _features, late, _id in batches)
     print(json.dumps({"rows": count, "rate": count / (time.perf_counter() - begun) / 1e6}))
 
 

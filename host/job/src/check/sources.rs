@@ -1,5 +1,6 @@
 //! One source.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::dataflow::{BATCH_ROWS_MAX, parallelism};
@@ -18,7 +19,7 @@ pub(crate) const BATCH_ROWS: u32 = 8192;
 /// The longest row of text unless the source says otherwise.
 pub(crate) const RECORD_BYTES: u64 = 16 << 20;
 
-const RECORD_BYTES_MIN: u64 = 1 << 10;
+const RECORD_BYTES_RANGE: RangeInclusive<u64> = 1 << 10..=1 << 30;
 
 const COMPRESSIONS: [(&str, Compression); 3] = [
     ("none", Compression::None),
@@ -89,7 +90,7 @@ fn files(path: &Field, section: &Section, findings: &mut Findings) -> Option<Box
     let path = path.filled_text(findings);
     let format = format(section, findings);
     let compression = compression(section, &format, findings);
-    let record_bytes = section.size_from("record_bytes", RECORD_BYTES_MIN, findings);
+    let record_bytes = section.size_within("record_bytes", RECORD_BYTES_RANGE, findings);
     if let Some(kind) = binary(&format) {
         let reason = format!("files of the format `{}` are no text", word_of(kind));
         warn_without_effect(section, &["malformed", "record_bytes"], &reason, findings);

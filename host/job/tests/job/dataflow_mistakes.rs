@@ -269,7 +269,7 @@ job.toml:11:10: error[job/bad-value]: `escape` is empty (sources.rows.escape); h
 job.toml:12:10: error[job/wrong-type]: `header` wants `true` or `false`, found a string (sources.rows.header); hint: write `header = true` or `header = false`
 job.toml:13:15: error[job/wrong-type]: `null_values` wants a list of strings, found a string (sources.rows.null_values); hint: write `null_values = ["NA"]`
 job.toml:14:13: error[job/bad-value]: "skip" is no way to deal with malformed rows (sources.rows.malformed); hint: write `malformed = "fail"`, or `malformed = { skip = 100 }`
-job.toml:15:16: error[job/out-of-range]: `record_bytes` is 10 B (sources.rows.record_bytes); hint: give 1 KiB or more
+job.toml:15:16: error[job/out-of-range]: `record_bytes` is 10 B (sources.rows.record_bytes); hint: give 1 KiB to 1 GiB
 "#);
     let keys = r#"
 path = "a.csv"

@@ -89,7 +89,7 @@ prop_compose! {
         compression in option::of(select(vec![Compression::None, Compression::Gzip, Compression::Zstd])),
         schema in option::of(vec(filled(), 0..5)),
         skip in option::of(0..=i64::MAX as u64),
-        record_bytes in option::of(1024..u64::MAX),
+        record_bytes in option::of(1024..=1_u64 << 30),
         time in option::of((filled(), option::of(span()), option::of(span()))),
         replay in option::of((option::of(positive()), option::of(time()))),
     ) -> SourceBuilder {
