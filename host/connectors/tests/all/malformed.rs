@@ -80,10 +80,10 @@ fn a_value_of_another_type() {
 #[test]
 fn bad_rows_of_many_batches_are_told_in_their_order() {
     let text = "x".repeat(400);
-    let is_bad = |row: &usize| row % 700 == 0;
+    let is_bad = |row: &usize| row.is_multiple_of(700);
     let row = |row: usize| match row {
         _ if !is_bad(&row) => format!("{row},{text}"),
-        _ if row % 1400 == 0 => format!("bad,{text}"),
+        _ if row.is_multiple_of(1400) => format!("bad,{text}"),
         _ => format!("{row},{text},{text}"),
     };
     let rows: Vec<String> = (1..=6000).map(row).collect();

@@ -19,6 +19,9 @@ use crate::state::{batch_bytes, batch_of_bytes};
 /// Rows that lie one behind the other are copied together where so many do, on average.
 const LONG_RUN: usize = 8;
 
+/// For so many rows of a key the room is kept for the next key.
+const ROOM_KEPT: usize = 64;
+
 /// A row that is held: its batch and its place there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RowId {
@@ -78,6 +81,7 @@ impl Index {
         }
         of_side.drain(first..end);
         if rows.iter().all(VecDeque::is_empty) {
+            rows.iter_mut().for_each(|rows| rows.shrink_to(ROOM_KEPT));
             self.numbers.remove(key);
             self.free.push(number);
         }

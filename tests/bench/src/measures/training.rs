@@ -43,7 +43,7 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Row>> {
     let peers = WAYS.iter().map(|way| peer(way, times));
     let peers = peers.collect::<Result<Vec<_>>>()?;
     let ours = ours(&job, times, peers[0].samples)?;
-    let row = |what: &str, of: fn(&Rates) -> &Vec<f64>, note: &str| -> Result<Row> {
+    let row = |what: &str, of: fn(&Rates) -> &Vec<f64>, note: &'static str| -> Result<Row> {
         let all = peers.iter().map(of);
         let best = all.max_by(|one, other| median(one).total_cmp(&median(other)));
         let best = best.context("there are three ways")?.clone();
