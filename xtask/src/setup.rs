@@ -16,8 +16,7 @@ use crate::workspace::Workspace;
 const STEPS_BEFORE_ENVIRONMENTS: usize = 4;
 
 /// Once for all nodes, which compile it at each start where they may not write it down.
-const COMPILE_PACKAGE: &str =
-    "import compileall, forebay; compileall.compile_dir(forebay.__path__[0], quiet=1)";
+const COMPILE_PACKAGE: &str = "import compileall, forebay, sys; sys.exit(not compileall.compile_dir(forebay.__path__[0], quiet=1))";
 
 /// What the wheel is made from.
 const WHEEL_SOURCES: [&str; 6] = [
@@ -338,12 +337,12 @@ fn install_wheel(
         ],
     );
     install.arg(python).arg(&wheel.file);
-    let log = workspace.log("wheel-install");
-    step.run("installing the wheel", &mut install, &log)?;
+    let log = |work| workspace.log(&format!("wheel-{work}"));
+    step.run("installing the wheel", &mut install, &log("install"))?;
     // As pip does. uv would look at the whole environment for it.
     let mut compile = Command::new(python);
     compile.args(["-c", COMPILE_PACKAGE]);
-    step.run("compiling its Python", &mut compile, &log)
+    step.run("compiling its Python", &mut compile, &log("compile"))
 }
 
 fn fingerprint_of(

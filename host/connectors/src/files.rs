@@ -24,7 +24,7 @@ const SAMPLE_FILES: usize = 8;
 /// How many rows of each of them.
 const SAMPLE_ROWS: usize = 10_000;
 
-/// No row of text may be longer, since where its fields lie is kept in 32 bits.
+/// No row of text may be longer: where fields of CSV lie is kept in 32 bits.
 const RECORD_BYTES_MOST: usize = 1 << 30;
 
 /// What is read, and how.

@@ -72,14 +72,11 @@ impl<'a> Rows<'a> {
         self.records.count()
     }
 
-    /// The fields of one column. A field that begins or ends inside a character is what is whole of it.
+    /// The fields of one column.
     pub(crate) fn fields(&self, column: usize) -> impl Iterator<Item = &'a str> + use<'a> {
         let text = self.text;
         let spans = self.records.spans(column).iter();
-        spans.map(move |span| {
-            text.get(span.start as usize..span.end as usize)
-                .unwrap_or("\u{fffd}")
-        })
+        spans.map(move |span| &text[span.start as usize..span.end as usize])
     }
 
     fn text_bytes(&self, column: usize) -> usize {

@@ -3,7 +3,8 @@
 mod columns;
 mod records;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::mem;
 use std::sync::Arc;
 
 use arrow_array::{BooleanArray, RecordBatch, RecordBatchOptions};
@@ -11,8 +12,9 @@ use arrow_schema::{ArrowError, Field, FieldRef, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use bytes::{Buf, Bytes};
 use futures_util::TryStreamExt;
+use futures_util::future::{Either, Pending, Ready, pending, ready, select};
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use self::columns::{BadRows, Rows};
 pub(crate) use self::columns::{boolean, is_held};
@@ -27,8 +29,8 @@ use crate::reading::{BatchReader, Reading, TimeColumn, project};
 /// How many batches are parsed, each in a thread of the runtime, while the next records are looked for.
 const BATCHES_AHEAD: usize = 2;
 
-/// So few records are parsed sooner than a thread hears of them.
-const FEW_RECORDS: usize = 256;
+/// So little text is parsed sooner than a thread hears of it.
+const LITTLE_BYTES: usize = 16 << 10;
 
 /// A file that is read.
 pub(crate) struct CsvFile {
@@ -57,10 +59,8 @@ struct Parser {
 /// A batch, what is wrong in its rows, and the room of its records.
 type Parsed = (Result<RecordBatch, Error>, Vec<Bad>, Records);
 
-enum Parsing {
-    Goes(JoinHandle<Parsed>),
-    Done(Box<Parsed>),
-}
+/// A batch that is parsed in a thread, or has been.
+type Parsing = Either<JoinHandle<Parsed>, Ready<Result<Parsed, JoinError>>>;
 
 /// Records of a stream of bytes.
 struct RecordReader {
@@ -169,49 +169,73 @@ impl BatchReader for CsvFile {
 
     async fn next(&mut self) -> Result<Option<RecordBatch>, Error> {
         loop {
-            while self.parsing.len() < BATCHES_AHEAD && matches!(self.has_more, Ok(true)) {
-                self.read().await;
+            let may_read = matches!(self.has_more, Ok(true)) && self.parsing.len() < BATCHES_AHEAD;
+            if self.parsing.is_empty() && !may_read {
+                return mem::replace(&mut self.has_more, Ok(false)).map(|_| None);
             }
-            let Some(parsing) = self.parsing.pop_front() else {
-                return std::mem::replace(&mut self.has_more, Ok(false)).map(|_| None);
-            };
-            let (batch, bad, room) = match parsing {
-                Parsing::Done(parsed) => *parsed,
-                Parsing::Goes(task) => task.await.map_err(|gone| Error::Read {
-                    path: self.parser.name.to_string(),
-                    source: gone.into(),
-                })?,
-            };
-            self.spare.push(room);
-            let batch = batch?;
-            for bad in bad {
-                self.rejects.reject(bad.of(&self.parser.name))?;
-            }
-            if batch.num_rows() > 0 {
-                return Ok(Some(batch));
+            match self.progress(may_read).await {
+                Either::Left(parsed) => {
+                    self.parsing.pop_front();
+                    if let Some(batch) = self.hand_on(parsed)? {
+                        return Ok(Some(batch));
+                    }
+                }
+                Either::Right(read) => self.parse(read),
             }
         }
     }
 }
 
+/// What this future gives; without one, nothing ever.
+fn or_never<F: Future + Unpin>(future: Option<F>) -> Either<F, Pending<F::Output>> {
+    future.map_or_else(|| Either::Right(pending()), Either::Left)
+}
+
 impl CsvFile {
-    /// Reads the next records, and has them parsed.
-    async fn read(&mut self) {
-        if let Err(error) = self.reader.fill().await {
+    /// The first batch is parsed, or the next records are read: what comes first. The other one has lost nothing by being dropped.
+    async fn progress(
+        &mut self,
+        may_read: bool,
+    ) -> Either<Result<Parsed, JoinError>, Result<(), Error>> {
+        let parsed = or_never(self.parsing.front_mut());
+        let read = or_never(may_read.then(|| Box::pin(self.reader.fill())));
+        match select(parsed, read).await {
+            Either::Left((parsed, _)) => Either::Left(parsed),
+            Either::Right((read, _)) => Either::Right(read),
+        }
+    }
+
+    /// Has the records parsed that were read, if they were.
+    fn parse(&mut self, read: Result<(), Error>) {
+        if let Err(error) = read {
             self.has_more = Err(error);
             return;
         }
         self.has_more = Ok(self.reader.records.is_full());
         let room = self.spare.pop();
         let room = room.unwrap_or_else(|| self.reader.records.as_empty());
-        let records = std::mem::replace(&mut self.reader.records, room);
-        self.parsing.push_back(if records.count() < FEW_RECORDS {
-            Parsing::Done(Box::new(self.parser.parse(records)))
+        let records = mem::replace(&mut self.reader.records, room);
+        self.parsing.push_back(if records.bytes() < LITTLE_BYTES {
+            Either::Right(ready(Ok(self.parser.parse(records))))
         } else {
             let parser = Arc::clone(&self.parser);
             let parse = move || parser.parse(records);
-            Parsing::Goes(self.runtime.spawn_blocking(parse))
+            Either::Left(self.runtime.spawn_blocking(parse))
         });
+    }
+
+    /// The batch, unless it has no rows.
+    fn hand_on(&mut self, parsed: Result<Parsed, JoinError>) -> Result<Option<RecordBatch>, Error> {
+        let (batch, bad, room) = parsed.map_err(|gone| Error::Read {
+            path: self.parser.name.to_string(),
+            source: gone.into(),
+        })?;
+        self.spare.push(room);
+        let batch = batch?;
+        for bad in bad {
+            self.rejects.reject(bad.of(&self.parser.name))?;
+        }
+        Ok((batch.num_rows() > 0).then_some(batch))
     }
 }
 
@@ -319,17 +343,18 @@ fn match_columns(reading: &Reading, header: &[String]) -> Result<Vec<usize>, Err
     let file = &reading.file.name;
     check_header(file, header)?;
     let fields = reading.schema.fields();
+    let in_file = header.iter().enumerate();
+    let in_file: HashMap<&String, usize> = in_file.map(|(at, name)| (name, at)).collect();
     let positions = fields.iter().map(|field| {
-        let position = header.iter().position(|name| name == field.name());
+        let position = in_file.get(field.name()).copied();
         position.ok_or_else(|| Error::ColumnMissing {
             path: file.to_string(),
             column: field.name().clone(),
         })
     });
     let positions: Vec<usize> = positions.collect::<Result<_, _>>()?;
-    let unknown = header
-        .iter()
-        .find(|name| fields.iter().all(|field| field.name() != *name));
+    let known: HashSet<&String> = fields.iter().map(|field| field.name()).collect();
+    let unknown = header.iter().find(|name| !known.contains(name));
     match unknown {
         None => Ok(positions),
         Some(column) => Err(Error::ColumnUnknown {

@@ -3,7 +3,7 @@
 use std::mem;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use memchr::{memchr, memchr2};
+use memchr::{memchr2, memchr3};
 
 use crate::format::CsvOptions;
 
@@ -13,8 +13,8 @@ const GROWTH_BYTES: usize = 64 << 10;
 /// A batch ends when it has so much text, however few rows that are.
 const BATCH_BYTES: usize = 16 << 20;
 
-/// The places of two columns are so many more apart than a batch has rows, or all of one row would share few lines of a cache.
-const APART: usize = 8;
+/// A batch ends when it has so many fields that are wanted.
+const BATCH_FIELDS: usize = 2 << 20;
 
 /// A row that cannot be read, in a batch that is being read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,10 +34,11 @@ pub(crate) struct Span {
 /// Records that are not parsed yet.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
-    /// Text of all records, one behind the other.
+    /// Text of all fields, record by record. Behind each field is a byte that belongs to none, so that no two make a character together.
     text: Vec<u8>,
-    /// Where fields lie, column by column.
+    /// Where fields lie, column by column; empty before the first record.
     spans: Vec<Span>,
+    columns: usize,
     /// The column that a field of a record belongs to, if anybody wants it; there are as many as a record has fields.
     places: Vec<Option<usize>>,
     rows: Vec<Row>,
@@ -58,9 +59,9 @@ impl Records {
     pub(crate) fn new(places: Vec<Option<usize>>, rows_max: usize) -> Self {
         let columns = places.iter().flatten().max().map_or(0, |last| last + 1);
         Self {
-            spans: vec![Span::default(); columns * (rows_max + APART)],
+            columns,
             places,
-            rows_max,
+            rows_max: rows_max.min(BATCH_FIELDS / columns.max(1)).max(1),
             ..Self::default()
         }
     }
@@ -68,6 +69,16 @@ impl Records {
     /// Room for as many of the same.
     pub(crate) fn as_empty(&self) -> Self {
         Self::new(self.places.clone(), self.rows_max)
+    }
+
+    /// How far two columns are apart: with a power of two between them, the fields of a row would share few lines of a cache.
+    fn stride(&self) -> usize {
+        self.rows_max + self.rows_max / 1024
+    }
+
+    /// How much text there is.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len()
     }
 
     pub(crate) fn line(&self, row: usize) -> u64 {
@@ -112,7 +123,8 @@ impl Records {
                 });
             }
         }
-        for spans in self.spans.chunks_exact_mut(self.rows_max + APART) {
+        let stride = self.stride();
+        for spans in self.spans.chunks_exact_mut(stride) {
             for (to, from) in whole.iter().enumerate() {
                 spans[to] = spans[*from];
             }
@@ -125,22 +137,28 @@ impl Records {
         std::str::from_utf8(&self.text).unwrap_or_default()
     }
 
-    /// Where the fields of a column lie.
+    /// Where the fields of a column lie, row by row.
     pub(crate) fn spans(&self, column: usize) -> &[Span] {
-        &self.spans[column * (self.rows_max + APART)..][..self.rows.len()]
+        let start = column * self.stride();
+        let spans = self.spans.get(start..start + self.rows.len());
+        spans.unwrap_or_default()
     }
 
     /// Adds a record as it is written, without any quote.
     fn add_plain(&mut self, line: u64, record: &[u8], delimiter: u8) {
         let start = self.text.len();
         self.text.extend_from_slice(record);
+        self.text.push(delimiter);
         let ends = Places::of(delimiter, record).chain([record.len()]);
-        self.add(line, start, ends.map(|end| start + end), 1);
+        self.add(line, start, ends.map(|end| start + end));
     }
 
-    /// Adds a record whose text has been appended from `start` on. Behind each of its fields are so many bytes that belong to none.
-    fn add(&mut self, line: u64, start: usize, ends: impl Iterator<Item = usize>, between: usize) {
-        let (row, stride) = (self.rows.len(), self.rows_max + APART);
+    /// Adds a record whose fields have been appended from `start` on.
+    fn add(&mut self, line: u64, start: usize, ends: impl Iterator<Item = usize>) {
+        let (row, stride) = (self.rows.len(), self.stride());
+        if self.spans.is_empty() {
+            self.spans.resize(self.columns * stride, Span::default());
+        }
         let (mut from, mut fields) = (start, 0);
         for end in ends {
             if let Some(&Some(column)) = self.places.get(fields) {
@@ -149,7 +167,7 @@ impl Records {
                     end: short(end),
                 };
             }
-            from = end + between;
+            from = end + 1;
             fields += 1;
         }
         if fields == self.places.len() {
@@ -289,9 +307,12 @@ impl Framer {
     /// Reads until the bytes are used up or the first record is whole; how many bytes it has used, and the fields.
     pub(crate) fn header(&mut self, bytes: &[u8]) -> (usize, Option<Result<Vec<String>, Bad>>) {
         let mut rest = bytes;
-        while !rest.is_empty() {
+        loop {
             if !self.is_within {
                 rest = self.skip_line_ends(rest);
+            }
+            if rest.is_empty() {
+                return (bytes.len(), None);
             }
             let (used, is_whole) = self.step(rest, None);
             rest = &rest[used..];
@@ -299,7 +320,6 @@ impl Framer {
                 return (bytes.len() - rest.len(), Some(self.names()));
             }
         }
-        (bytes.len(), None)
     }
 
     /// The first record, where no more bytes come.
@@ -379,13 +399,13 @@ impl Framer {
 
     /// The record with which these bytes begin, if it is whole and needs no look at each of its bytes.
     fn plain<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
-        let line = &bytes[..memchr(b'\n', bytes)?];
-        let record = line.strip_suffix(b"\r").unwrap_or(line);
-        let is_plain = match self.quote {
-            Some(quote) => memchr2(quote, b'\r', record).is_none(),
-            None => memchr(b'\r', record).is_none(),
+        let end = match self.quote {
+            Some(quote) => memchr3(quote, b'\n', b'\r', bytes),
+            None => memchr2(b'\n', b'\r', bytes),
         };
-        (is_plain && self.has_begun && record.len() <= self.record_bytes_max).then_some(record)
+        let (record, end) = bytes.split_at(end?);
+        let is_plain = self.has_begun && Some(end[0]) != self.quote;
+        (is_plain && record.len() <= self.record_bytes_max).then_some(record)
     }
 
     /// Reads on in a record of so many fields; `None`: as many as come. How many bytes it has used, and whether the record is whole.
@@ -423,12 +443,18 @@ impl Framer {
         if record.is_too_long {
             records.bad.push(self.too_long(record.line));
         } else if record.fields == records.places.len() {
-            let start = records.text.len();
-            records
-                .text
-                .extend_from_slice(&record.text[..record.length]);
-            let ends = record.ends[..record.kept].iter();
-            records.add(record.line, start, ends.map(|end| start + end), 0);
+            let (start, mut from) = (records.text.len(), 0);
+            for &end in &record.ends[..record.kept] {
+                records.text.extend_from_slice(&record.text[from..end]);
+                records.text.push(self.delimiter);
+                from = end;
+            }
+            let ends = record.ends[..record.kept].iter().enumerate();
+            records.add(
+                record.line,
+                start,
+                ends.map(|(before, end)| start + end + before),
+            );
         } else {
             records.refuse(record.line, record.fields);
         }

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema};
 use async_compression::tokio::write::{GzipEncoder, ZstdEncoder};
 use fastrand::Rng;
-use forebay_connectors::{CsvOptions, FileSourceOptions, Format};
+use forebay_connectors::{CsvOptions, FileSourceOptions, Format, SourceConnector};
+use forebay_dataflow::Exchange;
 use tempfile::tempdir;
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{lines, read_file, read_options, runtime, types, whole};
+use crate::support::{
+    Kept, cause, graph, lines, prepare, read_file, read_options, run, runtime, types, whole,
+};
 
 #[track_caller]
 fn check(content: &str, expected: &[&str]) {
@@ -51,6 +54,15 @@ fn a_byte_order_mark_is_not_part_of_the_first_name() {
     let folder = tempdir().unwrap();
     let rows = read_file(folder.path(), "rows.csv", "\u{feff}a,b\n1,2\n").unwrap();
     assert_eq!(types(&rows.schema()), ["a Int64", "b Int64"]);
+}
+
+#[test]
+fn a_byte_order_mark_is_not_part_of_the_first_value() {
+    let csv = CsvOptions {
+        header: false,
+        ..CsvOptions::default()
+    };
+    check_options("\u{feff}1,2\n3,4\n", csv, &["1,2", "3,4"]);
 }
 
 #[test]
@@ -121,7 +133,7 @@ fn tabs_by_extension() {
 }
 
 /// A value as somebody may have written it: short and long, with quotes or without.
-fn value(rng: &mut Rng) -> String {
+fn value(delimiter: char, rng: &mut Rng) -> String {
     let most = *rng.choice(&[3, 9, 80]).expect("one of three");
     let length = rng.usize(..most);
     let quoted = rng.u8(..8) == 0;
@@ -131,7 +143,7 @@ fn value(rng: &mut Rng) -> String {
             .collect()
     };
     if quoted {
-        let text = from(&['a', 'ö', ',', '"', '\n', '\r', ' ']);
+        let text = from(&['a', 'ö', delimiter, '"', '\n', '\r', ' ']);
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
         // A quote that does not begin a value is a part of it.
@@ -146,10 +158,12 @@ fn any_values_are_what_another_reader_reads() {
         let mut rng = Rng::with_seed(seed);
         let columns = rng.usize(1..30);
         let names: Vec<String> = (0..columns).map(|number| format!("c{number}")).collect();
-        let mut content = names.join(",") + "\n";
+        let delimiter = *rng.choice(&[',', ';', '\t']).expect("one of three");
+        let between = delimiter.to_string();
+        let mut content = names.join(&between) + "\n";
         for _ in 0..rng.usize(..900) {
-            let values: Vec<String> = (0..columns).map(|_| value(&mut rng)).collect();
-            content += &values.join(",");
+            let values: Vec<String> = (0..columns).map(|_| value(delimiter, &mut rng)).collect();
+            content += &values.join(&between);
             content += rng
                 .choice(&["\n", "\n", "\r\n", "\r", "\n\n"])
                 .expect("one");
@@ -158,12 +172,19 @@ fn any_values_are_what_another_reader_reads() {
             .iter()
             .map(|name| Field::new(name, DataType::Utf8, true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let theirs = arrow_csv::ReaderBuilder::new(schema.clone()).with_header(true);
+        let csv = CsvOptions {
+            delimiter: delimiter as u8,
+            ..CsvOptions::default()
+        };
+        let theirs = arrow_csv::ReaderBuilder::new(schema.clone())
+            .with_header(true)
+            .with_delimiter(csv.delimiter);
         let theirs = theirs.build(Cursor::new(&content)).expect("a reader");
         let theirs: Vec<_> = theirs.map(|batch| batch.expect("rows")).collect();
         let folder = tempdir().unwrap();
         std::fs::write(folder.path().join("rows.csv"), &content).unwrap();
         let options = FileSourceOptions {
+            format: Some(Format::Csv(csv)),
             schema: Some(schema.clone()),
             batch_rows: rng.usize(1..700),
             ..FileSourceOptions::new("rows.csv")
@@ -171,6 +192,58 @@ fn any_values_are_what_another_reader_reads() {
         let ours = read_options(folder.path(), options).unwrap();
         assert_eq!(lines(&ours), lines(&whole(&schema, &theirs)), "seed {seed}");
     }
+}
+
+#[test]
+fn lines_may_end_as_they_did_on_old_machines() {
+    let rows: Vec<String> = (0..100_000)
+        .map(|row| format!("{row},text of row {row}"))
+        .collect();
+    let content = format!("n,text\r{}\r", rows.join("\r"));
+    let folder = tempdir().unwrap();
+    let read = read_file(folder.path(), "rows.csv", &content).unwrap();
+    assert_eq!(lines(&read).join("\n"), rows.join("\n"));
+}
+
+#[test]
+fn many_columns_take_no_more_memory_than_they_need() {
+    let columns = 50_000;
+    let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
+    let row: Vec<String> = (0..columns).map(|column| column.to_string()).collect();
+    let content = format!("{}\n{1}\n{1}\n", names.join(","), row.join(","));
+    let folder = tempdir().unwrap();
+    std::fs::write(folder.path().join("rows.csv"), content).unwrap();
+    let options = FileSourceOptions {
+        batch_rows: usize::MAX,
+        ..FileSourceOptions::new("rows.csv")
+    };
+    let read = read_options(folder.path(), options).unwrap();
+    assert_eq!(lines(&read), [row.join(","), row.join(",")]);
+}
+
+#[test]
+fn what_is_good_comes_before_the_error_behind_it() {
+    let rows: String = (0..200_000)
+        .map(|row| format!("{row},text of row {row}\n"))
+        .collect();
+    let mut bytes = runtime().block_on(async {
+        let mut encoder = GzipEncoder::new(Vec::new());
+        encoder.write_all(b"n,text\n").await.unwrap();
+        encoder.write_all(rows.as_bytes()).await.unwrap();
+        encoder.shutdown().await.unwrap();
+        encoder.into_inner()
+    });
+    bytes.truncate(bytes.len() - 100);
+    let folder = tempdir().unwrap();
+    std::fs::write(folder.path().join("rows.csv.gz"), bytes).unwrap();
+    let source = prepare(folder.path(), FileSourceOptions::new("rows.csv.gz")).unwrap();
+    let kept = Kept::default();
+    let graph = graph(source.clone(), kept.clone(), 1, Exchange::Forward);
+    let error = cause(&run(&graph).unwrap_err());
+    assert!(error.contains("rows.csv.gz"), "{error}");
+    let read = lines(&whole(&source.schema(), &kept.batches()));
+    assert!(read.len() > 100_000, "{} rows", read.len());
+    assert!(read.iter().zip(rows.lines()).all(|(read, row)| read == row));
 }
 
 /// Larger than a chunk, so that records and quotes are cut everywhere.

@@ -146,6 +146,22 @@ fn bytes_that_are_no_text() {
 }
 
 #[test]
+fn halves_of_a_character_are_none_together() {
+    check(
+        "rows.csv",
+        b"n,text\n1,a\n2,\xc3\n\xb6,b\n3,\xc3,\xb6\n4,\"\xc3\"\n\"\xb6\",c\n5,d\n",
+        &["1,a", "5,d"],
+        &[
+            "rows.csv, line 3: it is not UTF-8",
+            "rows.csv, line 4: it is not UTF-8",
+            "rows.csv, line 5: it has 3 fields instead of 2",
+            "rows.csv, line 6: it is not UTF-8",
+            "rows.csv, line 7: it is not UTF-8",
+        ],
+    );
+}
+
+#[test]
 fn too_long_a_record() {
     let long = "x".repeat(5000);
     check(

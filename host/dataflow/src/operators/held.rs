@@ -1,6 +1,7 @@
-//! One side of a join: rows that wait for partners, found by key.
+//! The sides of a join: rows that wait for partners, found by key.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
@@ -80,9 +81,11 @@ impl Index {
             return;
         }
         of_side.drain(first..end);
+        if of_side.is_empty() {
+            of_side.shrink_to(ROOM_KEPT);
+        }
         if rows.iter().all(VecDeque::is_empty) {
-            rows.iter_mut().for_each(|rows| rows.shrink_to(ROOM_KEPT));
-            self.numbers.remove(key);
+            self.numbers.remove(&mem::take(key));
             self.free.push(number);
         }
     }

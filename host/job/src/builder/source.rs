@@ -63,7 +63,7 @@ impl SourceBuilder {
         self.set("malformed", InlineTable::from_iter([("skip", whole(rows))]))
     }
 
-    /// A longer row of text, in bytes, is malformed. Default: 16 MiB.
+    /// A longer row of text, in bytes, is malformed: 1 KiB to 1 GiB. Default: 16 MiB.
     pub fn record_bytes(self, bytes: u64) -> Self {
         self.set("record_bytes", size_text(bytes))
     }

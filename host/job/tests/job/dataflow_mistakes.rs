@@ -271,6 +271,8 @@ job.toml:13:15: error[job/wrong-type]: `null_values` wants a list of strings, fo
 job.toml:14:13: error[job/bad-value]: "skip" is no way to deal with malformed rows (sources.rows.malformed); hint: write `malformed = "fail"`, or `malformed = { skip = 100 }`
 job.toml:15:16: error[job/out-of-range]: `record_bytes` is 10 B (sources.rows.record_bytes); hint: give 1 KiB to 1 GiB
 "#);
+    let keys = "path = \"a.csv\"\nrecord_bytes = \"2 GiB\"\n";
+    assert_snapshot!(source_problems(keys), @"job.toml:5:16: error[job/out-of-range]: `record_bytes` is 2 GiB (sources.rows.record_bytes); hint: give 1 KiB to 1 GiB");
     let keys = r#"
 path = "a.csv"
 schema = {}
