@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use crate::progress::{Progress, seconds};
 use crate::workspace::{Workspace, attached, output};
 
-/// What README asks for, but `python3-venv`, `iproute2` and `libfaketime`: these set-up must install by itself.
+/// What README asks for, but `make`, `python3-venv`, `iproute2` and `libfaketime`: these set-up must install by itself.
 const PACKAGES: &str = "ca-certificates,gcc,git,libc6-dev,python3";
 /// Where the clone and the home of the chroot's user are.
 const HOME: &str = "/home/forebay";

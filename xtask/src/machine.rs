@@ -72,6 +72,11 @@ fn missing(need: PythonNeed) -> Vec<Prerequisite> {
             missing: !runs("gcc", "--version"),
         },
         Prerequisite {
+            what: "make",
+            packages: &["make"],
+            missing: !runs("make", "--version"),
+        },
+        Prerequisite {
             what: "the C library's headers",
             packages: &["libc6-dev"],
             missing: !has_libc_headers(),

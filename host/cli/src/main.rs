@@ -27,14 +27,14 @@ mod view;
 use std::process::ExitCode;
 
 use clap::Parser;
-use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
 
 use crate::exit::Exit;
 use crate::verbs::Command;
 
 /// Batches live as long as it takes to send them on; the system's allocator asks the kernel for the memory of most anew.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let command = match Command::try_parse() {

@@ -223,13 +223,13 @@ fn many_columns_take_no_more_memory_than_they_need() {
 
 #[test]
 fn what_is_good_comes_before_the_error_behind_it() {
-    let rows: String = (0..200_000)
-        .map(|row| format!("{row},text of row {row}\n"))
+    let rows: Vec<String> = (0..200_000)
+        .map(|row| format!("{row},text of row {row}"))
         .collect();
     let mut bytes = runtime().block_on(async {
         let mut encoder = GzipEncoder::new(Vec::new());
         encoder.write_all(b"n,text\n").await.unwrap();
-        encoder.write_all(rows.as_bytes()).await.unwrap();
+        encoder.write_all(rows.join("\n").as_bytes()).await.unwrap();
         encoder.shutdown().await.unwrap();
         encoder.into_inner()
     });
@@ -243,7 +243,7 @@ fn what_is_good_comes_before_the_error_behind_it() {
     assert!(error.contains("rows.csv.gz"), "{error}");
     let read = lines(&whole(&source.schema(), &kept.batches()));
     assert!(read.len() > 100_000, "{} rows", read.len());
-    assert!(read.iter().zip(rows.lines()).all(|(read, row)| read == row));
+    assert!(read == rows[..read.len()], "other rows");
 }
 
 /// Larger than a chunk, so that records and quotes are cut everywhere.

@@ -229,3 +229,13 @@ fn no_color_is_heeded_in_a_terminal() {
     let plain = plain.finish();
     assert!(!plain.stdout.contains("\x1b["), "{plain}");
 }
+
+#[test]
+fn on_some_of_the_processors_it_says_nothing_else() {
+    let sandbox = Sandbox::new();
+    sandbox.write("job.toml", shell_job(2, "true"));
+    let check = sandbox.forebay(["check", "job.toml"]);
+    let output = check.through(&["taskset", "--cpu-list", "0"]).run();
+    output.assert_code(0);
+    assert_eq!(output.stderr, "", "{output}");
+}
