@@ -55,7 +55,7 @@ fn help_of_every_verb_has_an_example() {
             example.contains(&format!("forebay {verb}")),
             "`{verb}` has no example:\n{output}"
         );
-        assert_eq!(output.stderr, "", "{output}");
+        assert_eq!(output.stderr, "no problems in job.toml\n", "{output}");
     }
 }
 
@@ -237,5 +237,5 @@ fn on_some_of_the_processors_it_says_nothing_else() {
     let check = sandbox.forebay(["check", "job.toml"]);
     let output = check.through(&["taskset", "--cpu-list", "0"]).run();
     output.assert_code(0);
-    assert_eq!(output.stderr, "", "{output}");
+    assert_eq!(output.stderr, "no problems in job.toml\n", "{output}");
 }
