@@ -180,7 +180,7 @@ impl BatchReader for CsvFile {
                         return Ok(Some(batch));
                     }
                 }
-                Either::Right(read) => self.parse(read),
+                Either::Right(read) => self.have_parsed(read),
             }
         }
     }
@@ -206,7 +206,7 @@ impl CsvFile {
     }
 
     /// Has the records parsed that were read, if they were.
-    fn parse(&mut self, read: Result<(), Error>) {
+    fn have_parsed(&mut self, read: Result<(), Error>) {
         if let Err(error) = read {
             self.has_more = Err(error);
             return;
@@ -253,7 +253,7 @@ impl Parser {
         let damaged = |error| Error::damaged(&self.name, "CSV", error);
         let rows = Rows::of(records, &self.null_values);
         let mut bad_rows = BadRows::new();
-        let batch = parse(&rows, &self.columns, &self.output, &mut bad_rows).map_err(damaged)?;
+        let batch = self.all_rows(&rows, &mut bad_rows).map_err(damaged)?;
         for row in self.event_time.missing(&batch) {
             let blamed = bad_rows.entry(row);
             blamed.or_insert_with(|| self.event_time.problem());
@@ -277,36 +277,33 @@ impl Parser {
             .and_then(|batch| project(&batch, &all, &self.output))
             .map_err(damaged)
     }
-}
 
-fn parse(
-    rows: &Rows<'_>,
-    columns: &[(usize, FieldRef)],
-    output: &SchemaRef,
-    bad: &mut BadRows,
-) -> Result<RecordBatch, ArrowError> {
-    let arrays = columns
-        .iter()
-        .map(|(column, field)| rows.column(*column, field, bad));
-    let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(rows.count()));
-    if bad.is_empty() {
-        return RecordBatch::try_new_with_options(output.clone(), arrays, &options);
+    /// The records as a batch; bad rows may hold nulls where none are allowed, until they are taken out.
+    fn all_rows(&self, rows: &Rows<'_>, bad: &mut BadRows) -> Result<RecordBatch, ArrowError> {
+        let columns = self.columns.iter();
+        let arrays = columns.map(|(column, field)| rows.column(*column, field, bad));
+        let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.count()));
+        if bad.is_empty() {
+            return RecordBatch::try_new_with_options(self.output.clone(), arrays, &options);
+        }
+        let fields = self.output.fields().iter();
+        let nullable: Vec<_> = fields
+            .map(|field| field.as_ref().clone().with_nullable(true))
+            .collect();
+        RecordBatch::try_new_with_options(Schema::new(nullable).into(), arrays, &options)
     }
-    // The bad rows may hold nulls where none are allowed, until they are taken out.
-    let fields = output.fields().iter();
-    let nullable: Vec<_> = fields
-        .map(|field| field.as_ref().clone().with_nullable(true))
-        .collect();
-    RecordBatch::try_new_with_options(Schema::new(nullable).into(), arrays, &options)
 }
 
 /// For each field of a record the column that it belongs to, if it is wanted, and the columns of the wanted fields.
 fn places(width: usize, wanted: impl Iterator<Item = usize>) -> (Vec<Option<usize>>, Vec<usize>) {
-    let mut places = vec![None; width];
-    let mut next = 0..;
-    let columns =
-        wanted.map(|position| *places[position].get_or_insert_with(|| next.next().unwrap_or(0)));
+    let (mut places, mut count) = (vec![None; width], 0);
+    let columns = wanted.map(|position| {
+        *places[position].get_or_insert_with(|| {
+            count += 1;
+            count - 1
+        })
+    });
     let columns = columns.collect();
     (places, columns)
 }
